@@ -1,0 +1,408 @@
+//! The same jobs and queries without a window, for scripts and for computers without a screen.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::catalog::{Catalog, Problem};
+use crate::embed::{DeviceChoice, Embedder};
+use crate::evaluate::Evaluation;
+use crate::ingest::{COMPLETE, IngestEvent, ingest};
+use crate::job::{Cancel, Outcome, Progress};
+use crate::library::{DataFolder, Library};
+use crate::model::NetworkInput;
+use crate::photo::label_of;
+use crate::query::{Filter, Gallery, embed_picture, read_photo};
+use crate::scan::scan;
+
+/// Exit codes, documented in `--help`.
+pub mod exit {
+    pub const DONE: u8 = 0;
+    pub const FAILED: u8 = 1;
+    /// Wrong use; clap's own code.
+    pub const USAGE: u8 = 2;
+    /// Done, but some files could not be read.
+    pub const WITH_PROBLEMS: u8 = 3;
+    /// Another Florascope is writing this library.
+    pub const IN_USE: u8 = 4;
+    /// The folder has not been indexed yet.
+    pub const NOT_INDEXED: u8 = 5;
+    /// Stopped by Ctrl-C; what was finished is kept.
+    pub const STOPPED: u8 = 130;
+}
+
+const EXIT_HELP: &str = "Exit codes: 0 done; 1 failed; 2 wrong use; 3 done, but some files could not be read; \
+    4 another Florascope is writing this library; 5 the folder has not been indexed; 130 stopped, what was finished is kept";
+
+/// Find the flowers that look like this one: drop a photo, see the most similar ones in your folder.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_HELP, args_conflicts_with_subcommands = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// A folder of photos to open in the window
+    pub folder: Option<PathBuf>,
+    #[command(flatten)]
+    pub common: Common,
+    /// Keep FILE up to date with what the window shows (for tests)
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub describe_window: Option<PathBuf>,
+}
+
+/// Options that the window and every subcommand take.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// Where the program keeps its own data [default: the system's place for it]
+    #[arg(long, global = true, env = "FLORASCOPE_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// What the model computes on
+    #[arg(long, global = true, value_enum, default_value_t, env = "FLORASCOPE_DEVICE")]
+    pub device: DeviceChoice,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What can be done without a window.
+#[derive(Debug, Subcommand)]
+#[command(after_help = EXIT_HELP)]
+pub enum Command {
+    /// Index a folder: read what is new or changed, forget what is gone
+    Index { folder: PathBuf },
+    /// Find the photos of an indexed folder that are most similar to each PHOTO
+    Search {
+        folder: PathBuf,
+        #[arg(required = true)]
+        photos: Vec<PathBuf>,
+        /// Results for each photo
+        #[arg(short = 'k', long, default_value_t = 10)]
+        results: usize,
+    },
+    /// Tell what is indexed of a folder, or list all libraries
+    Status { folder: Option<PathBuf> },
+    /// Measure retrieval quality; a photo's label is the name of its folder
+    Evaluate {
+        folder: PathBuf,
+        /// Photos to search with, in folders named like those of the library
+        #[arg(long, value_name = "DIR", required_unless_present = "leave_one_out", conflicts_with = "leave_one_out")]
+        queries: Option<PathBuf>,
+        /// Search with each photo of the library among all others
+        #[arg(long)]
+        leave_one_out: bool,
+    },
+}
+
+/// Runs a subcommand and gives its exit code.
+///
+/// # Errors
+/// What went wrong, for standard error; the exit code is then [`exit::FAILED`].
+pub fn run(command: &Command, common: &Common) -> anyhow::Result<u8> {
+    let data = DataFolder::open(common.data_dir.clone()).context("The program's data folder cannot be used")?;
+    match command {
+        Command::Index { folder } => index(&data, folder, common),
+        Command::Search { folder, photos, results } => search(&data, folder, photos, *results, common),
+        Command::Status { folder } => status(&data, folder.as_deref(), common),
+        Command::Evaluate { folder, queries, .. } => evaluate(&data, folder, queries.as_deref(), common),
+    }
+}
+
+fn library_of(data: &DataFolder, folder: &Path) -> anyhow::Result<Library> {
+    data.library(folder).with_context(|| format!("The folder cannot be opened: {}", folder.display()))
+}
+
+fn index(data: &DataFolder, folder: &Path, common: &Common) -> anyhow::Result<u8> {
+    let library = library_of(data, folder)?;
+    let Some(_lock) = library.lock().context("The library cannot be written")? else {
+        eprintln!("Another Florascope has this folder open and keeps it indexed: {}", library.root.display());
+        return Ok(exit::IN_USE);
+    };
+    let mut catalog = Catalog::open(&library.folder)?;
+    let embedder = Embedder::start(common.device)?;
+    let device = embedder.info()?.device;
+    let cancel = Cancel::default();
+    stop_on_interrupt(&cancel)?;
+    let bar = Bar::new(common.json);
+    let started = Instant::now();
+    let outcome = ingest(&library, &mut catalog, &embedder, &cancel, &mut |event| {
+        if let IngestEvent::Progress(progress) = event {
+            bar.show(&progress);
+        }
+    });
+    bar.clear();
+    let seconds = started.elapsed().as_secs_f64();
+    let (word, completed, code) = match outcome {
+        Outcome::Done { completed } => ("done", completed, exit::DONE),
+        Outcome::Cancelled { completed } => ("stopped", completed, exit::STOPPED),
+        Outcome::Failed { message } => bail!(message),
+    };
+    let problems = catalog.problems()?;
+    let photos = catalog.photo_count()?;
+    if common.json {
+        print_json(&json!({
+            "outcome": word, "photos": photos, "read": completed, "seconds": seconds, "device": device,
+            "problems": problems_json(&problems),
+        }))?;
+    } else {
+        print_lines(&format!(
+            "{photos} photos indexed; {completed} files read in {seconds:.1} s ({:.0} a second) on {device}",
+            completed as f64 / seconds.max(1e-9)
+        ))?;
+        print_problems(&problems);
+    }
+    Ok(if code == exit::DONE && !problems.is_empty() { exit::WITH_PROBLEMS } else { code })
+}
+
+/// Opens an indexed folder for reading; `None`, with a word on standard error, where it has not been indexed.
+fn open_indexed(data: &DataFolder, folder: &Path) -> anyhow::Result<Option<(Library, Catalog)>> {
+    let library = library_of(data, folder)?;
+    let catalog = Catalog::open_read_only(&library.folder)?;
+    if catalog.is_none() {
+        eprintln!("Not indexed yet; run `florascope index` first: {}", library.root.display());
+    }
+    Ok(catalog.map(|catalog| (library, catalog)))
+}
+
+fn search(data: &DataFolder, folder: &Path, photos: &[PathBuf], results: usize, common: &Common) -> anyhow::Result<u8> {
+    let Some((library, catalog)) = open_indexed(data, folder)? else { return Ok(exit::NOT_INDEXED) };
+    let embedder = Embedder::start(common.device)?;
+    let model = embedder.info()?;
+    let mut gallery = Gallery::load(&catalog, &model.name, model.dimension)?;
+    let mut code = exit::DONE;
+    let mut answers = Vec::new();
+    for path in photos {
+        let answer = read_photo(path)
+            .and_then(|picture| embed_picture(&embedder, &picture))
+            .and_then(|embedding| gallery.rank(&embedding, None, &Filter::All, Some(results)));
+        match answer {
+            Ok(hits) if common.json => {
+                let hits = hits.iter().enumerate().map(|(rank, hit)| {
+                    json!({
+                        "rank": rank + 1,
+                        "similarity": hit.similarity,
+                        "label": hit.photo.label().map(OsStr::to_string_lossy),
+                        "path": library.root.join(&hit.photo.path).to_string_lossy(),
+                    })
+                });
+                answers.push(json!({ "query": path.to_string_lossy(), "results": hits.collect::<Vec<_>>() }));
+            }
+            Ok(hits) => {
+                let mut lines = format!("{}\n", path.display());
+                for (rank, hit) in hits.iter().enumerate() {
+                    let similarity = hit.similarity.unwrap_or_default();
+                    lines +=
+                        &format!("{:4}  {similarity:.3}  {}\n", rank + 1, library.root.join(&hit.photo.path).display());
+                }
+                print_lines(lines.trim_end())?;
+            }
+            Err(error) => {
+                eprintln!("{error}");
+                answers.push(json!({ "query": path.to_string_lossy(), "error": error.to_string() }));
+                code = if photos.len() == 1 { exit::FAILED } else { exit::WITH_PROBLEMS };
+            }
+        }
+    }
+    if common.json {
+        print_json(&Value::Array(answers))?;
+    }
+    Ok(code)
+}
+
+fn status(data: &DataFolder, folder: Option<&Path>, common: &Common) -> anyhow::Result<u8> {
+    let libraries = match folder {
+        Some(folder) => match open_indexed(data, folder)? {
+            Some(library) => vec![library],
+            None => return Ok(exit::NOT_INDEXED),
+        },
+        None => data
+            .libraries()?
+            .into_iter()
+            .filter_map(|library| Some((library.clone(), Catalog::open_read_only(&library.folder).ok()??)))
+            .collect(),
+    };
+    let mut report = Vec::new();
+    for (library, catalog) in &libraries {
+        let (photos, problems) = (catalog.photo_count()?, catalog.problems()?);
+        let complete = catalog.fact(COMPLETE)?.is_some();
+        let in_use = library.lock()?.is_none();
+        if common.json {
+            report.push(json!({
+                "folder": library.root.to_string_lossy(), "photos": photos, "complete": complete, "in_use": in_use,
+                "problems": problems_json(&problems), "data": library.folder.to_string_lossy(),
+            }));
+        } else {
+            let state = if complete { "" } else { ", indexing was not finished" };
+            let user = if in_use { ", in use by another Florascope" } else { "" };
+            print_lines(&format!(
+                "{photos} photos, {} problems{state}{user}: {}",
+                problems.len(),
+                library.root.display()
+            ))?;
+            if folder.is_some() {
+                print_problems(&problems);
+            }
+        }
+    }
+    match (common.json, folder) {
+        (true, Some(_)) => print_json(&report.pop().unwrap_or_default())?,
+        (true, None) => print_json(&Value::Array(report))?,
+        (false, None) if libraries.is_empty() => print_lines("No folder has been indexed yet")?,
+        (false, _) => {}
+    }
+    Ok(exit::DONE)
+}
+
+fn evaluate(data: &DataFolder, folder: &Path, queries: Option<&Path>, common: &Common) -> anyhow::Result<u8> {
+    let Some((_, catalog)) = open_indexed(data, folder)? else { return Ok(exit::NOT_INDEXED) };
+    let embedder = Embedder::start(common.device)?;
+    let model = embedder.info()?;
+    let mut gallery = Gallery::load(&catalog, &model.name, model.dimension)?;
+    let mut evaluation = Evaluation::default();
+    match queries {
+        None => gallery.evaluate_leave_one_out(&mut evaluation)?,
+        Some(queries) => {
+            let embedded = embed_labelled(&embedder, queries, &mut evaluation, &Bar::new(common.json))?;
+            let queries: Vec<_> = embedded.into_iter().map(|(embedding, label)| (embedding, label, None)).collect();
+            gallery.evaluate(&queries, &mut evaluation)?;
+        }
+    }
+    let quality = evaluation.quality();
+    if quality.queries == 0 {
+        bail!("No labelled photo to search with was found; a label is the name of the folder that a photo lies in");
+    }
+    if common.json {
+        print_json(&serde_json::to_value(&quality)?)?;
+    } else {
+        print_lines(&format!(
+            "R@1 {:.1} %   R@5 {:.1} %   R-precision {:.1} %   MAP@R {:.1} %   ({} queries, {} errors, {} photos)",
+            quality.recall_at_1 * 100.0,
+            quality.recall_at_5 * 100.0,
+            quality.r_precision * 100.0,
+            quality.map_at_r * 100.0,
+            quality.queries,
+            quality.errors,
+            gallery.len()
+        ))?;
+    }
+    Ok(exit::DONE)
+}
+
+/// Embeds all labelled photos of a folder, without writing anything.
+fn embed_labelled(
+    embedder: &Embedder,
+    folder: &Path,
+    evaluation: &mut Evaluation,
+    bar: &Bar,
+) -> anyhow::Result<Vec<(crate::photo::Embedding, OsString)>> {
+    let root = folder.canonicalize().with_context(|| format!("The folder cannot be opened: {}", folder.display()))?;
+    let found = scan(&root, Default::default(), &Cancel::default(), |_| {}).context("The scan was stopped")?;
+    for problem in &found.problems {
+        eprintln!("{}: {}", problem.path.display(), problem.reason);
+        evaluation.add_error();
+    }
+    let mut progress = Progress::begin("Embedding the queries", Some(found.to_read.len() as u64));
+    let mut embedded = Vec::new();
+    for files in found.to_read.chunks(embedder.info()?.batch) {
+        let mut labels = Vec::new();
+        let mut inputs = Vec::new();
+        for file in files {
+            // A photo right in the folder carries the folder's own name.
+            let label = label_of(&file.path).or(root.file_name());
+            let input = read_photo(&root.join(&file.path))
+                .and_then(|picture| NetworkInput::from_picture(&picture).map_err(crate::query::QueryError::Picture));
+            match (input, label) {
+                (Ok(input), Some(label)) => {
+                    inputs.push(input);
+                    labels.push(label.to_owned());
+                }
+                (Ok(_), None) => evaluation.add_error(),
+                (Err(error), _) => {
+                    eprintln!("{error}");
+                    evaluation.add_error();
+                }
+            }
+        }
+        for (embedding, label) in embedder.embed_query(inputs)?.into_iter().zip(labels) {
+            match embedding {
+                Some(embedding) => embedded.push((embedding, label)),
+                None => evaluation.add_error(),
+            }
+        }
+        progress.done += files.len() as u64;
+        bar.show(&progress);
+    }
+    bar.clear();
+    Ok(embedded)
+}
+
+/// A progress bar on a terminal; nothing elsewhere, and nothing with `--json`.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new(json: bool) -> Self {
+        let visible = !json && std::io::stderr().is_terminal();
+        let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Self(ProgressBar::with_draw_target(None, target))
+    }
+
+    fn show(&self, progress: &Progress) {
+        let style = match progress.total {
+            Some(_) => "{msg} {bar:30} {pos}/{len}",
+            None => "{msg} {pos} {spinner}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            self.0.set_style(style);
+        }
+        if let Some(total) = progress.total {
+            self.0.set_length(total);
+        }
+        self.0.set_position(progress.done);
+        let rate = progress.rate.map(|rate| format!(", {rate:.0} a second")).unwrap_or_default();
+        let left = progress.time_left().map(|left| format!(", {} s left", left.as_secs())).unwrap_or_default();
+        self.0.set_message(format!("{}{rate}{left}", progress.stage));
+    }
+
+    fn clear(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+fn problems_json(problems: &[Problem]) -> Vec<Value> {
+    problems.iter().map(|p| json!({ "path": p.path.to_string_lossy(), "reason": p.reason })).collect()
+}
+
+fn print_problems(problems: &[Problem]) {
+    for problem in problems {
+        eprintln!("{}: {}", problem.path.display(), problem.reason);
+    }
+}
+
+/// Standard output may be a pipe that closes early; that is not this program's failure.
+fn print_lines(text: &str) -> std::io::Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+fn print_json(value: &Value) -> std::io::Result<()> {
+    print_lines(&format!("{value:#}"))
+}
+
+/// The first Ctrl-C asks the job to stop and keep what is finished; the second ends the program.
+fn stop_on_interrupt(cancel: &Cancel) -> anyhow::Result<()> {
+    let cancel = Arc::new(cancel.clone());
+    ctrlc::set_handler(move || {
+        if cancel.is_cancelled() {
+            std::process::exit(i32::from(exit::STOPPED));
+        }
+        cancel.cancel();
+    })
+    .context("Ctrl-C cannot be caught")
+}

@@ -1,0 +1,271 @@
+//! Pictures -> embeddings. Each embed thread owns a network; everybody else holds an [`Embedder`] and sends batches.
+//!
+//! On a GPU there is one such thread. On a CPU there is one for each core, and libtorch uses a single thread in each:
+//! that is faster than one network on all cores, since nobody waits for the slowest at every layer.
+//!
+//! There are two queues: a query waits for at most one batch of the indexing job, never for the whole of it. When a
+//! batch does not fit into the device's memory it is halved, and at last the work moves to the CPU.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use tch::{Cuda, Device};
+
+use crate::model::{Backbone, ModelError, NetworkInput};
+use crate::photo::Embedding;
+
+/// Photos in a batch on a CPU: larger ones are slower, since their layers' outputs leave the cache.
+const CPU_BATCH: usize = 4;
+/// Photos in a batch on a GPU.
+const GPU_BATCH: usize = 64;
+/// More networks than this gain nothing on a CPU: memory becomes the limit.
+const MAX_CPU_NETWORKS: usize = 8;
+
+/// What the user asks for; the program then takes what is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum DeviceChoice {
+    /// An NVIDIA GPU or Apple's, where there is one; the CPU otherwise.
+    #[default]
+    Auto,
+    Cpu,
+    Cuda,
+    Mps,
+}
+
+/// Why no embedding came.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum EmbedError {
+    #[error("The model could not be loaded: {0}")]
+    Load(Arc<ModelError>),
+    #[error("The model failed on a batch of photos: {0}")]
+    Batch(Arc<ModelError>),
+    #[error("This computer has no {0} that libtorch can use; choose another device")]
+    NoSuchDevice(&'static str),
+    #[error("The model's thread has ended")]
+    Gone,
+}
+
+/// The model as the rest of the program sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// See [`Backbone::name`].
+    pub name: String,
+    /// Floats in an embedding.
+    pub dimension: usize,
+    /// In words for people: "CPU, 8 threads" or "NVIDIA GPU".
+    pub device: String,
+    /// Photos to send at a time.
+    pub batch: usize,
+    /// Batches that are worked on at the same time.
+    pub parallel: usize,
+}
+
+/// An embedding for each input, in order; `None` where the network gave zeros or NaN.
+pub type EmbedResult = Result<Vec<Option<Embedding>>, EmbedError>;
+
+struct Request {
+    inputs: Vec<NetworkInput>,
+    reply: Sender<EmbedResult>,
+}
+
+/// A handle to the threads that own the networks. Cheap to clone; the threads end with the last handle.
+#[derive(Clone)]
+pub struct Embedder {
+    queries: Sender<Request>,
+    batches: Sender<Request>,
+    info: Receiver<Result<ModelInfo, EmbedError>>,
+    info_back: Sender<Result<ModelInfo, EmbedError>>,
+}
+
+impl Embedder {
+    /// Starts the threads; the model loads in the background.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(choice: DeviceChoice) -> std::io::Result<Self> {
+        let (queries, query_inbox) = bounded(4);
+        let (batches, batch_inbox) = bounded(1);
+        let (info_back, info) = bounded(1);
+        let tell = info_back.clone();
+        spawn(1, move || {
+            let load = |device| Backbone::built_in(device).map_err(|e| EmbedError::Load(Arc::new(e)));
+            match open_device(choice).and_then(load) {
+                Ok(first) => {
+                    let info = describe(&first);
+                    start_others(&info, &query_inbox, &batch_inbox);
+                    let _ = tell.send(Ok(info));
+                    drop(tell);
+                    serve(first, &query_inbox, &batch_inbox);
+                }
+                Err(error) => {
+                    log::error!("{error}");
+                    let _ = tell.send(Err(error));
+                }
+            }
+        })?;
+        Ok(Self { queries, batches, info, info_back })
+    }
+
+    /// Waits until the model is loaded and says what it is.
+    ///
+    /// # Errors
+    /// When it could not be loaded.
+    pub fn info(&self) -> Result<ModelInfo, EmbedError> {
+        let info = self.info.recv().map_err(|_| EmbedError::Gone)?;
+        // Leave it for the next who asks.
+        let _ = self.info_back.try_send(info.clone());
+        info
+    }
+
+    /// Embeds photos that somebody is waiting for: before any batch of the indexing job.
+    ///
+    /// # Errors
+    /// When the model could not be loaded or fails.
+    pub fn embed_query(&self, inputs: Vec<NetworkInput>) -> EmbedResult {
+        self.ask(&self.queries, inputs)
+    }
+
+    /// Embeds a batch in its turn. One embedding for each input, in order.
+    ///
+    /// # Errors
+    /// When the model could not be loaded or fails.
+    pub fn embed_batch(&self, inputs: Vec<NetworkInput>) -> EmbedResult {
+        self.ask(&self.batches, inputs)
+    }
+
+    fn ask(&self, queue: &Sender<Request>, inputs: Vec<NetworkInput>) -> EmbedResult {
+        self.info()?;
+        let (reply, answer) = bounded(1);
+        queue.send(Request { inputs, reply }).map_err(|_| EmbedError::Gone)?;
+        answer.recv().map_err(|_| EmbedError::Gone)?
+    }
+}
+
+fn spawn(number: usize, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    std::thread::Builder::new().name(format!("embed-{number}")).spawn(work).map(drop)
+}
+
+/// Starts the threads beside the first, each with a network of its own. One that fails to start costs speed only.
+fn start_others(info: &ModelInfo, queries: &Receiver<Request>, batches: &Receiver<Request>) {
+    for number in 2..=info.parallel {
+        let (queries, batches) = (queries.clone(), batches.clone());
+        let started = spawn(number, move || match Backbone::built_in(Device::Cpu) {
+            Ok(backbone) => serve(backbone, &queries, &batches),
+            Err(error) => log::warn!("A second copy of the model could not be loaded: {error}"),
+        });
+        if let Err(error) = started {
+            log::warn!("A thread for the model could not be started: {error}");
+        }
+    }
+}
+
+fn serve(mut backbone: Backbone, queries: &Receiver<Request>, batches: &Receiver<Request>) {
+    loop {
+        let next = queries.try_recv().or_else(|_| {
+            select! {
+                recv(queries) -> request => request,
+                recv(batches) -> request => request,
+            }
+        });
+        let Ok(Request { inputs, reply }) = next else { return };
+        let result = embed(&mut backbone, &inputs).map_err(|e| EmbedError::Batch(Arc::new(e)));
+        // Whoever asked may have been cancelled meanwhile.
+        let _ = reply.send(result);
+    }
+}
+
+/// Embeds, with half the batch and at last on the CPU where the device runs out of memory.
+fn embed(backbone: &mut Backbone, inputs: &[NetworkInput]) -> Result<Vec<Option<Embedding>>, ModelError> {
+    match backbone.features(inputs) {
+        Ok(features) => Ok(features
+            .chunks_exact(backbone.dimension())
+            .map(|values| Embedding::normalised(values.to_vec()))
+            .collect()),
+        Err(ModelError::Torch(error)) if is_out_of_memory(&error) && inputs.len() > 1 => {
+            log::warn!("Out of memory with {} photos at a time, trying half of it", inputs.len());
+            let (first, second) = inputs.split_at(inputs.len() / 2);
+            let mut embeddings = embed(backbone, first)?;
+            embeddings.extend(embed(backbone, second)?);
+            Ok(embeddings)
+        }
+        Err(ModelError::Torch(error)) if backbone.device() != Device::Cpu => {
+            log::warn!("The GPU failed ({error}), going on with the CPU");
+            *backbone = Backbone::built_in(Device::Cpu)?;
+            embed(backbone, inputs)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_out_of_memory(error: &tch::TchError) -> bool {
+    let text = error.to_string();
+    text.contains("out of memory") || text.contains("not enough memory")
+}
+
+fn describe(backbone: &Backbone) -> ModelInfo {
+    let (device, batch, parallel) = match backbone.device() {
+        Device::Cpu => {
+            // From here on each embed thread computes alone.
+            tch::set_num_threads(1);
+            let cores = std::thread::available_parallelism().map_or(1, |n| n.get()).min(MAX_CPU_NETWORKS);
+            let device = if cores == 1 { "CPU, 1 thread".to_owned() } else { format!("CPU, {cores} threads") };
+            (device, CPU_BATCH, cores)
+        }
+        Device::Cuda(_) => ("NVIDIA GPU".to_owned(), GPU_BATCH, 1),
+        Device::Mps => ("Apple GPU".to_owned(), GPU_BATCH, 1),
+        Device::Vulkan => ("Vulkan GPU".to_owned(), GPU_BATCH, 1),
+    };
+    ModelInfo { name: backbone.name().to_owned(), dimension: backbone.dimension(), device, batch, parallel }
+}
+
+fn open_device(choice: DeviceChoice) -> Result<Device, EmbedError> {
+    let cuda = || {
+        load_cuda_libraries();
+        Cuda::is_available().then_some(Device::Cuda(0))
+    };
+    let mps = || tch::utils::has_mps().then_some(Device::Mps);
+    match choice {
+        DeviceChoice::Cpu => Ok(Device::Cpu),
+        DeviceChoice::Auto => Ok(cuda().or_else(mps).unwrap_or(Device::Cpu)),
+        DeviceChoice::Cuda => cuda().ok_or(EmbedError::NoSuchDevice("NVIDIA GPU")),
+        DeviceChoice::Mps => mps().ok_or(EmbedError::NoSuchDevice("Apple GPU")),
+    }
+}
+
+/// Opens libtorch's CUDA half where it is there. The program is linked without it, so that one binary serves computers
+/// with a GPU and without; it must be opened before anything asks for CUDA, since the answer "none" sticks.
+fn load_cuda_libraries() {
+    let Some(file) = cuda_library() else { return };
+    // What a computer without a driver has installed by mistake must not stop the program.
+    match open_globally(&file) {
+        Ok(()) => log::info!("CUDA libraries opened: {}", file.display()),
+        Err(error) => log::warn!("The CUDA libraries could not be opened, using the CPU: {error}"),
+    }
+}
+
+/// `libtorch_cuda.so` beside the program, or where `make setup` put it.
+fn cuda_library() -> Option<PathBuf> {
+    let beside_program = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join("lib/cuda")));
+    let from_setup = Path::new(env!("FLORASCOPE_DEPS")).join("cuda");
+    beside_program
+        .into_iter()
+        .chain([from_setup])
+        .map(|folder| folder.join("torch/lib/libtorch_cuda.so"))
+        .find(|file| file.exists())
+}
+
+#[cfg(unix)]
+fn open_globally(file: &Path) -> Result<(), libloading::Error> {
+    use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+    // SAFETY: the file is libtorch's own, of the version that the program is linked against; running its initialisers
+    // is what linking against it would have done. It is never closed.
+    let library = unsafe { Library::open(Some(file), RTLD_NOW | RTLD_GLOBAL) }?;
+    std::mem::forget(library);
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn open_globally(_file: &Path) -> Result<(), libloading::Error> {
+    Ok(())
+}

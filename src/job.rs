@@ -1,0 +1,130 @@
+//! What every long work has in common: it can be cancelled, it tells how far it is, and it ends in one of three ways.
+//! Knows nothing of photos.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// A stop flag, shared by whoever may ask for the stop and the threads that obey it.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Asks the job to stop; it does so within a second and keeps what it has finished.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a stop was asked for.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Done { completed: u64 },
+    Cancelled { completed: u64 },
+    Failed { message: String },
+}
+
+/// How far a job is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// What is being done now, in words for people.
+    pub stage: &'static str,
+    pub done: u64,
+    /// `None` while it is not known yet.
+    pub total: Option<u64>,
+    /// Items a second over the last seconds.
+    pub rate: Option<f64>,
+    /// Items that failed so far.
+    pub problems: u64,
+}
+
+impl Progress {
+    /// A stage that has just begun.
+    pub fn begin(stage: &'static str, total: Option<u64>) -> Self {
+        Self { stage, done: 0, total, rate: None, problems: 0 }
+    }
+
+    /// Time to the end at the present rate, where it can be told.
+    pub fn time_left(&self) -> Option<Duration> {
+        let left = self.total?.saturating_sub(self.done) as f64;
+        let rate = self.rate.filter(|rate| *rate > 0.0)?;
+        Duration::try_from_secs_f64(left / rate).ok()
+    }
+
+    /// Done of total, from 0 to 1.
+    pub fn fraction(&self) -> Option<f32> {
+        let total = self.total?;
+        Some(if total == 0 { 1.0 } else { (self.done as f64 / total as f64) as f32 })
+    }
+}
+
+/// Items a second over a sliding window: steady enough to read, quick enough to follow.
+#[derive(Debug)]
+pub struct RateMeter {
+    samples: VecDeque<(Instant, u64)>,
+}
+
+impl RateMeter {
+    const WINDOW: Duration = Duration::from_secs(10);
+
+    /// A meter that begins to count now.
+    pub fn start() -> Self {
+        Self { samples: VecDeque::from([(Instant::now(), 0)]) }
+    }
+
+    /// Takes the count of all items done so far; gives items a second once half a second has been seen.
+    pub fn update(&mut self, done: u64) -> Option<f64> {
+        self.update_at(Instant::now(), done)
+    }
+
+    fn update_at(&mut self, now: Instant, done: u64) -> Option<f64> {
+        while self.samples.len() > 1 && now.duration_since(self.samples[0].0) > Self::WINDOW {
+            self.samples.pop_front();
+        }
+        let &(then, before) = self.samples.front()?;
+        if self.samples.back().is_none_or(|(last, _)| now.duration_since(*last) > Duration::from_millis(100)) {
+            self.samples.push_back((now, done));
+        }
+        let seconds = now.duration_since(then).as_secs_f64();
+        (seconds >= 0.5).then(|| done.saturating_sub(before) as f64 / seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_follows_the_last_seconds() {
+        let mut meter = RateMeter::start();
+        let start = meter.samples[0].0;
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        assert_eq!(meter.update_at(start, 0), None);
+        for second in 1..=30 {
+            meter.update_at(at(second), second * 10);
+        }
+        // Ten a second so far; then the work becomes five times faster, and the meter follows.
+        let mut rate = 0.0;
+        for second in 31..=50 {
+            rate = meter.update_at(at(second), 300 + (second - 30) * 50).unwrap();
+        }
+        assert!((rate - 50.0).abs() < 1.0, "{rate}");
+    }
+
+    #[test]
+    fn time_left_needs_a_total_and_a_rate() {
+        let mut progress = Progress::begin("Indexing", Some(100));
+        assert_eq!(progress.time_left(), None);
+        progress.done = 50;
+        progress.rate = Some(10.0);
+        assert_eq!(progress.time_left(), Some(Duration::from_secs(5)));
+        assert_eq!(progress.fraction(), Some(0.5));
+        assert_eq!(Progress::begin("Indexing", Some(0)).fraction(), Some(1.0));
+    }
+}

