@@ -230,7 +230,7 @@ fn status(data: &DataFolder, folder: Option<&Path>, common: &Common) -> anyhow::
     for (library, catalog) in &libraries {
         let (photos, problems) = (catalog.photo_count()?, catalog.problems()?);
         let complete = catalog.fact(COMPLETE)?.is_some();
-        let in_use = library.lock()?.is_none();
+        let in_use = library.is_in_use();
         if common.json {
             report.push(json!({
                 "folder": library.root.to_string_lossy(), "photos": photos, "complete": complete, "in_use": in_use,

@@ -37,18 +37,8 @@ pub struct Species {
 /// How single flowers make up a bloom.
 enum Habit {
     Solo,
-    Globe {
-        florets: usize,
-        size: f32,
-        cover: f32,
-        core: u32,
-    },
-    Spike {
-        florets: usize,
-        size: f32,
-        height: f32,
-        rise: f32,
-    },
+    Globe { florets: usize, size: f32, cover: f32, core: u32 },
+    Spike { florets: usize, size: f32, height: f32, rise: f32 },
 }
 
 /// A ring of equal petals, or several layers of such rings.
@@ -311,9 +301,7 @@ struct Rng(u64);
 impl Rng {
     fn seeded(name: &str, number: usize) -> Self {
         let stir = |seed: u64, byte: u8| (seed ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-        Rng(name
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325 ^ number as u64, stir))
+        Rng(name.bytes().fold(0xcbf2_9ce4_8422_2325 ^ number as u64, stir))
     }
     fn next(&mut self) -> f32 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -344,21 +332,10 @@ struct Frame {
 
 impl Frame {
     fn new(origin: V3, axis: V3, roll: f32, size: f32) -> Self {
-        let down = if axis[1].abs() > 0.98 {
-            [0.0, 0.0, -axis[1]]
-        } else {
-            [0.0, 1.0, 0.0]
-        };
+        let down = if axis[1].abs() > 0.98 { [0.0, 0.0, -axis[1]] } else { [0.0, 1.0, 0.0] };
         let level = unit(cross(down, axis));
-        let x = add(
-            scale(level, roll.cos()),
-            scale(cross(axis, level), roll.sin()),
-        );
-        Frame {
-            origin,
-            axes: [x, cross(axis, x), axis],
-            size,
-        }
+        let x = add(scale(level, roll.cos()), scale(cross(axis, level), roll.sin()));
+        Frame { origin, axes: [x, cross(axis, x), axis], size }
     }
     fn direction(&self, v: V3) -> V3 {
         let [x, y, z] = self.axes;
@@ -384,18 +361,8 @@ struct Canvas {
 
 impl Canvas {
     fn new([width, height]: [usize; 2], light: V3, rng: Rng) -> Self {
-        let (colour, depth) = (
-            vec![[0.0; 3]; width * height],
-            vec![f32::MIN; width * height],
-        );
-        Canvas {
-            width,
-            height,
-            light,
-            colour,
-            depth,
-            rng,
-        }
+        let (colour, depth) = (vec![[0.0; 3]; width * height], vec![f32::MIN; width * height]);
+        Canvas { width, height, light, colour, depth, rng }
     }
 
     fn lit(&self, colour: V3, normal: V3) -> V3 {
@@ -574,12 +541,7 @@ impl Canvas {
                 self.ball(base, 0.09 * frame.size, light_of(GREEN));
                 self.flower(species, frame, tint);
             }
-            Habit::Globe {
-                florets,
-                size,
-                cover,
-                core,
-            } => {
+            Habit::Globe { florets, size, cover, core } => {
                 let middle = frame.point([0.0, 0.0, -0.24]);
                 self.ball(middle, 0.55 * frame.size * cover.min(1.0), light_of(core));
                 for floret in 0..florets {
@@ -591,12 +553,7 @@ impl Canvas {
                     self.floret(species, [middle, at], size * frame.size, tint);
                 }
             }
-            Habit::Spike {
-                florets,
-                size,
-                height,
-                rise,
-            } => {
+            Habit::Spike { florets, size, height, rise } => {
                 let [low, high] = [0.0, height].map(|up| frame.point([0.0, 0.0, up]));
                 self.tube([low, low, high], 0.035 * frame.size, light_of(GREEN));
                 for floret in 0..florets {
@@ -626,10 +583,7 @@ impl Canvas {
     /// A bloom on its stem, with leaves. `at` is where the middle of the bloom is seen.
     fn plant(&mut self, species: &Species, at: V3, size: f32, tint: V3) {
         let rng = &mut self.rng;
-        let (tilt, size) = (
-            rng.within(species.tilt.0, species.tilt.1),
-            size * species.size,
-        );
+        let (tilt, size) = (rng.within(species.tilt.0, species.tilt.1), size * species.size);
         let roll = rng.around(0.0, species.roll).to_radians();
         let (up, toward) = tilt.to_radians().sin_cos();
         let (aside, level) = roll.clamp(-0.4, 0.4).sin_cos();
@@ -674,11 +628,7 @@ impl Whorl {
             }
             Mark::Stripes(hex) => {
                 let line = (v * 11.0 + 0.3 * (u * 5.0 + seed).sin()).cos();
-                mix(
-                    plain,
-                    light_of(hex),
-                    smooth(0.1, 0.8, line) * (1.0 - smooth(0.75, 1.0, u)),
-                )
+                mix(plain, light_of(hex), smooth(0.1, 0.8, line) * (1.0 - smooth(0.75, 1.0, u)))
             }
             Mark::Spots(hex) => {
                 let (row, column) = (u * 16.0, v * 4.0 + (u * 16.0).floor() * 0.5);
@@ -691,10 +641,7 @@ impl Whorl {
         };
         let vein = self.vein * (0.5 + 0.5 * (v * 20.0 + 0.6 * (u * 6.0 + seed).sin()).cos());
         let hollow = 0.5 + 0.5 * smooth(0.0, 0.45, u);
-        scale(
-            marked,
-            (1.0 - vein * (1.0 - 0.5 * u)) * hollow * (1.0 - 0.16 * v.powi(6)),
-        )
+        scale(marked, (1.0 - vein * (1.0 - 0.5 * u)) * hollow * (1.0 - 0.16 * v.powi(6)))
     }
 }
 
@@ -726,11 +673,7 @@ fn background(species: &Species, size: [usize; 2], light: V3, tint: V3, mut rng:
     }
     for _ in 0..canvas.rng.pick(30) + 8 {
         let rng = &mut canvas.rng;
-        let at = [
-            rng.next() * width as f32,
-            rng.within(0.35, 1.2) * height as f32,
-            -900.0,
-        ];
+        let at = [rng.next() * width as f32, rng.within(0.35, 1.2) * height as f32, -900.0];
         let (size, shade) = (rng.within(18.0, 36.0), rng.within(0.6, 1.5));
         canvas.leaf(species, at, size, shade);
     }
@@ -771,11 +714,7 @@ fn blurred(pixels: &[V3], width: usize, sigma: f32) -> Vec<V3> {
 /// Draws picture `number` of a species; the same number always gives the same picture.
 pub fn draw(species: &Species, number: usize) -> RgbImage {
     let mut rng = Rng::seeded(species.name, number);
-    let size = if rng.next() < 0.6 {
-        [480, 360]
-    } else {
-        [360, 480]
-    };
+    let size = if rng.next() < 0.6 { [480, 360] } else { [360, 480] };
     let light = unit([rng.around(-0.2, 0.7), -0.7, rng.within(0.5, 1.0)]);
     let tint = rng.tint(0.07);
     let behind = background(species, size, light, tint, Rng(!rng.0));
@@ -835,25 +774,16 @@ fn photograph(canvas: Canvas, behind: Vec<V3>, reach: f32) -> RgbImage {
     RgbImage::from_fn(width as u32, height as u32, |x, y| {
         let i = y as usize * width + x as usize;
         // Where the surroundings towards the light are nearer than the pixel, they shade it.
-        let toward = i
-            .saturating_add_signed(down * width as isize + right)
-            .min(around.len() - 1);
+        let toward = i.saturating_add_signed(down * width as isize + right).min(around.len() - 1);
         let (mine, theirs) = (cover[i], around[toward]);
         let gap = theirs[0] / theirs[1].max(0.05) - mine[0] / mine[1].max(0.05);
         let shadow = (gap * 6600.0 / reach).clamp(-0.1, 0.6) * mine[1] * theirs[1].min(1.0);
-        let (dx, dy) = (
-            x as f32 / width as f32 - 0.5,
-            y as f32 / height as f32 - 0.5,
-        );
+        let (dx, dy) = (x as f32 / width as f32 - 0.5, y as f32 / height as f32 - 0.5);
         let fall = (1.0 - shadow) * (1.0 - vignette * (dx * dx + dy * dy)) * (1.0 + side * dx);
         let noise = (rng.next() + rng.next() - 1.0) * grain;
         image::Rgb(times(scale(colour[i], fall), white).map(|c| {
             // A shoulder keeps highlights from clipping.
-            let c = if c > 0.7 {
-                1.0 - 0.3 * ((0.7 - c) / 0.3).exp()
-            } else {
-                c.max(0.0)
-            };
+            let c = if c > 0.7 { 1.0 - 0.3 * ((0.7 - c) / 0.3).exp() } else { c.max(0.0) };
             ((c.sqrt() + noise) * 255.0) as u8
         }))
     })
@@ -869,10 +799,7 @@ pub fn write(folder: &Path, progress: &mut dyn FnMut(usize, usize) -> bool) -> i
         if !progress(done, total) {
             return Ok(false);
         }
-        let (species, number) = (
-            &SPECIES[done / PHOTOS_PER_SPECIES],
-            done % PHOTOS_PER_SPECIES + 1,
-        );
+        let (species, number) = (&SPECIES[done / PHOTOS_PER_SPECIES], done % PHOTOS_PER_SPECIES + 1);
         let bed = folder.join(species.name);
         let photo = bed.join(format!("{} {number:02}.jpg", species.name));
         if fs::metadata(&photo).is_ok_and(|found| found.len() > 0) {
@@ -880,9 +807,7 @@ pub fn write(folder: &Path, progress: &mut dyn FnMut(usize, usize) -> bool) -> i
         }
         let mut bytes = Vec::new();
         let encoder = JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY);
-        draw(species, number)
-            .write_with_encoder(encoder)
-            .map_err(io::Error::other)?;
+        draw(species, number).write_with_encoder(encoder).map_err(io::Error::other)?;
         let unfinished = photo.with_extension("jpg.part");
         fs::create_dir_all(&bed)?;
         fs::write(&unfinished, bytes)?;

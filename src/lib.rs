@@ -1,14 +1,22 @@
 //! draft
+pub mod app;
 pub mod catalog;
 pub mod cli;
+pub mod command;
 pub mod decode;
+pub mod desktop;
 pub mod embed;
 pub mod evaluate;
+pub mod garden;
 pub mod index;
 pub mod ingest;
 pub mod job;
 pub mod library;
 pub mod model;
 pub mod photo;
+pub mod pictures;
 pub mod query;
 pub mod scan;
+pub mod settings;
+pub mod ui;
+pub mod worker;

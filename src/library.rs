@@ -55,7 +55,7 @@ impl DataFolder {
         Ok(Library { root, folder: self.0.join("libraries").join(id) })
     }
 
-    /// Every library that there is, whether its folder is there now or not; by the folder's path.
+    /// Every library that there is, whether its folder is there now or not; the one opened last comes first.
     ///
     /// # Errors
     /// When the program's data cannot be listed.
@@ -65,15 +65,18 @@ impl DataFolder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
-        let mut libraries: Vec<Library> = entries
+        let mut libraries: Vec<_> = entries
             .filter_map(|entry| {
                 let folder = entry.ok()?.path();
-                let root = bytes_to_path(&std::fs::read(folder.join(ROOT_FILE)).ok()?);
-                Some(Library { root, folder })
+                let file = folder.join(ROOT_FILE);
+                // Written anew whenever the library is opened for writing.
+                let opened = file.metadata().and_then(|metadata| metadata.modified()).ok()?;
+                let root = bytes_to_path(&std::fs::read(file).ok()?);
+                Some((opened, Library { root, folder }))
             })
             .collect();
-        libraries.sort_unstable_by(|a, b| a.root.cmp(&b.root));
-        Ok(libraries)
+        libraries.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.root.cmp(&b.1.root)));
+        Ok(libraries.into_iter().map(|(_, library)| library).collect())
     }
 }
 
@@ -97,13 +100,21 @@ impl Library {
     /// When the catalog's folder cannot be written.
     pub fn lock(&self) -> io::Result<Option<WriterLock>> {
         std::fs::create_dir_all(&self.folder)?;
-        std::fs::write(self.folder.join(ROOT_FILE), path_to_bytes(&self.root))?;
         let file = File::create(self.folder.join("lock"))?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(WriterLock { _file: file })),
+            Ok(()) => {
+                std::fs::write(self.folder.join(ROOT_FILE), path_to_bytes(&self.root))?;
+                Ok(Some(WriterLock { _file: file }))
+            }
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    /// Whether another process has the right to write.
+    pub fn is_in_use(&self) -> bool {
+        File::open(self.folder.join("lock"))
+            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     /// The user's folder's name, for people.

@@ -2,15 +2,21 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
+use eframe::egui;
+use florascope::app::App;
 use florascope::cli::{self, Arguments, exit};
+use florascope::library::DataFolder;
+use florascope::settings::Settings;
+use florascope::ui::describe::Describe;
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
     let arguments = Arguments::parse();
     let result = match &arguments.command {
         Some(command) => cli::run(command, &arguments.common),
-        None => Ok(0),
+        None => open_window(arguments).map(|()| exit::DONE),
     };
     match result {
         Ok(code) => ExitCode::from(code),
@@ -19,4 +25,33 @@ fn main() -> ExitCode {
             ExitCode::from(exit::FAILED)
         }
     }
+}
+
+fn open_window(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { folder, common, describe_window, .. } = arguments;
+    let data = DataFolder::open(common.data_dir).context("The program's data folder cannot be used")?;
+    let settings = Settings::load(&data.settings_file());
+    let icon = eframe::icon_data::from_png_bytes(include_bytes!("../assets/icon.png"))?;
+    let options = eframe::NativeOptions {
+        viewport: egui::ViewportBuilder::default()
+            .with_title("Florascope")
+            .with_app_id("florascope")
+            .with_icon(icon)
+            .with_inner_size(settings.window)
+            .with_min_inner_size([640.0, 420.0])
+            .with_maximized(settings.maximized),
+        ..Default::default()
+    };
+    eframe::run_native(
+        "florascope",
+        options,
+        Box::new(move |creation| {
+            if let Some(file) = describe_window {
+                creation.egui_ctx.add_plugin(Describe::new(file));
+            }
+            Ok(Box::new(App::new(&creation.egui_ctx, data, settings, common.device, folder)?))
+        }),
+    )
+    .map_err(|error| anyhow::anyhow!("{error}"))
+    .context("The window could not be opened; the subcommands work without one, see `florascope --help`")
 }

@@ -1,0 +1,95 @@
+//! The bar at the top: which library, what to search with, how the results look.
+
+use eframe::egui::{self, Align, Button, ComboBox, Layout, RichText, Slider, Ui};
+
+use super::state::{Action, OpenLibrary, State};
+use super::{add_command, command_button, count, count_of, menu_item, theme};
+use crate::command::Command;
+use crate::settings::{Settings, TILE_SIDES, ThemeChoice};
+
+const RESULTS: [Option<usize>; 6] = [Some(5), Some(20), Some(100), Some(500), Some(2000), None];
+
+/// The bar over the grid.
+pub fn header_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: &Settings, actions: &mut Vec<Action>) {
+    ui.horizontal(|ui| {
+        library_menu_ui(ui, state, library, settings, actions);
+        ui.weak(if library.loading { "loading…".to_owned() } else { count_of(library.photos, "photo", "photos") });
+        ui.separator();
+        let back = Button::new("⏴").min_size(egui::vec2(28.0, 28.0));
+        add_command(ui, Command::Back, back, state.at > 0, actions);
+        command_button(ui, Command::ChoosePhoto, actions);
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let help = Button::new("?").min_size(egui::vec2(28.0, 28.0));
+            add_command(ui, Command::ShowShortcuts, help, true, actions);
+            problems_button_ui(ui, library, actions);
+            let mut side = settings.tile_side;
+            ui.spacing_mut().slider_width = 110.0;
+            let slider = ui.add(Slider::new(&mut side, TILE_SIDES).show_value(false));
+            if slider.on_hover_text("Size of the thumbnails (+ and −)").accessible_name("Thumbnail size").changed() {
+                actions.push(Action::SetTileSide(side));
+            }
+            if state.is_search() {
+                results_ui(ui, settings.results, actions);
+            }
+        });
+    });
+}
+
+fn results_ui(ui: &mut Ui, results: Option<usize>, actions: &mut Vec<Action>) {
+    let text =
+        |results: Option<usize>| results.map_or_else(|| "All results".to_owned(), |n| format!("{} results", count(n)));
+    let combo = ComboBox::from_id_salt("results").selected_text(text(results)).show_ui(ui, |ui| {
+        for choice in RESULTS {
+            if ui.selectable_label(results == choice, text(choice)).clicked() {
+                actions.push(Action::SetResults(choice));
+            }
+        }
+    });
+    combo.response.on_hover_text("How many results a search shows");
+}
+
+fn problems_button_ui(ui: &mut Ui, library: &OpenLibrary, actions: &mut Vec<Action>) {
+    if library.problems.is_empty() {
+        return;
+    }
+    let text = RichText::new(format!("⚠ {}", count_of(library.problems.len(), "problem", "problems")));
+    let button = Button::new(text.color(theme::palette(ui).warning));
+    add_command(ui, Command::ShowProblems, button, true, actions);
+}
+
+fn library_menu_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: &Settings, actions: &mut Vec<Action>) {
+    let name = RichText::new(format!("{} ⏷", library.library.name())).strong();
+    let menu = ui.menu_button(name, |ui| {
+        ui.set_min_width(240.0);
+        menu_item(ui, Command::OpenFolder, true, actions);
+        menu_item(ui, Command::OpenGarden, true, actions);
+        ui.menu_button("Recent folders", |ui| {
+            for path in &state.recent {
+                if ui.button(path.display().to_string()).clicked() {
+                    actions.push(Action::OpenFolder(path.clone()));
+                    ui.close();
+                }
+            }
+        });
+        menu_item(ui, Command::CheckFolder, library.writable && library.progress.is_none(), actions);
+        ui.separator();
+        menu_item(ui, Command::ChoosePhoto, true, actions);
+        menu_item(ui, Command::Paste, true, actions);
+        ui.separator();
+        menu_item(ui, Command::ToggleSidebar, true, actions);
+        menu_item(ui, Command::ShowProblems, true, actions);
+        ui.menu_button("Appearance", |ui| {
+            let choices =
+                [(ThemeChoice::System, "Like the system"), (ThemeChoice::Light, "Light"), (ThemeChoice::Dark, "Dark")];
+            for (choice, text) in choices {
+                if ui.selectable_label(settings.theme == choice, text).clicked() {
+                    actions.push(Action::SetTheme(choice));
+                    ui.close();
+                }
+            }
+        });
+        menu_item(ui, Command::ShowShortcuts, true, actions);
+        menu_item(ui, Command::Quit, true, actions);
+    });
+    menu.response.on_hover_text(library.library.root.display().to_string());
+}

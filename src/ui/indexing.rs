@@ -1,0 +1,116 @@
+//! The bar at the bottom: how far indexing is, how fast, how long still, on what; and how it ended.
+
+use std::time::Duration;
+
+use eframe::egui::{self, Align, Layout, ProgressBar, RichText, Ui};
+
+use super::state::{Action, OpenLibrary, State};
+use super::{command_button, count, count_of, theme};
+use crate::command::Command;
+use crate::job::{Outcome, Progress};
+
+/// Whether there is anything to say.
+pub fn is_needed(library: &OpenLibrary) -> bool {
+    library.progress.is_some()
+        || !library.writable
+        || matches!(library.outcome, Some(Outcome::Cancelled { .. } | Outcome::Failed { .. }))
+}
+
+/// The bar under the grid.
+pub fn indexing_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, actions: &mut Vec<Action>) {
+    ui.horizontal(|ui| {
+        if let Some(progress) = &library.progress {
+            progress_ui(ui, state, progress, actions);
+        } else if !library.writable {
+            ui.label(
+                "Another Florascope window has this folder open; here you can search, and changes are not followed",
+            );
+            if ui.button("Try again").on_hover_text("Open the folder again").clicked() {
+                actions.push(Action::OpenFolder(library.library.root.clone()));
+            }
+        } else {
+            outcome_ui(ui, library.outcome.as_ref(), actions);
+        }
+    });
+}
+
+fn progress_ui(ui: &mut Ui, state: &State, progress: &Progress, actions: &mut Vec<Action>) {
+    ui.label(RichText::new(progress.stage).strong());
+    match progress.fraction() {
+        Some(fraction) => {
+            let bar = ProgressBar::new(fraction).desired_width(220.0).desired_height(10.0);
+            ui.add(bar.fill(theme::palette(ui).accent)).accessible_name(progress.stage);
+        }
+        None => {
+            ui.spinner();
+        }
+    }
+    ui.label(summary(progress));
+    if let Some(model) = &state.model {
+        ui.weak(&model.device);
+    }
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+        command_button(ui, Command::StopIndexing, actions);
+        if progress.problems > 0 {
+            let text = count_of(progress.problems as usize, "problem", "problems");
+            ui.label(RichText::new(text).color(theme::palette(ui).warning));
+        }
+    });
+}
+
+fn outcome_ui(ui: &mut Ui, outcome: Option<&Outcome>, actions: &mut Vec<Action>) {
+    let (text, resume) = match outcome {
+        Some(Outcome::Cancelled { .. }) => {
+            (RichText::new("Indexing was stopped; you can search what is finished"), "Resume")
+        }
+        Some(Outcome::Failed { message }) => (RichText::new(message).color(theme::palette(ui).error), "Try again"),
+        Some(Outcome::Done { .. }) | None => return,
+    };
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+        let tooltip = Command::CheckFolder.info().tooltip;
+        if ui.button(resume).on_hover_text(tooltip).clicked() {
+            actions.push(Action::Command(Command::CheckFolder));
+        }
+        ui.with_layout(Layout::left_to_right(Align::Center), |ui| ui.add(egui::Label::new(text).truncate()));
+    });
+}
+
+/// "1 234 of 6 552, 120 photos a second, 45 s left".
+fn summary(progress: &Progress) -> String {
+    let mut text = match progress.total {
+        Some(total) => format!("{} of {}", count(progress.done as usize), count(total as usize)),
+        None if progress.done > 0 => format!("{} found", count(progress.done as usize)),
+        None => String::new(),
+    };
+    if let Some(rate) = progress.rate {
+        text += &format!(", {rate:.0} photos a second");
+    }
+    if let Some(left) = progress.time_left().filter(|left| !left.is_zero()) {
+        text += &format!(", {} left", duration(left));
+    }
+    text
+}
+
+/// A duration as one would say it: no more exact than it can be known.
+fn duration(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..90 => format!("{} s", seconds.max(1)),
+        seconds @ 90..5400 => format!("{} min", (seconds + 30) / 60),
+        seconds => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_reads_like_a_sentence() {
+        let mut progress = Progress::begin("Indexing", Some(6552));
+        progress.done = 552;
+        progress.rate = Some(120.0);
+        assert_eq!(summary(&progress), "552 of 6\u{2009}552, 120 photos a second, 50 s left");
+        progress.rate = Some(1.0);
+        assert_eq!(summary(&progress), "552 of 6\u{2009}552, 1 photos a second, 1 h 40 min left");
+    }
+}

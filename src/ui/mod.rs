@@ -1,0 +1,97 @@
+//! The window's panels, one file each. They draw what `state.rs` holds and send actions; they change nothing.
+
+pub mod describe;
+pub mod drop_target;
+pub mod grid;
+pub mod header;
+pub mod indexing;
+pub mod large;
+pub mod problems;
+pub mod shortcuts;
+pub mod sidebar;
+pub mod state;
+pub mod textures;
+pub mod theme;
+pub mod toasts;
+pub mod welcome;
+
+use eframe::egui::{self, Response, RichText, Ui};
+
+use crate::command::Command;
+use state::Action;
+
+/// A button for a command, with its tooltip and shortcut.
+pub fn command_button(ui: &mut Ui, command: Command, actions: &mut Vec<Action>) -> Response {
+    let button = egui::Button::new(command.info().text);
+    add_command(ui, command, button, true, actions)
+}
+
+/// The same, for the one thing to do next.
+pub fn primary_button(ui: &mut Ui, command: Command, actions: &mut Vec<Action>) -> Response {
+    let palette = theme::palette(ui);
+    let text = RichText::new(command.info().text).color(palette.on_accent).size(16.0);
+    let button = egui::Button::new(text).fill(palette.accent).min_size(egui::vec2(180.0, 40.0));
+    add_command(ui, command, button, true, actions)
+}
+
+/// A command's own button, which may be disabled.
+pub fn add_command(
+    ui: &mut Ui,
+    command: Command,
+    button: egui::Button<'_>,
+    enabled: bool,
+    actions: &mut Vec<Action>,
+) -> Response {
+    let info = command.info();
+    let shortcut = info.shortcuts.first().map(|shortcut| ui.ctx().format_shortcut(shortcut));
+    let tooltip = match &shortcut {
+        Some(shortcut) => format!("{} ({shortcut})", info.tooltip),
+        None => info.tooltip.to_owned(),
+    };
+    let response = ui.add_enabled(enabled, button).on_hover_text(tooltip);
+    if response.clicked() {
+        actions.push(Action::Command(command));
+        ui.close();
+    }
+    response
+}
+
+/// A command as a line of a menu, its shortcut at the right.
+pub fn menu_item(ui: &mut Ui, command: Command, enabled: bool, actions: &mut Vec<Action>) {
+    let info = command.info();
+    let mut button = egui::Button::new(info.text);
+    if let Some(shortcut) = info.shortcuts.first() {
+        button = button.shortcut_text(ui.ctx().format_shortcut(shortcut));
+    }
+    add_command(ui, command, button, enabled, actions);
+}
+
+/// A number with thin spaces between its thousands, for people.
+pub fn count(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push('\u{2009}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A number of things, in the singular where it is one.
+pub fn count_of(number: usize, one: &str, many: &str) -> String {
+    format!("{} {}", count(number), if number == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        assert_eq!(count(7), "7");
+        assert_eq!(count(1234567), "1\u{2009}234\u{2009}567");
+        assert_eq!(count_of(1, "photo", "photos"), "1 photo");
+    }
+}

@@ -1,0 +1,37 @@
+//! Everything that the keyboard can do.
+
+use eframe::egui::{self, Context, Grid, RichText, ScrollArea};
+
+use crate::command::{Command, GRID_KEYS};
+
+/// A window over the grid. `open` becomes false when it is closed.
+pub fn shortcuts_ui(ctx: &Context, open: &mut bool) {
+    egui::Window::new("Keyboard shortcuts")
+        .open(open)
+        .collapsible(false)
+        .resizable(false)
+        .anchor(egui::Align2::CENTER_CENTER, egui::Vec2::ZERO)
+        .show(ctx, |ui| {
+            ScrollArea::vertical().max_height(ctx.content_rect().height() - 120.0).show(ui, |ui| {
+                Grid::new("shortcuts").num_columns(3).spacing([24.0, 6.0]).striped(true).show(ui, |ui| {
+                    for command in Command::ALL {
+                        let info = command.info();
+                        if info.shortcuts.is_empty() {
+                            continue;
+                        }
+                        let keys: Vec<String> = info.shortcuts.iter().map(|s| ctx.format_shortcut(s)).collect();
+                        ui.label(RichText::new(keys.join("  or  ")).strong());
+                        ui.label(info.text);
+                        ui.weak(info.tooltip);
+                        ui.end_row();
+                    }
+                    for (keys, what) in GRID_KEYS {
+                        ui.label(RichText::new(*keys).strong());
+                        ui.label("");
+                        ui.weak(*what);
+                        ui.end_row();
+                    }
+                });
+            });
+        });
+}

@@ -1,0 +1,164 @@
+//! The panel at the left: the query and the way back to earlier ones, and the library by folder or label.
+
+use std::path::PathBuf;
+
+use eframe::egui::{self, Button, RichText, ScrollArea, Sense, Ui};
+
+use super::state::{Action, OpenLibrary, State, Visit};
+use super::{add_command, count, theme};
+use crate::command::Command;
+use crate::query::Filter;
+
+/// Earlier queries shown as small pictures.
+const HISTORY_SHOWN: usize = 12;
+
+/// The side panel.
+pub fn sidebar_ui(ui: &mut Ui, state: &mut State, library: &OpenLibrary, actions: &mut Vec<Action>) {
+    if let Some(visit) = state.visit().filter(|visit| visit.query.is_some()) {
+        query_ui(ui, visit, actions);
+    }
+    history_ui(ui, state, actions);
+    browse_ui(ui, state, library, actions);
+}
+
+fn query_ui(ui: &mut Ui, visit: &Visit, actions: &mut Vec<Action>) {
+    ui.horizontal(|ui| {
+        ui.label(RichText::new("Searching with").strong());
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            add_command(ui, Command::ClearQuery, Button::new("✕").frame(false), true, actions)
+                .accessible_name("Clear search");
+        });
+    });
+    let width = ui.available_width();
+    match &visit.preview {
+        Some(texture) => {
+            let image = egui::Image::from_texture(texture).corner_radius(theme::ROUNDING);
+            ui.add(image.max_size(egui::vec2(width, 240.0)).alt_text(format!("Query: {}", visit.name())));
+        }
+        None => {
+            let (rect, _) = ui.allocate_exact_size(egui::vec2(width, 140.0), Sense::hover());
+            ui.painter().rect_filled(rect, theme::ROUNDING, theme::palette(ui).empty);
+        }
+    }
+    ui.add(egui::Label::new(visit.name()).truncate());
+    ui.add_space(theme::GAP);
+}
+
+fn history_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    let earlier: Vec<(usize, &Visit)> =
+        state.history.iter().enumerate().rev().filter(|(_, visit)| visit.query.is_some()).take(HISTORY_SHOWN).collect();
+    if earlier.len() < 2 {
+        return;
+    }
+    ui.label(RichText::new("Earlier searches").strong());
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().item_spacing = egui::vec2(6.0, 6.0);
+        for (number, visit) in earlier {
+            history_entry_ui(ui, visit, number, number == state.at, actions);
+        }
+    });
+    ui.add_space(theme::GAP);
+}
+
+fn history_entry_ui(ui: &mut Ui, visit: &Visit, number: usize, is_shown: bool, actions: &mut Vec<Action>) {
+    let (rect, response) = ui.allocate_exact_size(egui::Vec2::splat(44.0), Sense::click());
+    let palette = theme::palette(ui);
+    ui.painter().rect_filled(rect, theme::ROUNDING, palette.empty);
+    if let Some(texture) = &visit.preview {
+        super::grid::paint_cover(ui, texture, rect);
+    }
+    if is_shown || response.has_focus() {
+        ui.painter().rect_stroke(rect, theme::ROUNDING, (2.0, palette.accent), egui::StrokeKind::Inside);
+    }
+    let label = format!("Earlier search: {}", visit.name());
+    let enabled = ui.is_enabled();
+    let info = || egui::WidgetInfo::selected(egui::accesskit::Role::Button, enabled, is_shown, &label);
+    response.widget_info(info);
+    if response.on_hover_text(visit.name()).clicked() {
+        actions.push(Action::Visit(number));
+    }
+}
+
+fn browse_ui(ui: &mut Ui, state: &mut State, library: &OpenLibrary, actions: &mut Vec<Action>) {
+    let facets = &library.facets;
+    ui.horizontal(|ui| {
+        ui.selectable_value(&mut state.by_label, false, "Folders");
+        ui.selectable_value(&mut state.by_label, true, "Labels");
+    });
+    ui.separator();
+    let everything = [(Filter::All, "All photos".to_owned(), 0, library.photos)];
+    let rows = if state.by_label { facets.labels.len() } else { facets.folders.len() };
+    let row = |number: usize| match number.checked_sub(1) {
+        None => everything[0].clone(),
+        Some(number) if state.by_label => {
+            let (label, photos) = &facets.labels[number];
+            (Filter::Label(label.clone()), label.to_string_lossy().into_owned(), 0, *photos)
+        }
+        Some(number) => {
+            let (folder, photos) = &facets.folders[number];
+            let depth = folder.components().count() - 1;
+            (Filter::Folder(folder.clone()), folder_name(folder), depth, *photos)
+        }
+    };
+    let height = 26.0;
+    ui.spacing_mut().item_spacing.y = 2.0;
+    ScrollArea::vertical().id_salt(("browse", state.by_label)).auto_shrink(false).show_rows(
+        ui,
+        height,
+        rows + 1,
+        |ui, range| {
+            for number in range {
+                let (filter, name, depth, photos) = row(number);
+                let is_chosen = state.filter == filter;
+                if browse_row_ui(ui, height, &name, depth, photos, is_chosen) {
+                    actions.push(Action::Filter(filter));
+                }
+            }
+        },
+    );
+}
+
+fn folder_name(folder: &PathBuf) -> String {
+    folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned()
+}
+
+fn browse_row_ui(ui: &mut Ui, height: f32, name: &str, depth: usize, photos: usize, is_chosen: bool) -> bool {
+    let (rect, response) = ui.allocate_exact_size(egui::vec2(ui.available_width(), height), Sense::click());
+    let visuals = ui.visuals();
+    let fill = match (is_chosen, response.hovered()) {
+        (true, _) => visuals.selection.bg_fill,
+        (false, true) => visuals.widgets.hovered.weak_bg_fill,
+        (false, false) => egui::Color32::TRANSPARENT,
+    };
+    ui.painter().rect_filled(rect, theme::ROUNDING, fill);
+    if response.has_focus() {
+        let stroke = (1.5, theme::palette(ui).accent);
+        ui.painter().rect_stroke(rect, theme::ROUNDING, stroke, egui::StrokeKind::Inside);
+    }
+    let inside = rect.shrink2(egui::vec2(8.0, 0.0));
+    let number = ui.painter().layout_no_wrap(
+        count(photos),
+        egui::TextStyle::Small.resolve(ui.style()),
+        visuals.weak_text_color(),
+    );
+    let left = inside.left() + 14.0 * depth as f32;
+    let room = (inside.right() - number.size().x - theme::GAP - left).max(0.0);
+    let mut job = egui::text::LayoutJob::simple_singleline(
+        name.to_owned(),
+        egui::TextStyle::Body.resolve(ui.style()),
+        visuals.text_color(),
+    );
+    job.wrap = egui::text::TextWrapping::truncate_at_width(room);
+    let text = ui.painter().layout_job(job);
+    let middle = |size: egui::Vec2| rect.center().y - size.y / 2.0;
+    ui.painter().galley(
+        egui::pos2(inside.right() - number.size().x, middle(number.size())),
+        number,
+        visuals.weak_text_color(),
+    );
+    ui.painter().galley(egui::pos2(left, middle(text.size())), text, visuals.text_color());
+    let enabled = ui.is_enabled();
+    let label = format!("{name}, {photos}");
+    response.widget_info(|| egui::WidgetInfo::selected(egui::accesskit::Role::Button, enabled, is_chosen, &label));
+    response.clicked()
+}

@@ -1,0 +1,150 @@
+//! What the window shows and what its panels can ask for. Plain data: panels read it and send [`Action`]s, and one
+//! place, `app.rs`, changes it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use eframe::egui::TextureHandle;
+use image::RgbImage;
+
+use crate::catalog::Problem;
+use crate::command::Command;
+use crate::embed::ModelInfo;
+use crate::job::{Outcome, Progress};
+use crate::library::Library;
+use crate::photo::Photo;
+use crate::query::{Facets, Filter, Hit, Query};
+use crate::settings::ThemeChoice;
+
+/// What a panel asks for.
+#[derive(Clone, Debug)]
+pub enum Action {
+    Command(Command),
+    OpenFolder(PathBuf),
+    SearchFile(PathBuf),
+    SearchPicture(Arc<RgbImage>),
+    SearchPhoto(Arc<Photo>),
+    /// Go to a place in the history.
+    Visit(usize),
+    Filter(Filter),
+    Select(usize),
+    CloseLarge,
+    SetResults(Option<usize>),
+    SetTileSide(f32),
+    SetTheme(ThemeChoice),
+    DismissToast(usize),
+}
+
+/// The open library.
+pub struct OpenLibrary {
+    pub library: Arc<Library>,
+    pub writable: bool,
+    pub photos: usize,
+    pub loading: bool,
+    pub facets: Arc<Facets>,
+    pub problems: Arc<[Problem]>,
+    pub progress: Option<Progress>,
+    pub outcome: Option<Outcome>,
+}
+
+/// A query or the whole library, as the history keeps it.
+#[derive(Clone)]
+pub struct Visit {
+    pub query: Option<Query>,
+    /// Its picture, once it is there.
+    pub preview: Option<TextureHandle>,
+}
+
+impl Visit {
+    /// What the query is called.
+    pub fn name(&self) -> String {
+        match &self.query {
+            None => "Whole library".into(),
+            Some(Query::File(path)) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            Some(Query::Photo(photo)) => photo.file_name(),
+            Some(Query::Picture(_)) => "Pasted picture".into(),
+        }
+    }
+}
+
+/// A short message over the window.
+pub struct Toast {
+    pub text: String,
+    pub is_error: bool,
+    pub until: Instant,
+}
+
+impl Toast {
+    /// An error stays longer: it says what to do.
+    pub fn new(text: String, is_error: bool) -> Self {
+        let seconds = if is_error { 20 } else { 5 };
+        Self { text, is_error, until: Instant::now() + Duration::from_secs(seconds) }
+    }
+}
+
+/// What the grid has been answered.
+#[derive(Default)]
+pub enum Answer {
+    #[default]
+    None,
+    Hits(Arc<[Hit]>),
+    Failed(String),
+}
+
+/// Everything on the screen.
+#[derive(Default)]
+pub struct State {
+    pub model: Option<ModelInfo>,
+    pub recent: Vec<PathBuf>,
+    /// A folder is being opened.
+    pub opening: bool,
+    pub library: Option<OpenLibrary>,
+    pub history: Vec<Visit>,
+    /// Where in the history we are.
+    pub at: usize,
+    pub filter: Filter,
+    /// The number of the view that is shown; an answer to another is too late.
+    pub number: u64,
+    pub answer: Answer,
+    /// The answer belongs to the view before this one.
+    pub waiting: bool,
+    pub selected: Option<usize>,
+    /// The selected photo is shown large.
+    pub large: bool,
+    pub problems_open: bool,
+    pub shortcuts_open: bool,
+    /// Labels rather than folders in the side panel.
+    pub by_label: bool,
+    pub toasts: Vec<Toast>,
+}
+
+impl State {
+    /// The photos in the grid.
+    pub fn hits(&self) -> &[Hit] {
+        match &self.answer {
+            Answer::Hits(hits) => hits,
+            Answer::None | Answer::Failed(_) => &[],
+        }
+    }
+
+    /// The selected photo.
+    pub fn selected_hit(&self) -> Option<&Hit> {
+        self.hits().get(self.selected?)
+    }
+
+    /// What is searched with at present.
+    pub fn visit(&self) -> Option<&Visit> {
+        self.history.get(self.at)
+    }
+
+    /// Whether there is a query.
+    pub fn is_search(&self) -> bool {
+        self.visit().is_some_and(|visit| visit.query.is_some())
+    }
+
+    /// Whether the indexing job is running.
+    pub fn is_indexing(&self) -> bool {
+        self.library.as_ref().is_some_and(|library| library.progress.is_some())
+    }
+}

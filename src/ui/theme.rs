@@ -1,0 +1,108 @@
+//! Colours, spacing and text sizes: the only place where they are chosen.
+
+use eframe::egui::{self, Color32, CornerRadius, FontFamily, FontId, Margin, Stroke, TextStyle, Theme, Visuals};
+
+/// Space between things that belong together, and between groups, in points.
+pub const GAP: f32 = 8.0;
+pub const WIDE_GAP: f32 = 16.0;
+/// Inside margin of panels.
+pub const MARGIN: Margin = Margin::same(12);
+/// Rounding of pictures and buttons.
+pub const ROUNDING: CornerRadius = CornerRadius::same(6);
+
+/// Colours that egui's own visuals have no place for.
+pub struct Palette {
+    /// What to click first, what is selected.
+    pub accent: Color32,
+    /// Text on the accent.
+    pub on_accent: Color32,
+    /// Where a picture will be.
+    pub empty: Color32,
+    pub error: Color32,
+    pub warning: Color32,
+    /// Laid over the window while something hovers above it.
+    pub veil: Color32,
+}
+
+/// The palette of the theme in use.
+pub fn palette(ui: &egui::Ui) -> Palette {
+    let dark = ui.visuals().dark_mode;
+    let pick = |light: [u8; 3], night: [u8; 3]| {
+        let [r, g, b] = if dark { night } else { light };
+        Color32::from_rgb(r, g, b)
+    };
+    Palette {
+        accent: pick([46, 112, 70], [118, 190, 138]),
+        on_accent: pick([255, 255, 255], [14, 28, 19]),
+        empty: pick([226, 229, 220], [42, 47, 43]),
+        error: pick([176, 42, 42], [240, 128, 120]),
+        warning: pick([146, 92, 0], [232, 180, 90]),
+        veil: if dark { Color32::from_black_alpha(210) } else { Color32::from_white_alpha(225) },
+    }
+}
+
+/// Sets fonts, spacing and colours for light and dark.
+pub fn install(ctx: &egui::Context) {
+    ctx.all_styles_mut(|style| {
+        let size = |size| FontId::unique(size, FontFamily::Proportional);
+        style.text_styles = [
+            (TextStyle::Small, size(12.0)),
+            (TextStyle::Body, size(14.0)),
+            (TextStyle::Button, size(14.0)),
+            (TextStyle::Heading, size(20.0)),
+            (TextStyle::Monospace, FontId::unique(13.0, FontFamily::Monospace)),
+        ]
+        .into();
+        style.spacing.item_spacing = egui::vec2(GAP, 6.0);
+        style.spacing.button_padding = egui::vec2(10.0, 5.0);
+        style.spacing.interact_size.y = 28.0;
+        style.spacing.scroll = egui::style::ScrollStyle::solid();
+        style.interaction.selectable_labels = false;
+    });
+    ctx.set_visuals_of(Theme::Light, light());
+    ctx.set_visuals_of(Theme::Dark, dark());
+}
+
+fn light() -> Visuals {
+    let mut visuals = Visuals::light();
+    visuals.panel_fill = Color32::from_rgb(247, 248, 243);
+    visuals.window_fill = Color32::from_rgb(252, 252, 249);
+    visuals.extreme_bg_color = Color32::WHITE;
+    visuals.faint_bg_color = Color32::from_rgb(238, 240, 232);
+    visuals.override_text_color = Some(Color32::from_rgb(32, 38, 34));
+    visuals.weak_text_color = Some(Color32::from_rgb(92, 100, 94));
+    visuals.selection.bg_fill = Color32::from_rgb(200, 226, 207);
+    visuals.selection.stroke = Stroke::new(1.0, Color32::from_rgb(24, 74, 44));
+    finish(visuals, Color32::from_rgb(229, 233, 222), Color32::from_rgb(216, 223, 207))
+}
+
+fn dark() -> Visuals {
+    let mut visuals = Visuals::dark();
+    visuals.panel_fill = Color32::from_rgb(24, 28, 25);
+    visuals.window_fill = Color32::from_rgb(31, 36, 32);
+    visuals.extreme_bg_color = Color32::from_rgb(16, 19, 17);
+    visuals.faint_bg_color = Color32::from_rgb(32, 37, 33);
+    visuals.override_text_color = Some(Color32::from_rgb(226, 231, 226));
+    visuals.weak_text_color = Some(Color32::from_rgb(154, 164, 156));
+    visuals.selection.bg_fill = Color32::from_rgb(40, 78, 54);
+    visuals.selection.stroke = Stroke::new(1.0, Color32::from_rgb(206, 236, 214));
+    finish(visuals, Color32::from_rgb(45, 51, 46), Color32::from_rgb(58, 66, 60))
+}
+
+fn finish(mut visuals: Visuals, button: Color32, hovered: Color32) -> Visuals {
+    let widgets = &mut visuals.widgets;
+    for widget in [&mut widgets.noninteractive, &mut widgets.inactive, &mut widgets.hovered, &mut widgets.active] {
+        widget.corner_radius = ROUNDING;
+        widget.expansion = 0.0;
+    }
+    widgets.open.corner_radius = ROUNDING;
+    widgets.inactive.weak_bg_fill = button;
+    widgets.inactive.bg_fill = button;
+    widgets.hovered.weak_bg_fill = hovered;
+    widgets.hovered.bg_fill = hovered;
+    widgets.hovered.bg_stroke = Stroke::NONE;
+    widgets.open.weak_bg_fill = hovered;
+    visuals.window_corner_radius = CornerRadius::same(10);
+    visuals.menu_corner_radius = CornerRadius::same(8);
+    visuals
+}

@@ -1,0 +1,34 @@
+//! Short messages at the bottom of the window: what has just happened, or gone wrong.
+
+use std::time::Instant;
+
+use eframe::egui::{self, Align2, Area, Context, Frame, Id};
+
+use super::state::{Action, State};
+use super::theme;
+
+/// Draws the messages, and asks for a frame when the next one is to go.
+pub fn toasts_ui(ctx: &Context, state: &State, actions: &mut Vec<Action>) {
+    let now = Instant::now();
+    if let Some(next) = state.toasts.iter().map(|toast| toast.until).min() {
+        ctx.request_repaint_after(next.saturating_duration_since(now));
+    }
+    let mut above = 0.0;
+    for (number, toast) in state.toasts.iter().enumerate() {
+        let area = Area::new(Id::unique("toast").with(number)).anchor(Align2::CENTER_BOTTOM, [0.0, -56.0 - above]);
+        let drawn = area.order(egui::Order::Foreground).show(ctx, |ui| {
+            Frame::popup(ui.style()).inner_margin(theme::MARGIN).show(ui, |ui| {
+                ui.set_max_width(640.0);
+                ui.horizontal(|ui| {
+                    let palette = theme::palette(ui);
+                    let color = if toast.is_error { palette.error } else { ui.visuals().text_color() };
+                    ui.add(egui::Label::new(egui::RichText::new(&toast.text).color(color)).wrap());
+                    if ui.button("✕").on_hover_text("Dismiss").accessible_name("Dismiss").clicked() {
+                        actions.push(Action::DismissToast(number));
+                    }
+                });
+            });
+        });
+        above += drawn.response.rect.height() + theme::GAP;
+    }
+}

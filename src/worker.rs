@@ -1,0 +1,541 @@
+//! Owns the open library on a thread of its own: loads it, runs the indexing job, answers queries. The window sends
+//! [`Request`]s, which never block, and picks up [`Event`]s when it is woken.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
+use image::RgbImage;
+
+use crate::catalog::{Catalog, CatalogError, Problem};
+use crate::decode::shrink_to_fit;
+use crate::embed::{DeviceChoice, EmbedError, Embedder, ModelInfo};
+use crate::garden;
+use crate::ingest::{IngestEvent, ingest};
+use crate::job::{Cancel, Outcome, Progress};
+use crate::library::{DataFolder, Library, WriterLock};
+use crate::photo::{Embedding, PhotoId};
+use crate::query::{Facets, Filter, Gallery, Hit, Query, QueryError, embed_picture, read_photo};
+
+/// While photos are being added, what is on the screen is brought up to date this often.
+const REFRESH_EVERY: Duration = Duration::from_secs(2);
+/// The longer side of a query's preview, in pixels.
+const PREVIEW_SIDE: u32 = 1024;
+
+/// What the grid shows.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    pub query: Option<Query>,
+    pub filter: Filter,
+    /// Results at most; `None` for all. Without a query all photos are shown.
+    pub limit: Option<usize>,
+}
+
+/// What the window asks for.
+#[derive(Debug)]
+pub enum Request {
+    /// Open a folder's library, and bring it up to date.
+    Open(PathBuf),
+    /// Draw the sample garden where it is missing, and open it.
+    OpenGarden,
+    /// Bring the open library up to date.
+    Index,
+    /// Stop that, and keep what is finished.
+    StopIndexing,
+    /// Show this from now on. An answer carries the number back, so that a late one cannot replace a newer one.
+    Show { number: u64, view: View },
+}
+
+/// What the window is told.
+#[derive(Debug)]
+pub enum Event {
+    ModelReady(ModelInfo),
+    Opened {
+        library: Arc<Library>,
+        writable: bool,
+    },
+    OpenFailed {
+        message: String,
+    },
+    /// How many photos can be found, whether more are being loaded, and their folders and labels.
+    Gallery {
+        photos: usize,
+        loading: bool,
+        facets: Arc<Facets>,
+    },
+    Answer {
+        number: u64,
+        hits: Arc<[Hit]>,
+    },
+    /// The query's own picture, sent once before its first answer.
+    Preview {
+        number: u64,
+        picture: Arc<RgbImage>,
+    },
+    QueryFailed {
+        number: u64,
+        message: String,
+    },
+    Problems(Arc<[Problem]>),
+    Progress(Progress),
+    JobEnded(Outcome),
+}
+
+/// Events on their way to the window. What describes a state replaces its older version, so the queue stays short even
+/// while the window is hidden and draws nothing.
+#[derive(Clone, Default)]
+struct Mailbox(Arc<Mutex<Vec<Event>>>);
+
+impl Mailbox {
+    fn lock(&self) -> MutexGuard<'_, Vec<Event>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, event: Event) {
+        let mut events = self.lock();
+        let is_state =
+            matches!(event, Event::Gallery { .. } | Event::Answer { .. } | Event::Problems(_) | Event::Progress(_));
+        if is_state {
+            let kind = std::mem::discriminant(&event);
+            events.retain(|older| std::mem::discriminant(older) != kind);
+        }
+        events.push(event);
+    }
+}
+
+/// A handle to the worker. Dropping it stops the indexing job, keeps what is finished, and waits for that.
+pub struct Worker {
+    requests: Option<Sender<Request>>,
+    mailbox: Mailbox,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    /// Starts the worker; the model loads meanwhile. `wake` is called after every event.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(
+        data: DataFolder,
+        device: DeviceChoice,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> std::io::Result<Self> {
+        let mailbox = Mailbox::default();
+        let outbox = Outbox { mailbox: mailbox.clone(), wake: Arc::new(wake) };
+        // Unbounded: it holds what one person can click before the worker looks, and the window must never wait.
+        let (requests, inbox) = unbounded();
+        let embedder = Embedder::start(device)?;
+        let thread = std::thread::Builder::new().name("worker".into()).spawn(move || {
+            let mut worker = Loop { data, embedder, outbox, open: None, jobs: 0 };
+            worker.run(&inbox);
+        })?;
+        Ok(Self { requests: Some(requests), mailbox, thread: Some(thread) })
+    }
+
+    /// Sends a request. Never blocks.
+    pub fn send(&self, request: Request) {
+        if self.requests.as_ref().is_none_or(|requests| requests.send(request).is_err()) {
+            log::error!("The worker has ended; restart the program");
+        }
+    }
+
+    /// The events since the last call.
+    pub fn take_events(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.mailbox.lock())
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Outbox {
+    mailbox: Mailbox,
+    wake: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Outbox {
+    fn send(&self, event: Event) {
+        self.mailbox.push(event);
+        (self.wake)();
+    }
+}
+
+/// Why a library could not be opened.
+#[derive(Debug, thiserror::Error)]
+enum OpenError {
+    #[error("The folder cannot be opened ({error}): {path}", path = .path.display())]
+    Folder { path: PathBuf, error: std::io::Error },
+    #[error("The program's data cannot be written ({error}): {path}", path = .path.display())]
+    Data { path: PathBuf, error: std::io::Error },
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
+    #[error(transparent)]
+    Query(#[from] QueryError),
+}
+
+struct Loop {
+    data: DataFolder,
+    embedder: Embedder,
+    outbox: Outbox,
+    open: Option<OpenLibrary>,
+    /// Jobs started so far; messages of an older one are not heard.
+    jobs: u64,
+}
+
+impl Loop {
+    fn run(&mut self, requests: &Receiver<Request>) {
+        match self.embedder.info() {
+            Ok(info) => self.outbox.send(Event::ModelReady(info)),
+            Err(error) => self.outbox.send(Event::OpenFailed { message: error.to_string() }),
+        }
+        loop {
+            let job = self.open.as_ref().and_then(|open| open.job.as_ref());
+            let job_messages = job.map_or_else(never, |job| job.messages.clone());
+            let pause = self.open.as_ref().and_then(OpenLibrary::pause).unwrap_or(Duration::from_secs(3600));
+            select! {
+                recv(requests) -> request => match request {
+                    Ok(request) => self.handle(request),
+                    Err(_) => return,
+                },
+                recv(job_messages) -> message => if let Some(open) = &mut self.open {
+                    open.hear(message.ok());
+                },
+                default(pause) => {}
+            }
+            if let Some(open) = &mut self.open {
+                open.carry_on();
+            }
+        }
+    }
+
+    fn handle(&mut self, request: Request) {
+        match request {
+            Request::Open(path) => self.open(&path, false),
+            Request::OpenGarden => self.open(&self.data.garden(), true),
+            Request::Index => self.start_job(),
+            Request::StopIndexing => {
+                if let Some(open) = &self.open {
+                    open.cancel_job();
+                }
+            }
+            Request::Show { number, view } => {
+                if let Some(open) = &mut self.open {
+                    open.show(number, view);
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, path: &Path, garden: bool) {
+        match self.try_open(path, garden) {
+            Ok(()) => self.start_job(),
+            Err(error) => self.outbox.send(Event::OpenFailed { message: error.to_string() }),
+        }
+    }
+
+    fn try_open(&mut self, path: &Path, garden: bool) -> Result<(), OpenError> {
+        let folder_error = |error| OpenError::Folder { path: path.to_owned(), error };
+        if garden {
+            std::fs::create_dir_all(path).map_err(folder_error)?;
+        }
+        let model = self.embedder.info()?;
+        let library = Arc::new(self.data.library(path).map_err(folder_error)?);
+        let data_error = |error| OpenError::Data { path: library.folder.clone(), error };
+        // The same folder again: let go of it first, or it would seem to be in use by somebody else.
+        if let Some(open) = self.open.take_if(|open| open.library == library) {
+            open.finish();
+        }
+        let lock = library.lock().map_err(data_error)?.map(Arc::new);
+        let catalog = match &lock {
+            Some(_) => Catalog::open(&library.folder)?,
+            None => Catalog::open_read_only(&library.folder)?.ok_or_else(|| {
+                data_error(std::io::Error::other("another Florascope is just making it; try again in a moment"))
+            })?,
+        };
+        let gallery = Gallery::new(model.dimension)?;
+        if let Some(before) = self.open.take() {
+            before.finish();
+        }
+        self.outbox.send(Event::Opened { library: Arc::clone(&library), writable: lock.is_some() });
+        self.outbox.send(Event::Problems(catalog.problems()?.into()));
+        self.open = Some(OpenLibrary {
+            is_garden: library.root == self.data.garden().canonicalize().unwrap_or_default(),
+            library,
+            catalog,
+            gallery,
+            model,
+            lock,
+            embedder: self.embedder.clone(),
+            outbox: self.outbox.clone(),
+            loaded_up_to: Some(PhotoId(0)),
+            shown: None,
+            changed: true,
+            refreshed: None,
+            job: None,
+        });
+        Ok(())
+    }
+
+    fn start_job(&mut self) {
+        self.jobs += 1;
+        let Some(open) = &mut self.open else { return };
+        let Some(lock) = open.lock.clone().filter(|_| open.job.is_none()) else { return };
+        let (sender, messages) = bounded(16);
+        let cancel = Cancel::default();
+        let work = JobWork {
+            library: Arc::clone(&open.library),
+            draw_garden: open.is_garden,
+            embedder: self.embedder.clone(),
+            cancel: cancel.clone(),
+            messages: sender,
+        };
+        let started = std::thread::Builder::new().name(format!("index-{}", self.jobs)).spawn(move || {
+            work.run();
+            drop(lock);
+        });
+        match started {
+            Ok(thread) => open.job = Some(RunningJob { messages, cancel, thread }),
+            Err(error) => {
+                let message = format!("A thread could not be started: {error}");
+                self.outbox.send(Event::JobEnded(Outcome::Failed { message }));
+            }
+        }
+    }
+}
+
+enum JobMessage {
+    Event(IngestEvent),
+    Ended(Outcome),
+}
+
+struct RunningJob {
+    messages: Receiver<JobMessage>,
+    cancel: Cancel,
+    thread: JoinHandle<()>,
+}
+
+/// The indexing job as it runs on its thread.
+struct JobWork {
+    library: Arc<Library>,
+    draw_garden: bool,
+    embedder: Embedder,
+    cancel: Cancel,
+    messages: Sender<JobMessage>,
+}
+
+impl JobWork {
+    fn run(&self) {
+        let outcome = if self.draw_garden { self.draw() } else { None };
+        let outcome = outcome.unwrap_or_else(|| self.index());
+        let _ = self.messages.send(JobMessage::Ended(outcome));
+    }
+
+    /// Draws what is missing of the sample garden; an outcome where the job ends with it.
+    fn draw(&self) -> Option<Outcome> {
+        let mut drawn = 0;
+        let result = garden::write(&self.library.root, &mut |done, total| {
+            drawn = done as u64;
+            let progress = Progress { done: drawn, ..Progress::begin("Drawing the sample garden", Some(total as u64)) };
+            let _ = self.messages.send(JobMessage::Event(IngestEvent::Progress(progress)));
+            !self.cancel.is_cancelled()
+        });
+        match result {
+            Ok(true) => None,
+            Ok(false) => Some(Outcome::Cancelled { completed: drawn }),
+            Err(error) => Some(Outcome::Failed { message: format!("The sample garden could not be written: {error}") }),
+        }
+    }
+
+    fn index(&self) -> Outcome {
+        match Catalog::open(&self.library.folder) {
+            Ok(mut catalog) => ingest(&self.library, &mut catalog, &self.embedder, &self.cancel, &mut |event| {
+                // When nobody listens any more the library has been closed, and the job is being cancelled.
+                let _ = self.messages.send(JobMessage::Event(event));
+            }),
+            Err(error) => Outcome::Failed { message: error.to_string() },
+        }
+    }
+}
+
+/// What the grid shows at present.
+struct Shown {
+    number: u64,
+    view: View,
+    /// The query's embedding, once it has been made.
+    embedding: Option<Embedding>,
+}
+
+struct OpenLibrary {
+    library: Arc<Library>,
+    is_garden: bool,
+    catalog: Catalog,
+    gallery: Gallery,
+    model: ModelInfo,
+    /// Shared with the job. `None` where another process writes this library.
+    lock: Option<Arc<WriterLock>>,
+    embedder: Embedder,
+    outbox: Outbox,
+    /// Photos up to this id are in the gallery; `None` when all are.
+    loaded_up_to: Option<PhotoId>,
+    shown: Option<Shown>,
+    /// Whether the gallery is another than what the window was last told.
+    changed: bool,
+    refreshed: Option<Instant>,
+    job: Option<RunningJob>,
+}
+
+impl OpenLibrary {
+    /// How long to wait for a message before [`OpenLibrary::carry_on`]; `None` for as long as it takes.
+    fn pause(&self) -> Option<Duration> {
+        if self.loaded_up_to.is_some() {
+            return Some(Duration::ZERO);
+        }
+        self.changed.then(|| self.refreshed.map_or(Duration::ZERO, |at| REFRESH_EVERY.saturating_sub(at.elapsed())))
+    }
+
+    /// Loads some more photos, and tells the window what has changed when it is time for that.
+    fn carry_on(&mut self) {
+        if let Some(after) = self.loaded_up_to {
+            match self.gallery.load_more(&self.catalog, &self.model.name, after) {
+                Ok(last) => self.loaded_up_to = last,
+                Err(error) => {
+                    self.loaded_up_to = None;
+                    self.outbox.send(Event::OpenFailed { message: error.to_string() });
+                }
+            }
+            self.changed = true;
+            if self.loaded_up_to.is_none() {
+                self.refresh();
+            }
+        }
+        if self.changed && self.refreshed.is_none_or(|at| at.elapsed() >= REFRESH_EVERY) {
+            self.refresh();
+        }
+    }
+
+    fn refresh(&mut self) {
+        self.changed = false;
+        self.refreshed = Some(Instant::now());
+        self.outbox.send(Event::Gallery {
+            photos: self.gallery.len(),
+            loading: self.loaded_up_to.is_some(),
+            facets: Arc::new(self.gallery.facets()),
+        });
+        self.answer();
+    }
+
+    fn show(&mut self, number: u64, view: View) {
+        self.shown = Some(Shown { number, view, embedding: None });
+        self.answer();
+    }
+
+    fn answer(&mut self) {
+        let Some(mut shown) = self.shown.take() else { return };
+        let number = shown.number;
+        match self.hits(&mut shown) {
+            Ok(hits) => self.outbox.send(Event::Answer { number, hits: hits.into() }),
+            Err(error) => self.outbox.send(Event::QueryFailed { number, message: error.to_string() }),
+        }
+        self.shown = Some(shown);
+    }
+
+    fn hits(&mut self, shown: &mut Shown) -> Result<Vec<Hit>, QueryError> {
+        let View { query, filter, limit } = &shown.view;
+        let Some(query) = query else { return Ok(self.gallery.browse(filter)) };
+        let embedding = match shown.embedding.take() {
+            Some(embedding) => embedding,
+            None => self.embed_query(shown.number, query)?,
+        };
+        let itself = match query {
+            Query::Photo(photo) => Some(photo.id),
+            Query::File(_) | Query::Picture(_) => None,
+        };
+        let hits = self.gallery.rank(&embedding, itself, filter, *limit);
+        shown.embedding = Some(embedding);
+        hits
+    }
+
+    fn embed_query(&self, number: u64, query: &Query) -> Result<Embedding, QueryError> {
+        if let Query::Photo(photo) = query {
+            let embedding = self.gallery.embedding(photo.id)?;
+            // The search does not need the picture; where its file is gone meanwhile, there is just no preview.
+            if let Ok(picture) = read_photo(&self.library.root.join(&photo.path)) {
+                self.send_preview(number, &picture)?;
+            }
+            return Ok(embedding);
+        }
+        let picture = match query {
+            Query::File(path) => Arc::new(read_photo(path)?),
+            Query::Picture(picture) => Arc::clone(picture),
+            Query::Photo(_) => return Err(QueryError::Gone),
+        };
+        self.send_preview(number, &picture)?;
+        embed_picture(&self.embedder, &picture)
+    }
+
+    fn send_preview(&self, number: u64, picture: &RgbImage) -> Result<(), QueryError> {
+        let picture = Arc::new(shrink_to_fit(picture, PREVIEW_SIDE).map_err(QueryError::Picture)?);
+        self.outbox.send(Event::Preview { number, picture });
+        Ok(())
+    }
+
+    /// Takes a message of the job; `None` when it died without a word.
+    fn hear(&mut self, message: Option<JobMessage>) {
+        match message {
+            Some(JobMessage::Event(IngestEvent::Progress(progress))) => self.outbox.send(Event::Progress(progress)),
+            Some(JobMessage::Event(IngestEvent::Committed(changes))) => {
+                if let Err(error) = self.gallery.apply(changes) {
+                    log::error!("The index could not follow the catalog: {error}");
+                }
+                self.changed = true;
+            }
+            Some(JobMessage::Event(IngestEvent::ProblemsChanged)) => match self.catalog.problems() {
+                Ok(problems) => self.outbox.send(Event::Problems(problems.into())),
+                Err(error) => log::error!("{error}"),
+            },
+            Some(JobMessage::Ended(outcome)) => self.end_job(outcome),
+            None => self.end_job(Outcome::Failed { message: "The indexing job ended unexpectedly".into() }),
+        }
+    }
+
+    fn end_job(&mut self, outcome: Outcome) {
+        self.job = None;
+        self.refresh();
+        self.outbox.send(Event::JobEnded(outcome));
+    }
+
+    fn cancel_job(&self) {
+        if let Some(job) = &self.job {
+            job.cancel.cancel();
+        }
+    }
+
+    /// Stops the job and waits until what it had finished is committed.
+    fn finish(mut self) {
+        self.cancel_job();
+        if let Some(RunningJob { messages, thread, .. }) = self.job.take() {
+            // Nobody hears it any more; it must not wait for that.
+            drop(messages);
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        if let Some(open) = self.open.take() {
+            open.finish();
+        }
+    }
+}
