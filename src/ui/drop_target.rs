@@ -1,6 +1,7 @@
 //! What is laid over the window while files hover above it.
 
-use eframe::egui::{self, Align2, Context, CornerRadius, FontId, Id, LayerId, Order, StrokeKind, Ui};
+use eframe::egui::text::LayoutJob;
+use eframe::egui::{self, Context, CornerRadius, FontId, Id, LayerId, Order, StrokeKind, Ui};
 
 use super::theme;
 
@@ -15,13 +16,17 @@ pub fn drop_target_ui(ctx: &Context, ui: &Ui, has_library: bool) {
         "Drop a folder of photos to open it"
     };
     let palette = theme::palette(ui);
-    let painter = ctx.layer_painter(LayerId::unique(Order::Foreground, Id::unique("drop target")));
+    // Above tooltips, too.
+    let painter = ctx.layer_painter(LayerId::new(Order::Debug, Id::unique("drop target")));
     let window = ctx.content_rect();
     painter.rect_filled(window, CornerRadius::ZERO, palette.veil);
     let target = window.shrink(28.0);
     painter.rect_stroke(target, CornerRadius::same(16), (3.0, palette.accent), StrokeKind::Inside);
     let color = ui.visuals().text_color();
-    painter.text(target.center(), Align2::CENTER_CENTER, text, FontId::proportional(24.0), color);
+    let mut job = LayoutJob::simple(text.to_owned(), FontId::proportional(24.0), color, target.width());
+    job.halign = egui::Align::Center;
+    let galley = painter.layout_job(job);
+    painter.galley(target.center() - egui::vec2(0.0, galley.size().y / 2.0), galley, color);
     let response = ui.interact(target, Id::unique("drop target"), egui::Sense::empty());
     response.widget_info(|| egui::WidgetInfo::labeled(egui::accesskit::Role::Label, true, text));
 }

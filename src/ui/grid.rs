@@ -103,7 +103,7 @@ fn tile_ui(
         }
     }
     if is_selected || response.hovered() {
-        let stroke = if is_selected { (3.0, palette.accent) } else { (1.5, ui.visuals().weak_text_color()) };
+        let stroke = if is_selected { (4.0, palette.accent) } else { (1.5, ui.visuals().weak_text_color()) };
         ui.painter().rect_stroke(picture_rect, theme::ROUNDING, stroke, egui::StrokeKind::Outside);
     }
     caption_ui(ui, rect, picture_rect.bottom() + 4.0, number, hit);

@@ -15,8 +15,7 @@ pub fn header_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: &S
         library_menu_ui(ui, state, library, settings, actions);
         ui.weak(if library.loading { "loading…".to_owned() } else { count_of(library.photos, "photo", "photos") });
         ui.separator();
-        let back = Button::new("⏴").min_size(egui::vec2(28.0, 28.0));
-        add_command(ui, Command::Back, back, state.at > 0, actions);
+        add_command(ui, Command::Back, Button::new("Back"), state.at > 0, actions);
         command_button(ui, Command::ChoosePhoto, actions);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let help = Button::new("?").min_size(egui::vec2(28.0, 28.0));
@@ -52,13 +51,14 @@ fn problems_button_ui(ui: &mut Ui, library: &OpenLibrary, actions: &mut Vec<Acti
     if library.problems.is_empty() {
         return;
     }
-    let text = RichText::new(format!("⚠ {}", count_of(library.problems.len(), "problem", "problems")));
+    let text = RichText::new(count_of(library.problems.len(), "problem", "problems"));
     let button = Button::new(text.color(theme::palette(ui).warning));
     add_command(ui, Command::ShowProblems, button, true, actions);
 }
 
 fn library_menu_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: &Settings, actions: &mut Vec<Action>) {
-    let name = RichText::new(format!("{} ⏷", library.library.name())).strong();
+    // The space at the end is for the arrow, which no font of egui's has.
+    let name = RichText::new(format!("{}      ", library.library.name())).strong();
     let menu = ui.menu_button(name, |ui| {
         ui.set_min_width(240.0);
         menu_item(ui, Command::OpenFolder, true, actions);
@@ -91,5 +91,8 @@ fn library_menu_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: 
         menu_item(ui, Command::ShowShortcuts, true, actions);
         menu_item(ui, Command::Quit, true, actions);
     });
+    let tip = menu.response.rect.right_center() - egui::vec2(16.0, -3.0);
+    let arrow = [egui::vec2(-5.0, -6.0), egui::vec2(5.0, -6.0), egui::Vec2::ZERO].map(|corner| tip + corner);
+    ui.painter().add(egui::Shape::convex_polygon(arrow.to_vec(), ui.visuals().text_color(), egui::Stroke::NONE));
     menu.response.on_hover_text(library.library.root.display().to_string());
 }

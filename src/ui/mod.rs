@@ -43,7 +43,7 @@ pub fn add_command(
     actions: &mut Vec<Action>,
 ) -> Response {
     let info = command.info();
-    let shortcut = info.shortcuts.first().map(|shortcut| ui.ctx().format_shortcut(shortcut));
+    let shortcut = info.shortcuts.first().map(|shortcut| keys(ui.ctx(), shortcut));
     let tooltip = match &shortcut {
         Some(shortcut) => format!("{} ({shortcut})", info.tooltip),
         None => info.tooltip.to_owned(),
@@ -51,7 +51,6 @@ pub fn add_command(
     let response = ui.add_enabled(enabled, button).on_hover_text(tooltip);
     if response.clicked() {
         actions.push(Action::Command(command));
-        ui.close();
     }
     response
 }
@@ -61,9 +60,23 @@ pub fn menu_item(ui: &mut Ui, command: Command, enabled: bool, actions: &mut Vec
     let info = command.info();
     let mut button = egui::Button::new(info.text);
     if let Some(shortcut) = info.shortcuts.first() {
-        button = button.shortcut_text(ui.ctx().format_shortcut(shortcut));
+        button = button.shortcut_text(keys(ui.ctx(), shortcut));
     }
-    add_command(ui, command, button, enabled, actions);
+    if add_command(ui, command, button, enabled, actions).clicked() {
+        ui.close();
+    }
+}
+
+/// A shortcut as it stands on the keys.
+pub fn keys(ctx: &egui::Context, shortcut: &egui::KeyboardShortcut) -> String {
+    let named = [("Questionmark", "?"), ("Escape", "Esc"), ("Plus", "+"), ("Minus", "−"), ("Equals", "="), ("Period", ".")];
+    let mut text = ctx.format_shortcut(shortcut);
+    for (name, key) in named {
+        if let Some(held) = text.strip_suffix(name) {
+            text = format!("{held}{key}");
+        }
+    }
+    text
 }
 
 /// A number with thin spaces between its thousands, for people.

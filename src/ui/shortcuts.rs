@@ -12,14 +12,15 @@ pub fn shortcuts_ui(ctx: &Context, open: &mut bool) {
         .resizable(false)
         .anchor(egui::Align2::CENTER_CENTER, egui::Vec2::ZERO)
         .show(ctx, |ui| {
-            ScrollArea::vertical().max_height(ctx.content_rect().height() - 120.0).show(ui, |ui| {
+            let room = ctx.content_rect().height() - 120.0;
+            ScrollArea::vertical().min_scrolled_height(room).max_height(room).show(ui, |ui| {
                 Grid::new("shortcuts").num_columns(3).spacing([24.0, 6.0]).striped(true).show(ui, |ui| {
                     for command in Command::ALL {
                         let info = command.info();
                         if info.shortcuts.is_empty() {
                             continue;
                         }
-                        let keys: Vec<String> = info.shortcuts.iter().map(|s| ctx.format_shortcut(s)).collect();
+                        let keys: Vec<String> = info.shortcuts.iter().map(|shortcut| super::keys(ctx, shortcut)).collect();
                         ui.label(RichText::new(keys.join("  or  ")).strong());
                         ui.label(info.text);
                         ui.weak(info.tooltip);

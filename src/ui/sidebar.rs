@@ -25,7 +25,7 @@ fn query_ui(ui: &mut Ui, visit: &Visit, actions: &mut Vec<Action>) {
     ui.horizontal(|ui| {
         ui.label(RichText::new("Searching with").strong());
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            add_command(ui, Command::ClearQuery, Button::new("✕").frame(false), true, actions)
+            add_command(ui, Command::ClearQuery, Button::new("×").frame(false), true, actions)
                 .accessible_name("Clear search");
         });
     });

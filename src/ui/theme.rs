@@ -44,18 +44,19 @@ pub fn palette(ui: &egui::Ui) -> Palette {
 /// Sets fonts, spacing and colours for light and dark.
 pub fn install(ctx: &egui::Context) {
     ctx.all_styles_mut(|style| {
-        let size = |size| FontId::unique(size, FontFamily::Proportional);
+        let size = |size| FontId::new(size, FontFamily::Proportional);
         style.text_styles = [
             (TextStyle::Small, size(12.0)),
             (TextStyle::Body, size(14.0)),
             (TextStyle::Button, size(14.0)),
             (TextStyle::Heading, size(20.0)),
-            (TextStyle::Monospace, FontId::unique(13.0, FontFamily::Monospace)),
+            (TextStyle::Monospace, FontId::new(13.0, FontFamily::Monospace)),
         ]
         .into();
         style.spacing.item_spacing = egui::vec2(GAP, 6.0);
         style.spacing.button_padding = egui::vec2(10.0, 5.0);
         style.spacing.interact_size.y = 28.0;
+        style.spacing.window_margin = MARGIN;
         style.spacing.scroll = egui::style::ScrollStyle::solid();
         style.interaction.selectable_labels = false;
     });
@@ -102,6 +103,7 @@ fn finish(mut visuals: Visuals, button: Color32, hovered: Color32) -> Visuals {
     widgets.hovered.bg_fill = hovered;
     widgets.hovered.bg_stroke = Stroke::NONE;
     widgets.open.weak_bg_fill = hovered;
+    visuals.handle_shape = egui::style::HandleShape::Circle;
     visuals.window_corner_radius = CornerRadius::same(10);
     visuals.menu_corner_radius = CornerRadius::same(8);
     visuals

@@ -23,7 +23,7 @@ pub fn toasts_ui(ctx: &Context, state: &State, actions: &mut Vec<Action>) {
                     let palette = theme::palette(ui);
                     let color = if toast.is_error { palette.error } else { ui.visuals().text_color() };
                     ui.add(egui::Label::new(egui::RichText::new(&toast.text).color(color)).wrap());
-                    if ui.button("✕").on_hover_text("Dismiss").accessible_name("Dismiss").clicked() {
+                    if ui.button("×").on_hover_text("Dismiss").accessible_name("Dismiss").clicked() {
                         actions.push(Action::DismissToast(number));
                     }
                 });
