@@ -43,7 +43,7 @@ const EXIT_HELP: &str = "Exit codes: 0 done; 1 failed; 2 wrong use; 3 done, but 
 
 /// Find the flowers that look like this one: drop a photo, see the most similar ones in your folder.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_HELP, args_conflicts_with_subcommands = true)]
+#[command(version, after_help = EXIT_HELP)]
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Option<Command>,

@@ -81,7 +81,7 @@ impl Command {
             Self::OpenFolder => {
                 ("Open folder…", "Index a folder of photos, its sub-folders included", &const { [command(Key::O)] })
             }
-            Self::OpenGarden => ("Try the sample garden", "204 flower pictures that the program draws itself", &[]),
+            Self::OpenGarden => ("Try the sample garden", "Flower pictures that the program draws itself", &[]),
             Self::ChoosePhoto => {
                 ("Choose photo…", "Find the photos most similar to one on this computer", &const { [command(Key::F)] })
             }

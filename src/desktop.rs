@@ -4,10 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::decode::EXTENSIONS;
+
+/// Nobody cancels a dialog sooner than this.
+const FASTEST_HAND: Duration = Duration::from_millis(300);
 
 /// What the desktop answers.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,7 +53,8 @@ impl Desktop {
     pub fn choose_photo(&self) {
         self.ask("dialog", || {
             let dialog = rfd::FileDialog::new().set_title("Choose a photo to search with");
-            dialog.add_filter("Photos", EXTENSIONS).add_filter("All files", &["*"]).pick_file().map(Answer::Photo)
+            let dialog = dialog.add_filter("Photos", EXTENSIONS).add_filter("All files", &["*"]);
+            answer_of_dialog(|| dialog.pick_file().map(Answer::Photo))
         });
     }
 
@@ -101,6 +106,17 @@ impl Desktop {
             log::error!("A thread could not be started: {error}");
         }
     }
+}
+
+/// A dialog that could not be shown looks like one that was cancelled, only faster than any hand.
+fn answer_of_dialog(show: impl FnOnce() -> Option<Answer>) -> Option<Answer> {
+    let started = Instant::now();
+    show().or_else(|| {
+        (started.elapsed() < FASTEST_HAND).then(|| {
+            let advice = "drop the folder or photo on the window instead, or install xdg-desktop-portal or zenity";
+            Answer::Failed(format!("The system has no file dialog; {advice}"))
+        })
+    })
 }
 
 /// Asks the file manager to show the file selected in its folder.

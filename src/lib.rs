@@ -1,4 +1,52 @@
-//! draft
+//! Florascope finds, in a folder of flower photos, those that look most like a given one.
+//!
+//! Data flows one way:
+//!
+//! ```text
+//! photos on disk -> scan -> decode -> embed -> catalog (SQLite) -> index (Faiss) -> query -> grid
+//! ```
+//!
+//! A network turns each photo into an embedding, a vector of length 1, such that photos of the same species lie close
+//! together. Embeddings are kept in the library's catalog; the index answers which of them lie nearest to a query's.
+//!
+//! # Rooms
+//!
+//! | module | what lives there | knows |
+//! |---|---|---|
+//! | [`photo`] | the nouns: photo, path as bytes, content hash, embedding | - |
+//! | [`job`] | what every long work has in common: cancel, progress, outcome | - |
+//! | [`library`] | where things lie on disk; who may write a library | photo |
+//! | [`scan`] | folder -> files that are new, changed, gone | catalog's nouns |
+//! | [`decode`] | bytes -> upright RGB picture; resizing; thumbnails. The only decode path | - |
+//! | [`model`] | networks and their weights | libtorch |
+//! | [`embed`] | batches of pictures -> embeddings, on threads that own the networks | libtorch |
+//! | [`catalog`] | photos, embeddings, thumbnails, problems. The only SQL | SQLite |
+//! | [`index`] | nearest neighbours. The only Faiss | Faiss |
+//! | [`query`] | query -> ranked photos; browsing; evaluation over a gallery | catalog, index, embed |
+//! | [`evaluate`] | recall@k, R-precision, MAP@R | - |
+//! | [`ingest`] | the indexing job: scan, decode, embed, commit, in a bounded line of threads | all the above |
+//! | [`worker`] | owns the open library: loads it, runs the job, answers queries | ingest, query |
+//! | [`cli`] | the same without a window | ingest, query |
+//! | [`pictures`] | thumbnails and large pictures for the screen, behind its back | catalog, decode |
+//! | [`garden`] | the sample garden: flower pictures that the program draws itself | - |
+//! | [`settings`] | what the window remembers | - |
+//! | [`desktop`] | file dialogs, file manager, the system's light or dark | - |
+//! | [`command`] | what a user can do: text, explanation, shortcut | egui |
+//! | [`app`], [`ui`] | the window | egui, worker |
+//!
+//! # What always holds
+//!
+//! - Only `main`, [`app`], [`command`] and [`ui`] know egui; workers get a plain wake-up closure.
+//! - Only [`model`] and [`embed`] know libtorch, only [`catalog`] SQL, only [`index`] Faiss ([`query`] passes its errors
+//!   on).
+//! - The catalog is the truth. The index is built from it at every start, thumbnails can be thrown away. Each embedding
+//!   names the model that made it, and belongs to a content rather than a path.
+//! - The thread that draws never decodes, queries or waits.
+//! - A job ends as done, cancelled or failed; what it finished is kept. What is finished is committed every second.
+//! - A photo that cannot be read is a row in the problem list, never the end of a job.
+//! - Nothing of the user's is ever written to, moved or deleted, and nothing leaves the machine: there is no network
+//!   code in the program.
+
 pub mod app;
 pub mod catalog;
 pub mod cli;

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use eframe::egui;
 use florascope::app::App;
 use florascope::cli::{self, Arguments, exit};
@@ -15,6 +16,11 @@ fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
     let arguments = Arguments::parse();
     let result = match &arguments.command {
+        // clap could forbid this by itself, but then also options before the subcommand.
+        Some(_) if arguments.folder.is_some() => {
+            let message = "a folder for the window cannot be given together with a subcommand";
+            Arguments::command().error(ErrorKind::ArgumentConflict, message).exit()
+        }
         Some(command) => cli::run(command, &arguments.common),
         None => open_window(arguments).map(|()| exit::DONE),
     };

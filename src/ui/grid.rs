@@ -65,9 +65,9 @@ impl Grid<'_> {
             }
             let first = (viewport.min.y / step).floor().max(0.0) as usize * columns;
             let last = (((viewport.max.y / step).ceil().max(0.0) as usize + 1) * columns).min(hits.len());
-            for number in first..last {
+            for (number, hit) in hits.iter().enumerate().take(last).skip(first) {
                 let is_selected = state.selected == Some(number);
-                tile_ui(ui, tile(number), side, number, &hits[number], is_selected, library, textures, actions);
+                tile_ui(ui, tile(number), side, number, hit, is_selected, library, textures, actions);
             }
         });
         Layout { columns, rows_in_view: ((output.inner_rect.height() / (row_height + TILE_GAP)) as usize).max(1) }

@@ -69,7 +69,8 @@ pub fn menu_item(ui: &mut Ui, command: Command, enabled: bool, actions: &mut Vec
 
 /// A shortcut as it stands on the keys.
 pub fn keys(ctx: &egui::Context, shortcut: &egui::KeyboardShortcut) -> String {
-    let named = [("Questionmark", "?"), ("Escape", "Esc"), ("Plus", "+"), ("Minus", "−"), ("Equals", "="), ("Period", ".")];
+    let named =
+        [("Questionmark", "?"), ("Escape", "Esc"), ("Plus", "+"), ("Minus", "−"), ("Equals", "="), ("Period", ".")];
     let mut text = ctx.format_shortcut(shortcut);
     for (name, key) in named {
         if let Some(held) = text.strip_suffix(name) {

@@ -20,7 +20,8 @@ pub fn shortcuts_ui(ctx: &Context, open: &mut bool) {
                         if info.shortcuts.is_empty() {
                             continue;
                         }
-                        let keys: Vec<String> = info.shortcuts.iter().map(|shortcut| super::keys(ctx, shortcut)).collect();
+                        let keys: Vec<String> =
+                            info.shortcuts.iter().map(|shortcut| super::keys(ctx, shortcut)).collect();
                         ui.label(RichText::new(keys.join("  or  ")).strong());
                         ui.label(info.text);
                         ui.weak(info.tooltip);

@@ -1,6 +1,6 @@
 //! The panel at the left: the query and the way back to earlier ones, and the library by folder or label.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use eframe::egui::{self, Button, RichText, ScrollArea, Sense, Ui};
 
@@ -118,7 +118,7 @@ fn browse_ui(ui: &mut Ui, state: &mut State, library: &OpenLibrary, actions: &mu
     );
 }
 
-fn folder_name(folder: &PathBuf) -> String {
+fn folder_name(folder: &Path) -> String {
     folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned()
 }
 

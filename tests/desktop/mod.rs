@@ -330,6 +330,13 @@ impl Window {
         (shape.width, shape.height)
     }
 
+    /// Makes the window so many pixels wide and high, as a window manager would when its edge is dragged.
+    pub fn resize(&self, width: u16, height: u16) {
+        let size = ConfigureWindowAux::new().width(u32::from(width)).height(u32::from(height));
+        self.conn.configure_window(self.id, &size).expect("X");
+        self.conn.sync().expect("X");
+    }
+
     fn press(&self, button: u8) {
         self.fake(BUTTON_PRESS_EVENT, button, 0, 0);
         self.fake(BUTTON_RELEASE_EVENT, button, 0, 0);

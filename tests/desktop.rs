@@ -1,0 +1,340 @@
+//! The finished program in a real window under Xvfb, used with real events: mouse, keyboard, drags, clipboard.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
+
+#[path = "desktop/mod.rs"] // without it this file itself would be meant as well
+mod desktop;
+mod fixtures;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use desktop::{Node, Screen, View, Window};
+use fixtures::{Photos, another_of, bytes};
+use florascope::garden::SPECIES;
+use image::ImageFormat;
+use tempfile::TempDir;
+
+/// For everything that is awaited: generous, as a busy machine may take long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The program, with its data in this folder.
+fn florascope(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_florascope"));
+    command.arg("--data-dir").arg(data).args(["--device", "cpu"]).env_remove("DBUS_SESSION_BUS_ADDRESS");
+    command
+}
+
+fn screen() -> Screen {
+    Screen::start(1360, 860)
+}
+
+fn launch(screen: &Screen, data: &TempDir, folder: Option<&Photos>) -> Window {
+    Window::launch(screen, florascope(data.path()).args(folder.map(Photos::path)))
+}
+
+/// Waits until something is said, and gives the first node that says it.
+fn wait_for_text(window: &Window, text: &str) -> Node {
+    window.wait_for(text, PATIENCE, |view| view.nodes.iter().find(|node| node.says(text)).cloned())
+}
+
+fn wait_for_button(window: &Window, text: &str) -> Node {
+    window.wait_for(text, PATIENCE, |view| view.node("Button", text).cloned())
+}
+
+/// Waits until nothing says this any more.
+fn wait_until_gone(window: &Window, text: &str) {
+    window.wait_for(&format!("the end of {text:?}"), PATIENCE, |view| (!view.has_text(text)).then_some(()));
+}
+
+/// Waits until the folder is indexed to the end.
+fn wait_until_indexed(window: &Window, photos: usize) {
+    window.wait_for("the end of indexing", PATIENCE, |view| {
+        let done = view.has_text(&format!("{photos} photo")) && view.node("Button", "Stop").is_none();
+        (done && tiles(view).len() == photos).then_some(())
+    });
+}
+
+fn tiles(view: &View) -> Vec<Node> {
+    view.nodes("ListBoxOption").cloned().collect()
+}
+
+/// Waits until the grid shows the results of a search with this, and gives their tiles.
+fn wait_for_results(window: &Window, query: &str) -> Vec<Node> {
+    window.wait_for(&format!("results for {query}"), PATIENCE, |view| {
+        let tiles = tiles(view);
+        let answered = !tiles.is_empty() && tiles.iter().all(|tile| tile.says(", similarity "));
+        (answered && view.has_text("Searching with") && view.node("Image", &format!("Query: {query}")).is_some())
+            .then_some(tiles)
+    })
+}
+
+/// Waits until the grid shows the library, without a search.
+fn wait_for_library(window: &Window) {
+    window.wait_for("the whole library", PATIENCE, |view| {
+        let tiles = tiles(view);
+        let browsing = !tiles.is_empty() && !tiles.iter().any(|tile| tile.says("similarity"));
+        (browsing && !view.has_text("Searching with")).then_some(())
+    });
+}
+
+fn wait_until_selected(window: &Window, number: usize) -> Node {
+    window.wait_for(&format!("tile {number} selected"), PATIENCE, |view| {
+        let selected: Vec<Node> = tiles(view).into_iter().filter(|tile| tile.selected).collect();
+        (selected.len() == 1 && selected[0].label.starts_with(&format!("{number}: "))).then(|| selected[0].clone())
+    })
+}
+
+/// Waits until the large view shows a photo, and gives its name.
+fn wait_for_large(window: &Window, other_than: &str) -> String {
+    window.wait_for("a large photo", PATIENCE, |view| {
+        let name = view.node("Image", "Photo: ")?.label.strip_prefix("Photo: ")?.to_owned();
+        (name != other_than).then_some(name)
+    })
+}
+
+/// Waits until thumbnails are painted in all these tiles: none is of one flat colour.
+fn wait_for_thumbnails(window: &Window, tiles: &[Node]) {
+    let (width, height) = window.size();
+    let in_view: Vec<&Node> = tiles
+        .iter()
+        .filter(|tile| tile.rect[1] >= 0.0 && tile.rect[2] < width.into() && tile.rect[3] < height.into())
+        .collect();
+    assert!(!in_view.is_empty());
+    window.wait_for_picture("thumbnails", PATIENCE, |picture| {
+        let is_painted = |tile: &&Node| {
+            let [left, top, right, _] = tile.rect.map(|side| side as u32);
+            // The picture is the square above the caption; leave out its frame.
+            let side = right - left - 20;
+            let part = image::imageops::crop_imm(picture, left + 10, top + 10, side, side).to_image();
+            let colours: std::collections::HashSet<[u8; 3]> = part.pixels().map(|pixel| pixel.0).collect();
+            colours.len() > 200
+        };
+        in_view.iter().all(is_painted).then_some(())
+    });
+}
+
+/// Screenshots for a person to look at, in the folder that `FLORASCOPE_SHOTS` names.
+struct Shots {
+    folder: PathBuf,
+    _temporary: TempDir,
+}
+
+impl Shots {
+    fn new() -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = std::env::var_os("FLORASCOPE_SHOTS").map_or(temporary.path().to_owned(), PathBuf::from);
+        std::fs::create_dir_all(&folder).unwrap();
+        Self { folder, _temporary: temporary }
+    }
+
+    fn take(&self, window: &Window, name: &str) {
+        window.screenshot(&self.folder.join(format!("{name}.png")));
+    }
+}
+
+#[test]
+fn from_an_empty_start_to_similar_flowers() {
+    let (screen, data, shots) = (screen(), tempfile::tempdir().unwrap(), Shots::new());
+    let window = launch(&screen, &data, None);
+    wait_for_button(&window, "Open folder…");
+    wait_for_button(&window, "Try the sample garden");
+    wait_for_text(&window, "Drop a photo of a flower, and see the most similar photos");
+    shots.take(&window, "welcome");
+
+    // A folder is dropped and indexed.
+    let photos = Photos::drawn("Garden", 5, 4);
+    window.drop_files(&[photos.path()], None);
+    wait_for_button(&window, "Stop");
+    shots.take(&window, "indexing");
+    wait_until_indexed(&window, 20);
+    wait_for_button(&window, "Garden");
+    wait_for_button(&window, "Sunflower, 4");
+    wait_for_thumbnails(&window, &tiles(&window.view()));
+    shots.take(&window, "library");
+
+    // A photo is dropped.
+    let queries = Photos::empty("Queries");
+    queries.write("who am i.jpg", &bytes(&another_of(1), ImageFormat::Jpeg));
+    let query = queries.path().join("who am i.jpg");
+    let hover = window.hover_files(&[&query], None);
+    assert!(hover.accepted());
+    wait_for_text(&window, "Drop a photo to find");
+    shots.take(&window, "drop");
+    hover.drop_here();
+    let results = wait_for_results(&window, "who am i.jpg");
+    assert_eq!(results.len(), 20);
+    for tile in &results[..3] {
+        assert!(tile.says(SPECIES[1].name), "{results:#?}");
+    }
+    wait_until_gone(&window, "Drop a photo");
+    wait_for_thumbnails(&window, &results);
+    shots.take(&window, "results");
+
+    // A result is searched with.
+    let (first, (x, y)) = (&results[0], window.middle(&results[0]));
+    let name = first.label.split(", ").nth(1).unwrap();
+    window.double_click(x, y);
+    let results = wait_for_results(&window, name);
+    assert_eq!(results.len(), 19, "all but the photo itself");
+    assert!(results[0].says(SPECIES[1].name), "{results:#?}");
+    wait_for_text(&window, "Earlier searches");
+    wait_for_button(&window, "Earlier search: who am i.jpg");
+    shots.take(&window, "second search");
+
+    // A result is looked at.
+    window.click_node(&results[1]);
+    wait_until_selected(&window, 2);
+    window.key("space");
+    let large = wait_for_large(&window, "");
+    assert!(results[1].says(&large));
+    window.wait_for("the query beside it", PATIENCE, |view| {
+        let [left, .., right, _] = view.nodes("Image").find(|node| node.says("Photo: "))?.rect;
+        let beside =
+            |node: &&Node| node.says(&format!("Query: {name}")) && node.rect[2] - node.rect[0] > 0.9 * (right - left);
+        view.nodes("Image").find(beside).map(|_| ())
+    });
+    shots.take(&window, "large");
+    window.key("Right");
+    let next = wait_for_large(&window, &large);
+    assert!(results[2].says(&next));
+
+    // Back, step by step.
+    window.key("Escape");
+    wait_until_selected(&window, 3);
+    wait_for_results(&window, name);
+    window.key("Escape");
+    wait_for_library(&window);
+    assert_eq!(tiles(&window.view()).len(), 20);
+    let end = window.close();
+    assert!(end.success(), "{end}");
+}
+
+#[test]
+fn the_last_library_and_the_windows_size_come_back() {
+    let (screen, data, photos) = (screen(), tempfile::tempdir().unwrap(), Photos::drawn("Meadow", 2, 2));
+    let window = launch(&screen, &data, Some(&photos));
+    wait_until_indexed(&window, 4);
+    window.resize(1010, 690);
+    window.wait_for("the new size", PATIENCE, |view| (view.size == [1010.0, 690.0]).then_some(()));
+    assert!(window.close().success());
+
+    let window = launch(&screen, &data, None);
+    wait_until_indexed(&window, 4);
+    wait_for_button(&window, "Meadow");
+    assert_eq!(window.size(), (1010, 690));
+    assert_eq!(window.title(), "Meadow – Florascope");
+    let queries = Photos::empty("Queries");
+    queries.write("query.png", &bytes(&another_of(0), ImageFormat::Png));
+    window.drop_files(&[&queries.path().join("query.png")], None);
+    let results = wait_for_results(&window, "query.png");
+    assert!(results[0].says(SPECIES[0].name), "{results:#?}");
+    assert!(window.close().success());
+}
+
+#[test]
+fn the_sample_garden_is_drawn_stopped_and_resumed() {
+    /// How many pictures the bar at the bottom says are drawn.
+    fn drawn(view: &View) -> Option<u64> {
+        let text = &view.node("Label", " of 204")?.value;
+        view.node("Label", "Drawing the sample garden")?;
+        text.split(' ').next()?.parse().ok()
+    }
+    let (screen, data, shots) = (screen(), tempfile::tempdir().unwrap(), Shots::new());
+    let window = launch(&screen, &data, None);
+    window.click_node(&wait_for_button(&window, "Try the sample garden"));
+    let first = window.wait_for("some pictures", PATIENCE, |view| drawn(view).filter(|count| *count > 2));
+    shots.take(&window, "garden");
+    window.click_node(&wait_for_button(&window, "Stop"));
+    wait_for_text(&window, "Indexing was stopped");
+    shots.take(&window, "stopped");
+    window.click_node(&wait_for_button(&window, "Resume"));
+    window.wait_for("more pictures", PATIENCE, |view| drawn(view).filter(|count| *count > first + 2));
+    window.ask_to_close();
+    let end = window.ended(Duration::from_secs(15));
+    assert!(end.success(), "{end}");
+}
+
+#[test]
+fn a_pasted_picture_is_searched_with() {
+    let (screen, data, photos) = (screen(), tempfile::tempdir().unwrap(), Photos::drawn("Meadow", 3, 2));
+    let window = launch(&screen, &data, Some(&photos));
+    wait_until_indexed(&window, 6);
+    let picture = bytes(&another_of(2), ImageFormat::Png);
+    let _clipboard = screen.copy(&[("image/png", &picture)]);
+    window.key_with("ctrl", "v");
+    let results = wait_for_results(&window, "Pasted picture");
+    assert!(results[0].says(SPECIES[2].name), "{results:#?}");
+}
+
+#[test]
+fn a_file_that_is_no_photo_is_listed_with_its_reason() {
+    let (screen, data, photos) = (screen(), tempfile::tempdir().unwrap(), Photos::drawn("Meadow", 1, 2));
+    photos.write("notes/shopping.jpg", b"milk, bread, tulips\n");
+    let window = launch(&screen, &data, Some(&photos));
+    wait_until_indexed(&window, 2);
+    window.click_node(&wait_for_button(&window, "1 problem"));
+    wait_for_text(&window, "1 file could not be read");
+    window.wait_for("the file and its reason", PATIENCE, |view| {
+        let file = view.nodes.iter().position(|node| node.says("notes/shopping.jpg"))?;
+        view.nodes[file..].iter().find(|node| node.says("Not a picture")).map(|_| ())
+    });
+    Shots::new().take(&window, "problems");
+    window.key("Escape");
+    wait_until_gone(&window, "1 file could not be read");
+}
+
+#[test]
+fn everything_can_be_done_with_the_keyboard() {
+    let (screen, data, photos) = (screen(), tempfile::tempdir().unwrap(), Photos::drawn("Meadow", 2, 2));
+    let window = launch(&screen, &data, Some(&photos));
+    wait_until_indexed(&window, 4);
+
+    window.key("?");
+    wait_for_text(&window, "Find the photos most similar to the selected one");
+    Shots::new().take(&window, "shortcuts");
+    window.key("Escape");
+    wait_until_gone(&window, "Find the photos most similar to the selected one");
+
+    window.key("Right");
+    wait_until_selected(&window, 1);
+    window.key("Right");
+    let selected = wait_until_selected(&window, 2);
+    window.key("Return");
+    assert!(selected.says(&wait_for_large(&window, "")));
+    window.key("Escape");
+    wait_until_selected(&window, 2);
+
+    window.key_with("ctrl", "Return");
+    wait_for_results(&window, selected.label.split(", ").nth(1).unwrap());
+    window.key_with("alt", "Left");
+    wait_for_library(&window);
+
+    wait_for_button(&window, "All photos, 4");
+    window.key("F9");
+    wait_until_gone(&window, "All photos, 4");
+    window.key("F9");
+    wait_for_button(&window, "All photos, 4");
+
+    window.key_with("ctrl", "q");
+    assert!(window.ended(PATIENCE).success());
+}
+
+#[test]
+fn a_second_window_on_the_same_folder_says_so() {
+    let (data, photos) = (tempfile::tempdir().unwrap(), Photos::drawn("Meadow", 1, 2));
+    let (first_screen, second_screen) = (screen(), screen());
+    let first = launch(&first_screen, &data, Some(&photos));
+    wait_until_indexed(&first, 2);
+    let second = launch(&second_screen, &data, Some(&photos));
+    wait_for_text(&second, "Another Florascope window has this folder open");
+    wait_until_indexed(&second, 2);
+    Shots::new().take(&second, "in use");
+
+    assert!(first.close().success());
+    second.click_node(&wait_for_button(&second, "Try again"));
+    wait_until_gone(&second, "Another Florascope window");
+    wait_until_indexed(&second, 2);
+}

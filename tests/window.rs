@@ -1,0 +1,419 @@
+//! The window's parts by role and label, without a screen: the app in egui_kittest.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
+
+mod fixtures;
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use eframe::egui::accesskit::Role;
+use eframe::egui::{self, Event, Key, Modifiers, OutputCommand, Rect, Theme};
+use egui_kittest::kittest::{NodeT, Queryable};
+use egui_kittest::{Harness, Node};
+use fixtures::Photos;
+use florascope::app::App;
+use florascope::embed::DeviceChoice;
+use florascope::library::{DataFolder, Library};
+use florascope::photo::{ContentHash, Photo, PhotoId};
+use florascope::pictures::PictureLoader;
+use florascope::query::Hit;
+use florascope::settings::{Settings, ThemeChoice};
+use florascope::ui::grid::{Grid, Layout};
+use florascope::ui::state::{Answer, OpenLibrary, State};
+use florascope::ui::textures::Textures;
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const SIZE: egui::Vec2 = egui::vec2(1200.0, 800.0);
+
+/// The app without a screen, with a data folder of its own.
+struct Window {
+    harness: Harness<'static, Option<App>>,
+    data: TempDir,
+}
+
+impl Window {
+    fn open(folder: Option<&Path>) -> Self {
+        Self::with_settings(folder, Settings::default())
+    }
+
+    fn with_settings(folder: Option<&Path>, settings: Settings) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let mut start =
+            Some((DataFolder::open(Some(data.path().into())).unwrap(), settings, folder.map(Path::to_owned)));
+        let harness = Harness::builder().with_size(SIZE).with_step_dt(0.02).build_ui_state(
+            move |ui, app| {
+                let ctx = ui.ctx().clone();
+                if let Some((data, settings, folder)) = start.take() {
+                    *app = Some(App::new(&ctx, data, settings, DeviceChoice::Cpu, folder).unwrap());
+                }
+                let app = app.as_mut().unwrap();
+                app.logic(&ctx);
+                app.draw(ui);
+            },
+            None,
+        );
+        Self { harness, data }
+    }
+
+    /// With a folder, indexed to the end.
+    fn on(photos: &Photos, count: usize) -> Self {
+        let mut window = Self::open(Some(photos.path()));
+        window.wait_until_indexed(count);
+        window
+    }
+
+    /// Draws frames until the closure finds what it looks for.
+    fn wait_for<T>(&mut self, what: &str, mut find: impl FnMut(&Self) -> Option<T>) -> T {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            self.harness.step();
+            if let Some(found) = find(self) {
+                return found;
+            }
+            if Instant::now() > end {
+                panic!("waiting for {what}: it did not come; the window shows:\n{}", self.texts().join("\n"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn wait_for_text(&mut self, text: &str) {
+        self.wait_for(text, |window| window.says(text).then_some(()));
+    }
+
+    fn wait_until_gone(&mut self, text: &str) {
+        self.wait_for(&format!("the end of {text:?}"), |window| (!window.says(text)).then_some(()));
+    }
+
+    fn wait_until_indexed(&mut self, count: usize) {
+        self.wait_for("the end of indexing", |window| {
+            let done = window.says(&format!("{count} photo")) && window.button("Stop").is_none();
+            (done && window.tiles().len() == count).then_some(())
+        });
+    }
+
+    /// Waits until the grid shows so many tiles, and gives their labels.
+    fn wait_for_tiles(&mut self, count: usize) -> Vec<String> {
+        self.wait_for(&format!("{count} tiles"), |window| Some(window.tiles()).filter(|tiles| tiles.len() == count))
+    }
+
+    fn wait_for_search(&mut self) -> Vec<String> {
+        self.wait_for("results", |window| {
+            let tiles = window.tiles();
+            (!tiles.is_empty() && tiles.iter().all(|tile| tile.contains(", similarity "))).then_some(tiles)
+        })
+    }
+
+    /// Waits until this tile, counted from 1, is the selected one.
+    fn wait_until_selected(&mut self, number: usize) {
+        self.wait_for(&format!("tile {number} selected"), |window| {
+            let is_selected = |node: &Node<'_>| node.accesskit_node().is_selected() == Some(true);
+            let selected: Vec<String> =
+                window.all(Role::ListBoxOption).filter(is_selected).map(|node| text_of(&node)).collect();
+            (selected.len() == 1 && selected[0].starts_with(&format!("{number}: "))).then_some(())
+        });
+    }
+
+    fn all(&self, role: Role) -> impl Iterator<Item = Node<'_>> {
+        self.harness.root().children_recursive().filter(move |node| node.accesskit_node().role() == role)
+    }
+
+    fn texts(&self) -> Vec<String> {
+        self.harness.root().children_recursive().map(|node| text_of(&node)).filter(|text| !text.is_empty()).collect()
+    }
+
+    fn says(&self, part: &str) -> bool {
+        self.texts().iter().any(|text| text.contains(part))
+    }
+
+    fn tiles(&self) -> Vec<String> {
+        self.all(Role::ListBoxOption).map(|node| text_of(&node)).collect()
+    }
+
+    fn tile_rects(&self) -> Vec<Rect> {
+        self.all(Role::ListBoxOption).map(|node| node.rect()).collect()
+    }
+
+    fn button(&self, label: &str) -> Option<Node<'_>> {
+        self.all(Role::Button).find(|node| text_of(node).trim() == label)
+    }
+
+    /// Clicks on a button once it is there.
+    fn press(&mut self, label: &str) {
+        self.wait_for(label, |window| window.button(label).map(|button| button.click()));
+        self.harness.step();
+    }
+
+    fn key(&mut self, key: Key) {
+        self.key_with(Modifiers::NONE, key);
+    }
+
+    fn key_with(&mut self, modifiers: Modifiers, key: Key) {
+        self.harness.key_press_modifiers(modifiers, key);
+        self.harness.step();
+    }
+
+    /// What the last frame put into the clipboard.
+    fn copied(&self) -> Option<String> {
+        self.harness.output().platform_output.commands.iter().find_map(|command| match command {
+            OutputCommand::CopyText(text) => Some(text.clone()),
+            _ => None,
+        })
+    }
+}
+
+/// A node's name, or the text of a label.
+fn text_of(node: &Node<'_>) -> String {
+    let node = node.accesskit_node();
+    node.label().or_else(|| node.value()).unwrap_or_default()
+}
+
+#[test]
+fn a_newcomer_is_told_what_to_do() {
+    let mut window = Window::open(None);
+    window.wait_for_text("Drop a photo of a flower, and see the most similar photos in your own folder");
+    assert!(window.button("Open folder…").is_some());
+    assert!(window.button("Try the sample garden").is_some());
+    assert!(window.says("Your photos stay on this computer"));
+    assert!(!window.says("Recent folders"));
+    assert!(window.tiles().is_empty());
+    window.harness.check_accessibility();
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_named() {
+    let mut window = Window::open(Some(Path::new("/nowhere/at/all")));
+    window.wait_for_text("The folder cannot be opened");
+    assert!(window.says("/nowhere/at/all"));
+    assert!(window.button("Open folder…").is_some(), "the welcome is back");
+    window.press("Dismiss");
+    window.wait_until_gone("/nowhere/at/all");
+}
+
+#[test]
+fn browses_by_folder_and_by_label() {
+    let photos = Photos::plain("Garden", &[("2024/rose", 3), ("2025/rose", 2), ("2025/lily", 4)]);
+    let mut window = Window::on(&photos, 9);
+    window.press("2025, 6");
+    window.wait_for_tiles(6);
+    window.press("lily, 4");
+    let tiles = window.wait_for_tiles(4);
+    assert_eq!(tiles[0], "1: lily, lily 01.jpg");
+    window.press("Labels");
+    window.press("rose, 5");
+    assert!(window.wait_for_tiles(5).iter().all(|tile| tile.contains(": rose, ")));
+    window.press("All photos, 9");
+    window.wait_for_tiles(9);
+    window.harness.check_accessibility();
+}
+
+#[test]
+fn a_search_goes_into_the_history_and_comes_back() {
+    let photos = Photos::plain("Garden", &[("rose", 4), ("lily", 4)]);
+    let mut window = Window::on(&photos, 8);
+    // By the menu of the third photo.
+    window.all(Role::ListBoxOption).nth(2).unwrap().click_secondary();
+    window.press("Search with this");
+    assert_eq!(window.wait_for_search().len(), 7);
+    window.wait_for_text("Query: lily 03.jpg");
+    window.wait_until_gone("View large");
+
+    // By a double click on the best result.
+    let best = window.tiles()[0].clone();
+    let best = best.split(", ").nth(1).unwrap();
+    let tile = window.all(Role::ListBoxOption).next().unwrap();
+    tile.click();
+    tile.click();
+    window.wait_for_text(&format!("Query: {best}"));
+    window.wait_for_text("Earlier searches");
+    window.wait_for_search();
+
+    window.press("Back");
+    window.wait_for_text("Query: lily 03.jpg");
+    window.key_with(Modifiers::ALT, Key::ArrowRight);
+    window.wait_for_text(&format!("Query: {best}"));
+    window.press("Earlier search: lily 03.jpg");
+    window.wait_for_text("Query: lily 03.jpg");
+    window.wait_for_search();
+
+    // Without end the search is cleared, and the library is back.
+    window.press("Clear search");
+    assert!(!window.wait_for_tiles(8)[0].contains("similarity"));
+}
+
+#[test]
+fn shows_as_many_results_as_chosen() {
+    let photos = Photos::plain("Garden", &[("rose", 5), ("lily", 4)]);
+    let mut window = Window::on(&photos, 9);
+    window.key(Key::ArrowRight);
+    window.key_with(Modifiers::COMMAND, Key::Enter);
+    assert_eq!(window.wait_for_search().len(), 8);
+    window.all(Role::ComboBox).next().unwrap().click();
+    window.press("5 results");
+    window.wait_for_tiles(5);
+    window.all(Role::ComboBox).next().unwrap().click();
+    window.press("All results");
+    window.wait_for_tiles(8);
+}
+
+#[test]
+fn thumbnails_grow_and_shrink() {
+    let photos = Photos::plain("Garden", &[("rose", 8)]);
+    let mut window = Window::on(&photos, 8);
+    let width = |window: &Window| window.tile_rects()[0].width();
+    let before = width(&window);
+    window.key(Key::Plus);
+    window.wait_for("larger thumbnails", |window| (width(window) > before * 1.05).then_some(()));
+    window.all(Role::Slider).next().unwrap().set_value_accesskit(80.0);
+    window.wait_for("small thumbnails", |window| (width(window) < before * 0.8).then_some(()));
+    window.all(Role::Slider).next().unwrap().set_value_accesskit(300.0);
+    window.wait_for("large thumbnails", |window| (width(window) > before * 1.3).then_some(()));
+    let saved = || Settings::load(&window.data.path().join("settings.json")).tile_side;
+    assert!((saved() - 300.0).abs() < 1.0, "{}", saved());
+}
+
+#[test]
+fn the_arrows_walk_among_photos() {
+    let photos = Photos::plain("Garden", &[("rose", 12)]);
+    let mut window = Window::on(&photos, 12);
+    let rects = window.tile_rects();
+    let columns = rects.iter().filter(|rect| rect.top() == rects[0].top()).count();
+    assert!((2..12).contains(&columns));
+    for (key, selected) in [
+        (Key::ArrowRight, 1),
+        (Key::ArrowRight, 2),
+        (Key::ArrowDown, 2 + columns),
+        (Key::ArrowLeft, 1 + columns),
+        (Key::ArrowUp, 1),
+        (Key::ArrowUp, 1),
+        (Key::End, 12),
+        (Key::ArrowRight, 12),
+        (Key::Home, 1),
+    ] {
+        window.key(key);
+        window.wait_until_selected(selected);
+    }
+    // And on in the large view.
+    window.key(Key::Space);
+    window.wait_for_text("Photo: rose 01.jpg");
+    window.key(Key::ArrowDown);
+    window.wait_for_text("Photo: rose 02.jpg");
+    assert!(window.says("2 of 12"));
+    window.press("Close");
+    window.wait_until_selected(2);
+}
+
+#[test]
+fn a_photos_menu_copies_its_path() {
+    let photos = Photos::plain("Garden", &[("rose", 2)]);
+    let mut window = Window::on(&photos, 2);
+    window.all(Role::ListBoxOption).nth(1).unwrap().click_secondary();
+    window.wait_for_text("Copy path");
+    for entry in ["Search with this", "Open", "Show in file manager", "Copy path"] {
+        assert!(window.all(Role::Button).any(|node| text_of(&node).starts_with(entry)), "{entry}");
+    }
+    window.press("Copy path");
+    let path = photos.path().join("rose/rose 02.jpg").display().to_string();
+    assert_eq!(window.copied().as_ref(), Some(&path));
+    window.wait_for_text("The path is in the clipboard");
+    // The shortcut does the same.
+    window.key(Key::Home);
+    window.wait_until_selected(1);
+    window.harness.event(Event::Copy);
+    window.harness.step();
+    assert_eq!(window.copied(), Some(photos.path().join("rose/rose 01.jpg").display().to_string()));
+}
+
+#[test]
+fn problems_are_listed_and_copied() {
+    let photos = Photos::plain("Garden", &[("rose", 2)]);
+    photos.write("rose/empty.jpg", b"");
+    photos.write("rose/notes.jpg", b"not a picture");
+    let mut window = Window::on(&photos, 2);
+    window.press("2 problems");
+    window.wait_for_text("2 files could not be read");
+    assert!(window.says("rose/notes.jpg"));
+    window.press("Copy list");
+    let copied = window.copied().unwrap();
+    let lines: Vec<&str> = copied.lines().collect();
+    assert_eq!(lines.len(), 2);
+    assert!(lines[0].starts_with("rose/empty.jpg\tThe file is empty"), "{copied}");
+    assert!(lines[1].starts_with("rose/notes.jpg\tNot a picture"), "{copied}");
+    window.key(Key::Escape);
+    window.wait_until_gone("could not be read");
+}
+
+#[test]
+fn light_and_dark() {
+    let photos = Photos::plain("Garden", &[("rose", 2)]);
+    let settings = Settings { theme: ThemeChoice::Dark, ..Settings::default() };
+    let mut window = Window::with_settings(Some(photos.path()), settings);
+    window.wait_until_indexed(2);
+    assert_eq!(window.harness.ctx.theme(), Theme::Dark);
+    assert!(window.harness.ctx.global_style().visuals.dark_mode);
+    window.press("Garden");
+    window.press("Appearance");
+    window.press("Light");
+    window.wait_for("the light theme", |window| (window.harness.ctx.theme() == Theme::Light).then_some(()));
+    assert!(!window.harness.ctx.global_style().visuals.dark_mode);
+    assert_eq!(window.wait_for_tiles(2).len(), 2);
+    assert_eq!(Settings::load(&window.data.path().join("settings.json")).theme, ThemeChoice::Light);
+}
+
+#[test]
+fn of_a_hundred_thousand_photos_only_those_in_view_are_laid_out() {
+    const PHOTOS: usize = 100_000;
+    let folder = tempfile::tempdir().unwrap();
+    let hit = |number: usize| Hit {
+        photo: Arc::new(Photo {
+            id: PhotoId(number as i64),
+            path: PathBuf::from(format!("rose/{number:06}.jpg")),
+            content: ContentHash((number as u128).to_le_bytes()),
+        }),
+        similarity: Some(1.0 - number as f32 / PHOTOS as f32),
+    };
+    let state = State { answer: Answer::Hits((1..=PHOTOS).map(hit).collect()), ..State::default() };
+    let library = OpenLibrary {
+        library: Arc::new(Library { root: folder.path().into(), folder: folder.path().into() }),
+        writable: true,
+        photos: PHOTOS,
+        loading: false,
+        facets: Arc::default(),
+        problems: Arc::default(),
+        progress: None,
+        outcome: None,
+    };
+    let mut textures = Textures::new(PictureLoader::start(|| {}).unwrap());
+    let reveal: Rc<RefCell<Option<usize>>> = Rc::default();
+    let layout: Rc<RefCell<Layout>> = Rc::default();
+    let (asked, told) = (Rc::clone(&reveal), Rc::clone(&layout));
+    let mut harness = Harness::builder().with_size(SIZE).build_ui(move |ui| {
+        textures.begin_frame(&ui.ctx().clone());
+        let grid = Grid { tile_side: 168.0, textures: &mut textures, reveal: asked.take(), to_top: false };
+        *told.borrow_mut() = grid.ui(ui, &state, &library, &mut Vec::new());
+        textures.end_frame();
+    });
+    let tiles = |harness: &Harness<'_>| -> Vec<String> {
+        harness.get_all_by_role(Role::ListBoxOption).map(|node| text_of(&node)).collect()
+    };
+    let in_view = {
+        let Layout { columns, rows_in_view } = *layout.borrow();
+        // The rows cut off above and below, and one to spare.
+        columns * (rows_in_view + 3)
+    };
+    let begin = Instant::now();
+    for (number, last) in [(0, false), (PHOTOS / 2, false), (PHOTOS - 1, true)] {
+        reveal.replace(Some(number));
+        harness.run_steps(3);
+        let tiles = tiles(&harness);
+        assert!(tiles.len() <= in_view, "{} tiles", tiles.len());
+        assert!(tiles.iter().any(|tile| tile.starts_with(&format!("{}: ", number + 1))), "{tiles:?}");
+        assert_eq!(tiles.iter().any(|tile| tile.starts_with(&format!("{PHOTOS}: "))), last);
+    }
+    assert!(begin.elapsed() < Duration::from_secs(5), "nine frames took {:?}", begin.elapsed());
+}
