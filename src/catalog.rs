@@ -423,7 +423,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let problem = Problem { path: "bad.jpg".into(), reason: "The file is empty".into() };
         let mut catalog = Catalog::open(folder.path()).unwrap();
-        let written = catalog.write("m", vec![photo("a/1.jpg", 1), photo("a/2.jpg", 2)], &[problem.clone()]).unwrap();
+        let written =
+            catalog.write("m", vec![photo("a/1.jpg", 1), photo("a/2.jpg", 2)], std::slice::from_ref(&problem)).unwrap();
         drop(catalog);
 
         let catalog = Catalog::open_read_only(folder.path()).unwrap().unwrap();
