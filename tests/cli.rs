@@ -133,7 +133,7 @@ fn wrong_use_and_wrong_folders_are_refused() {
         &["index", "folder", "--no-such-option"],
     ] {
         let ended = place.run(options, NONE).expect_code(exit::USAGE);
-        assert!(ended.stderr.contains("Usage") && ended.stdout.is_empty(), "{options:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains("try '--help'") && ended.stdout.is_empty(), "{options:?}: {}", ended.stderr);
     }
     for folder in [place.photos().join("none"), first_photo(&place)] {
         let ended = place.run(["index", "--json"], [&folder]).expect_code(exit::FAILED);

@@ -118,9 +118,7 @@ fn tile_ui(
     } else if response.clicked() || response.secondary_clicked() {
         actions.push(Action::Select(number));
     }
-    response
-        .on_hover_text_at_pointer(hit.photo.path.display().to_string())
-        .context_menu(|ui| photo_menu_ui(ui, actions));
+    response.context_menu(|ui| photo_menu_ui(ui, actions));
 }
 
 /// What can be done with the selected photo.

@@ -1,0 +1,190 @@
+//! Killed in the middle, or stopped: what was finished is kept, and the next run goes on from there.
+
+// Tests may fail loudly.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(unix)]
+
+mod common;
+
+use std::collections::{BTreeSet, HashSet};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use common::{BINARY, FLOWERS, Place, commented, listing, plain};
+use florascope::catalog::Catalog;
+use florascope::cli::exit;
+use florascope::photo::PhotoId;
+
+const KILLS: usize = 10;
+const EARLIEST: Duration = Duration::from_millis(50);
+/// Between two looks at the catalog.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// As many photos as wanted, all of different content.
+fn place_with(photos: usize) -> Place {
+    let place = Place::empty();
+    for number in 0..photos {
+        let flower = &FLOWERS[number % FLOWERS.len()];
+        let jpeg = commented(&flower.jpeg, &format!("number {number}"));
+        place.write(format!("{}/{number:04}.jpg", flower.species), &jpeg);
+    }
+    place
+}
+
+fn start_index(place: &Place) -> Child {
+    let mut command = Command::new(BINARY);
+    command.args(["index", "--json", "--data-dir"]).args([place.data(), place.photos()]);
+    plain(&mut command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Looks at the catalog, as another process, until `enough` of the time since the start and the photos committed;
+/// gives the photos seen last, and `None` where the program ended before.
+fn watch(
+    place: &Place,
+    child: &mut Child,
+    started: Instant,
+    mut enough: impl FnMut(Duration, u64) -> bool,
+) -> Option<u64> {
+    let folder = place.library().folder;
+    let mut reader = None;
+    let mut seen = 0;
+    while !enough(started.elapsed(), seen) {
+        if child.try_wait().unwrap().is_some() {
+            return None;
+        }
+        // While the catalog is being made it cannot be opened yet.
+        reader = reader.or_else(|| Catalog::open_read_only(&folder).ok().flatten());
+        seen = reader.as_ref().map_or(0, |catalog| catalog.photo_count().unwrap());
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Some(seen)
+}
+
+/// A run from nothing to the end: how long it took, and the longest time between two commits.
+fn whole_run(place: &Place) -> (Duration, Duration) {
+    let started = Instant::now();
+    let mut child = start_index(place);
+    let (mut last, mut longest) = ((Duration::ZERO, 0), Duration::ZERO);
+    watch(place, &mut child, started, |elapsed, seen| {
+        if seen > last.1 {
+            longest = longest.max(if last.1 == 0 { Duration::ZERO } else { elapsed - last.0 });
+            last = (elapsed, seen);
+        }
+        false
+    });
+    assert_done(&child.wait_with_output().unwrap());
+    (started.elapsed(), longest)
+}
+
+#[track_caller]
+fn assert_done(output: &Output) {
+    assert_eq!(output.status.code(), Some(i32::from(exit::DONE)), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Photos in the catalog, which has to be sound. There may be none yet.
+fn kept(place: &Place) -> u64 {
+    place.catalog().map_or(0, |catalog| {
+        assert!(catalog.is_sound().unwrap());
+        catalog.photo_count().unwrap()
+    })
+}
+
+/// Every photo is there once with its embedding, and there is nothing else.
+fn assert_whole(place: &Place) {
+    let files: BTreeSet<PathBuf> = listing(&place.photos()).into_keys().filter(|path| path.is_file()).collect();
+    let catalog = place.catalog().unwrap();
+    assert!(catalog.is_sound().unwrap());
+    let sql = place.sql();
+    let model: String = sql.query_row("SELECT name FROM models", [], |row| row.get(0)).unwrap();
+    let stored = catalog.photos_after(PhotoId(0), usize::MAX >> 1, &model).unwrap();
+    let paths: Vec<PathBuf> = stored.iter().map(|(photo, _)| place.photos().join(&photo.path)).collect();
+    assert_eq!(paths.len(), files.len(), "each once");
+    assert_eq!(paths.into_iter().collect::<BTreeSet<_>>(), files);
+    assert!(stored.iter().all(|(_, embedding)| embedding.is_some()));
+
+    let contents: HashSet<[u8; 16]> = stored.iter().map(|(photo, _)| photo.content.0).collect();
+    let mut embedded = sql.prepare("SELECT content FROM embeddings").unwrap();
+    let embedded: Vec<[u8; 16]> = embedded.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(embedded.len(), contents.len(), "no embedding without a photo");
+    assert_eq!(embedded.into_iter().collect::<HashSet<_>>(), contents);
+
+    let files = listing(&place.library().folder).into_keys().filter(|path| path.is_file());
+    let names: Vec<String> = files.map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect();
+    let known = ["catalog.sqlite", "thumbnails.sqlite", "lock", "root"];
+    let leftover = names.iter().find(|name| !known.contains(&name.trim_end_matches("-wal").trim_end_matches("-shm")));
+    assert_eq!(leftover, None, "{names:?}");
+}
+
+/// Fractions from 0 to 1, other ones at each run of the test (splitmix64).
+fn fractions(mut seed: u64) -> impl FnMut() -> f64 {
+    move || {
+        seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = seed;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+#[test]
+fn kills_at_any_moment_lose_nothing_that_was_committed() {
+    let place = place_with(200);
+    let (whole, longest) = whole_run(&place);
+    assert_whole(&place);
+    println!("a whole run takes {whole:?}; longest time between two commits {longest:?}");
+    assert!(longest < Duration::from_secs(3), "two seconds of work at most may be lost, and one is for a busy machine");
+    std::fs::remove_dir_all(place.data()).unwrap();
+
+    let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    println!("seed {seed}");
+    let mut fraction = fractions(seed);
+    let mut kills = 0;
+    let mut kept_before = 0;
+    // Each run goes on where the last was killed; one that gets to its end makes room for a new beginning.
+    while kills < KILLS {
+        let moment = EARLIEST + whole.saturating_sub(EARLIEST).mul_f64(fraction());
+        let started = Instant::now();
+        let mut child = start_index(&place);
+        let Some(seen) = watch(&place, &mut child, started, |elapsed, _| elapsed >= moment) else {
+            assert_done(&child.wait_with_output().unwrap());
+            assert_whole(&place);
+            std::fs::remove_dir_all(place.data()).unwrap();
+            kept_before = 0;
+            continue;
+        };
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+        let kept = kept(&place);
+        println!("kill {kills} after {moment:?}: {seen} photos seen, {kept} kept");
+        assert!(kept >= seen && kept >= kept_before);
+        kept_before = kept;
+    }
+    let report = place.index().expect_code(exit::DONE).json();
+    assert_eq!(report["read"], 200 - kept_before, "what was kept is not read again");
+    assert_whole(&place);
+}
+
+#[test]
+fn a_stop_is_quick_and_keeps_what_is_finished() {
+    // Too many for any machine to finish before it is stopped.
+    let photos = 3000;
+    let place = place_with(photos);
+    let mut child = start_index(&place);
+    let seen = watch(&place, &mut child, Instant::now(), |_, seen| seen > 0).expect("it works for a while");
+    let interrupted = Instant::now();
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    println!("stopped in {:?} with {seen} photos seen", interrupted.elapsed());
+    assert!(interrupted.elapsed() < Duration::from_secs(5));
+
+    assert_eq!(output.status.code(), Some(i32::from(exit::STOPPED)));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["outcome"], "stopped");
+    let kept = kept(&place);
+    assert!(seen <= kept && kept < photos as u64, "{seen} seen, {kept} kept");
+    assert_eq!(report["photos"], kept);
+    let status = place.run(["status", "--json"], [place.photos()]).expect_code(exit::DONE).json();
+    assert_eq!((&status["photos"], &status["complete"]), (&report["photos"], &serde_json::json!(false)));
+}
