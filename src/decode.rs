@@ -420,7 +420,7 @@ mod tests {
     #[test]
     fn a_file_that_is_cut_short_is_refused() {
         // Noise, so that most of the bytes are picture data.
-        let noise = RgbImage::from_fn(64, 64, |x, y| Rgb([x, y, x ^ y].map(|v| (v * 2_654_435 >> 8) as u8)));
+        let noise = RgbImage::from_fn(64, 64, |x, y| Rgb([x, y, x ^ y].map(|v| ((v * 2_654_435) >> 8) as u8)));
         let jpeg = with_orientation(&encode(noise.clone(), ImageFormat::Jpeg), 1);
         for end in [3, 20, jpeg.len() / 2, jpeg.len() - 2] {
             let error = decode(&jpeg[..end]).unwrap_err();

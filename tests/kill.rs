@@ -9,6 +9,7 @@ mod common;
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::{BINARY, FLOWERS, Place, commented, listing, plain};
@@ -16,8 +17,11 @@ use florascope::catalog::Catalog;
 use florascope::cli::exit;
 use florascope::photo::PhotoId;
 
+const PHOTOS: usize = 350;
 const KILLS: usize = 10;
 const EARLIEST: Duration = Duration::from_millis(50);
+/// The part of a run in which the program starts and nothing is committed yet, about.
+const START: f64 = 0.3;
 /// Between two looks at the catalog.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -127,9 +131,16 @@ fn fractions(mut seed: u64) -> impl FnMut() -> f64 {
     }
 }
 
+/// The tests of this file measure times, so they take turns.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn kills_at_any_moment_lose_nothing_that_was_committed() {
-    let place = place_with(200);
+    let _turn = turn();
+    let place = place_with(PHOTOS);
     let (whole, longest) = whole_run(&place);
     assert_whole(&place);
     println!("a whole run takes {whole:?}; longest time between two commits {longest:?}");
@@ -143,7 +154,9 @@ fn kills_at_any_moment_lose_nothing_that_was_committed() {
     let mut kept_before = 0;
     // Each run goes on where the last was killed; one that gets to its end makes room for a new beginning.
     while kills < KILLS {
-        let moment = EARLIEST + whole.saturating_sub(EARLIEST).mul_f64(fraction());
+        let left = 1.0 - kept_before as f64 / PHOTOS as f64;
+        let latest = whole.mul_f64(START + (1.0 - START) * left);
+        let moment = EARLIEST + latest.saturating_sub(EARLIEST).mul_f64(fraction());
         let started = Instant::now();
         let mut child = start_index(&place);
         let Some(seen) = watch(&place, &mut child, started, |elapsed, _| elapsed >= moment) else {
@@ -162,12 +175,13 @@ fn kills_at_any_moment_lose_nothing_that_was_committed() {
         kept_before = kept;
     }
     let report = place.index().expect_code(exit::DONE).json();
-    assert_eq!(report["read"], 200 - kept_before, "what was kept is not read again");
+    assert_eq!(report["read"], PHOTOS as u64 - kept_before, "what was kept is not read again");
     assert_whole(&place);
 }
 
 #[test]
 fn a_stop_is_quick_and_keeps_what_is_finished() {
+    let _turn = turn();
     // Too many for any machine to finish before it is stopped.
     let photos = 3000;
     let place = place_with(photos);
@@ -179,7 +193,7 @@ fn a_stop_is_quick_and_keeps_what_is_finished() {
     println!("stopped in {:?} with {seen} photos seen", interrupted.elapsed());
     assert!(interrupted.elapsed() < Duration::from_secs(5));
 
-    assert_eq!(output.status.code(), Some(i32::from(exit::STOPPED)));
+    assert_eq!(output.status.code(), Some(i32::from(exit::STOPPED)), "{}: {output:?}", output.status);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["outcome"], "stopped");
     let kept = kept(&place);
