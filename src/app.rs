@@ -39,6 +39,8 @@ pub struct App {
     to_top: bool,
     system_is_dark: Option<bool>,
     was_focused: bool,
+    /// Whether a button or list had the keyboard's focus when the last frame ended.
+    widget_had_focus: bool,
 }
 
 impl App {
@@ -71,6 +73,7 @@ impl App {
             to_top: false,
             system_is_dark: None,
             was_focused: false,
+            widget_had_focus: false,
         };
         app.apply_theme(ctx);
         app.refresh_recent();
@@ -121,6 +124,7 @@ impl App {
         toasts::toasts_ui(&ctx, &self.state, &mut actions);
         drop_target::drop_target_ui(&ctx, ui, self.state.library.is_some());
         self.textures.end_frame();
+        self.widget_had_focus = ctx.memory(|memory| memory.focused().is_some());
         if !actions.is_empty() {
             self.perform(&ctx, actions);
             ctx.request_repaint();
@@ -290,14 +294,17 @@ impl App {
     /// What the keys that were pressed ask for.
     fn keyboard(&mut self, ctx: &Context) -> Vec<Action> {
         let mut actions = Vec::new();
-        // Space and Enter belong to a button that has the focus; so do the arrows.
-        let focused = ctx.memory(|memory| memory.focused().is_some());
+        // Space and Enter belong to a button that has the focus, Esc takes it away, and the arrows walk among buttons.
+        // As of the last frame: egui has already dealt with the focus when this is asked.
+        let focused = self.widget_had_focus;
         let menu_is_open = egui::Popup::is_any_open(ctx);
         for command in Command::ALL {
             let is_plain = |shortcut: &egui::KeyboardShortcut| shortcut.modifiers.is_none();
             for shortcut in command.info().shortcuts {
-                let taken = is_plain(shortcut)
-                    && (menu_is_open || (focused && matches!(shortcut.logical_key, Key::Space | Key::Enter)));
+                let belongs_to_focus = matches!(shortcut.logical_key, Key::Space | Key::Enter | Key::Escape);
+                if is_plain(shortcut) && (menu_is_open || (focused && belongs_to_focus)) {
+                    continue;
+                }
                 // "?" and "+" come with Shift on many keyboards.
                 let pressed = ctx.input_mut(|input| {
                     input.consume_shortcut(shortcut)
@@ -305,7 +312,7 @@ impl App {
                             && matches!(shortcut.logical_key, Key::Questionmark | Key::Plus)
                             && input.consume_key(egui::Modifiers::SHIFT, shortcut.logical_key))
                 });
-                if pressed && !taken {
+                if pressed {
                     actions.push(Action::Command(*command));
                 }
             }

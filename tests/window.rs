@@ -318,6 +318,31 @@ fn the_arrows_walk_among_photos() {
 }
 
 #[test]
+fn keys_belong_to_the_button_that_has_the_focus() {
+    let photos = Photos::plain("Garden", &[("rose", 4)]);
+    let mut window = Window::on(&photos, 4);
+    window.key(Key::Home);
+    window.wait_until_selected(1);
+    window.key_with(Modifiers::COMMAND, Key::Enter);
+    window.wait_for_search();
+    window.key(Key::Home);
+    window.wait_until_selected(1);
+
+    window.button("Labels").unwrap().focus();
+    window.harness.step();
+    window.harness.step();
+    window.key(Key::Space);
+    let is_on = |button: &Node<'_>| button.accesskit_node().toggled() == Some(Toggled::True);
+    window.wait_for("the labels", |window| window.button("Labels").filter(is_on).map(drop));
+    assert!(!window.says("Photo: "), "Space was the button's, not the photo's");
+    window.key(Key::Escape);
+    window.harness.step();
+    assert!(window.says("Searching with"), "the first Esc only takes the focus away");
+    window.key(Key::Escape);
+    window.wait_until_gone("Searching with");
+}
+
+#[test]
 fn a_photos_menu_copies_its_path() {
     let photos = Photos::plain("Garden", &[("rose", 2)]);
     let mut window = Window::on(&photos, 2);
