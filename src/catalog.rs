@@ -111,11 +111,10 @@ impl Catalog {
     /// # Errors
     /// When the file cannot be opened or is of a newer version.
     pub fn open(folder: &Path) -> Result<Self, CatalogError> {
-        let mut catalog = Self::connect(folder, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        let mut catalog = Self::connect(folder)?;
         catalog.run(|connection| {
             connection.pragma_update(None, "journal_mode", "WAL")?;
-            connection.pragma_update(Some("thumbnails"), "journal_mode", "WAL")?;
-            connection.execute_batch(THUMBNAIL_SCHEMA)
+            connection.pragma_update(Some("thumbnails"), "journal_mode", "WAL")
         })?;
         let version = catalog.version()?;
         for (number, migration) in MIGRATIONS.iter().enumerate().skip(version) {
@@ -137,21 +136,23 @@ impl Catalog {
         if !folder.join(FILE).exists() {
             return Ok(None);
         }
-        let catalog = Self::connect(folder, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let catalog = Self::connect(folder)?;
         catalog.run_shared(|connection| connection.pragma_update(None, "query_only", true))?;
         Ok((catalog.version()? == MIGRATIONS.len()).then_some(catalog))
     }
 
-    fn connect(folder: &Path, flags: OpenFlags) -> Result<Self, CatalogError> {
+    fn connect(folder: &Path) -> Result<Self, CatalogError> {
         let file = folder.join(FILE);
         let wrap = |source| CatalogError::Sql { path: file.clone(), source };
-        let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&file, flags).map_err(wrap)?;
         connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(wrap)?;
         // WAL survives a kill at any moment with NORMAL; only a power cut may take the last transactions with it.
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(wrap)?;
         let thumbnails = path_to_bytes(&folder.join(THUMBNAIL_FILE));
         connection.execute("ATTACH DATABASE CAST(? AS TEXT) AS thumbnails", [thumbnails]).map_err(wrap)?;
+        // Readers, too, make it where it is missing: it may be thrown away at any time.
+        connection.execute_batch(THUMBNAIL_SCHEMA).map_err(wrap)?;
         let catalog = Self { connection, file };
         if catalog.version()? > MIGRATIONS.len() {
             return Err(CatalogError::TooNew(catalog.file));
@@ -461,6 +462,16 @@ mod tests {
         assert!(catalog.known_files("old").unwrap()[b"1.jpg".as_slice()].embedded);
         assert!(!catalog.known_files("new").unwrap()[b"1.jpg".as_slice()].embedded);
         assert!(catalog.photos_after(PhotoId(0), 10, "new").unwrap()[0].1.is_none());
+    }
+
+    #[test]
+    fn thumbnails_can_be_thrown_away() {
+        let folder = tempfile::tempdir().unwrap();
+        Catalog::open(folder.path()).unwrap().write("m", vec![photo("1.jpg", 1)], &[]).unwrap();
+        std::fs::remove_file(folder.path().join(THUMBNAIL_FILE)).unwrap();
+        let catalog = Catalog::open_read_only(folder.path()).unwrap().unwrap();
+        assert_eq!(catalog.photo_count().unwrap(), 1);
+        assert_eq!(catalog.thumbnail(ContentHash([1; 16])).unwrap(), None);
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
@@ -14,7 +13,7 @@ use serde_json::{Value, json};
 use crate::catalog::{Catalog, Problem};
 use crate::embed::{DeviceChoice, Embedder};
 use crate::evaluate::Evaluation;
-use crate::ingest::{COMPLETE, IngestEvent, ingest};
+use crate::ingest::{COMPLETE, IngestEvent, YES, ingest};
 use crate::job::{Cancel, Outcome, Progress};
 use crate::library::{DataFolder, Library};
 use crate::model::NetworkInput;
@@ -72,11 +71,12 @@ pub struct Common {
 
 /// What can be done without a window.
 #[derive(Debug, Subcommand)]
-#[command(after_help = EXIT_HELP)]
 pub enum Command {
     /// Index a folder: read what is new or changed, forget what is gone
+    #[command(after_help = EXIT_HELP)]
     Index { folder: PathBuf },
     /// Find the photos of an indexed folder that are most similar to each PHOTO
+    #[command(after_help = EXIT_HELP)]
     Search {
         folder: PathBuf,
         #[arg(required = true)]
@@ -86,8 +86,10 @@ pub enum Command {
         results: usize,
     },
     /// Tell what is indexed of a folder, or list all libraries
+    #[command(after_help = EXIT_HELP)]
     Status { folder: Option<PathBuf> },
     /// Measure retrieval quality; a photo's label is the name of its folder
+    #[command(after_help = EXIT_HELP)]
     Evaluate {
         folder: PathBuf,
         /// Photos to search with, in folders named like those of the library
@@ -229,7 +231,7 @@ fn status(data: &DataFolder, folder: Option<&Path>, common: &Common) -> anyhow::
     let mut report = Vec::new();
     for (library, catalog) in &libraries {
         let (photos, problems) = (catalog.photo_count()?, catalog.problems()?);
-        let complete = catalog.fact(COMPLETE)?.is_some();
+        let complete = catalog.fact(COMPLETE)?.as_deref() == Some(YES);
         let in_use = library.is_in_use();
         if common.json {
             report.push(json!({
@@ -395,14 +397,8 @@ fn print_json(value: &Value) -> std::io::Result<()> {
     print_lines(&format!("{value:#}"))
 }
 
-/// The first Ctrl-C asks the job to stop and keep what is finished; the second ends the program.
+/// Ctrl-C asks the job to stop and keep what is finished; it does so within a second.
 fn stop_on_interrupt(cancel: &Cancel) -> anyhow::Result<()> {
-    let cancel = Arc::new(cancel.clone());
-    ctrlc::set_handler(move || {
-        if cancel.is_cancelled() {
-            std::process::exit(i32::from(exit::STOPPED));
-        }
-        cancel.cancel();
-    })
-    .context("Ctrl-C cannot be caught")
+    let cancel = cancel.clone();
+    ctrlc::set_handler(move || cancel.cancel()).context("Ctrl-C cannot be caught")
 }

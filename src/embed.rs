@@ -8,6 +8,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use tch::{Cuda, Device};
@@ -69,13 +70,31 @@ struct Request {
     reply: Sender<EmbedResult>,
 }
 
-/// A handle to the threads that own the networks. Cheap to clone; the threads end with the last handle.
+/// A handle to the threads that own the networks. Cheap to clone. With the last handle the threads end, and that is
+/// waited for: a process that exits while libtorch computes crashes.
 #[derive(Clone)]
-pub struct Embedder {
-    queries: Sender<Request>,
-    batches: Sender<Request>,
+pub struct Embedder(Arc<Shared>);
+
+struct Shared {
+    /// `None` once the threads are to end.
+    queues: Option<Queues>,
     info: Receiver<Result<ModelInfo, EmbedError>>,
     info_back: Sender<Result<ModelInfo, EmbedError>>,
+    first_thread: Option<JoinHandle<()>>,
+}
+
+struct Queues {
+    queries: Sender<Request>,
+    batches: Sender<Request>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.queues = None;
+        if let Some(thread) = self.first_thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Embedder {
@@ -88,15 +107,18 @@ impl Embedder {
         let (batches, batch_inbox) = bounded(1);
         let (info_back, info) = bounded(1);
         let tell = info_back.clone();
-        spawn(1, move || {
+        let first_thread = spawn(1, move || {
             let load = |device| Backbone::built_in(device).map_err(|e| EmbedError::Load(Arc::new(e)));
             match open_device(choice).and_then(load) {
                 Ok(first) => {
                     let info = describe(&first);
-                    start_others(&info, &query_inbox, &batch_inbox);
+                    let others = start_others(&info, &query_inbox, &batch_inbox);
                     let _ = tell.send(Ok(info));
                     drop(tell);
                     serve(first, &query_inbox, &batch_inbox);
+                    for thread in others {
+                        let _ = thread.join();
+                    }
                 }
                 Err(error) => {
                     log::error!("{error}");
@@ -104,7 +126,8 @@ impl Embedder {
                 }
             }
         })?;
-        Ok(Self { queries, batches, info, info_back })
+        let queues = Some(Queues { queries, batches });
+        Ok(Self(Arc::new(Shared { queues, info, info_back, first_thread: Some(first_thread) })))
     }
 
     /// Waits until the model is loaded and says what it is.
@@ -112,9 +135,9 @@ impl Embedder {
     /// # Errors
     /// When it could not be loaded.
     pub fn info(&self) -> Result<ModelInfo, EmbedError> {
-        let info = self.info.recv().map_err(|_| EmbedError::Gone)?;
+        let info = self.0.info.recv().map_err(|_| EmbedError::Gone)?;
         // Leave it for the next who asks.
-        let _ = self.info_back.try_send(info.clone());
+        let _ = self.0.info_back.try_send(info.clone());
         info
     }
 
@@ -123,7 +146,7 @@ impl Embedder {
     /// # Errors
     /// When the model could not be loaded or fails.
     pub fn embed_query(&self, inputs: Vec<NetworkInput>) -> EmbedResult {
-        self.ask(&self.queries, inputs)
+        self.ask(|queues| &queues.queries, inputs)
     }
 
     /// Embeds a batch in its turn. One embedding for each input, in order.
@@ -131,33 +154,33 @@ impl Embedder {
     /// # Errors
     /// When the model could not be loaded or fails.
     pub fn embed_batch(&self, inputs: Vec<NetworkInput>) -> EmbedResult {
-        self.ask(&self.batches, inputs)
+        self.ask(|queues| &queues.batches, inputs)
     }
 
-    fn ask(&self, queue: &Sender<Request>, inputs: Vec<NetworkInput>) -> EmbedResult {
+    fn ask(&self, queue: impl Fn(&Queues) -> &Sender<Request>, inputs: Vec<NetworkInput>) -> EmbedResult {
         self.info()?;
+        let queue = self.0.queues.as_ref().map(queue).ok_or(EmbedError::Gone)?;
         let (reply, answer) = bounded(1);
         queue.send(Request { inputs, reply }).map_err(|_| EmbedError::Gone)?;
         answer.recv().map_err(|_| EmbedError::Gone)?
     }
 }
 
-fn spawn(number: usize, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
-    std::thread::Builder::new().name(format!("embed-{number}")).spawn(work).map(drop)
+fn spawn(number: usize, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(format!("embed-{number}")).spawn(work)
 }
 
 /// Starts the threads beside the first, each with a network of its own. One that fails to start costs speed only.
-fn start_others(info: &ModelInfo, queries: &Receiver<Request>, batches: &Receiver<Request>) {
-    for number in 2..=info.parallel {
+fn start_others(info: &ModelInfo, queries: &Receiver<Request>, batches: &Receiver<Request>) -> Vec<JoinHandle<()>> {
+    let start = |number| {
         let (queries, batches) = (queries.clone(), batches.clone());
-        let started = spawn(number, move || match Backbone::built_in(Device::Cpu) {
+        spawn(number, move || match Backbone::built_in(Device::Cpu) {
             Ok(backbone) => serve(backbone, &queries, &batches),
             Err(error) => log::warn!("A second copy of the model could not be loaded: {error}"),
-        });
-        if let Err(error) = started {
-            log::warn!("A thread for the model could not be started: {error}");
-        }
-    }
+        })
+        .inspect_err(|error| log::warn!("A thread for the model could not be started: {error}"))
+    };
+    (2..=info.parallel).filter_map(|number| start(number).ok()).collect()
 }
 
 fn serve(mut backbone: Backbone, queries: &Receiver<Request>, batches: &Receiver<Request>) {

@@ -7,6 +7,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, tick};
@@ -21,9 +22,13 @@ use crate::photo::{ContentHash, Embedding, PhotoId};
 use crate::scan::{FoundFile, Scan, scan};
 
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
+/// A batch that is not full by then goes to the network as it is.
+const FILL_BATCH_WITHIN: Duration = Duration::from_millis(300);
 const REPORT_EVERY: Duration = Duration::from_millis(100);
-/// The fact that tells when a library was last indexed to the end (nanoseconds are not needed: the value is empty).
+/// The fact that tells whether a library was indexed to the end: [`YES`] or [`NO`].
 pub const COMPLETE: &str = "indexed to the end";
+pub const YES: &[u8] = b"yes";
+const NO: &[u8] = b"no";
 
 /// What the job tells while it runs.
 #[derive(Debug)]
@@ -87,17 +92,22 @@ fn run(
     if to_read.is_empty() && unchanged == 0 && !gone.is_empty() {
         return Err(IngestError::FolderEmptied(gone.len() as u64, library.root.clone()));
     }
+    catalog.set_fact(COMPLETE, NO)?;
     settle_problems(catalog, model, &to_read, &problems, events)?;
 
     let mut progress = Progress::begin("Indexing", Some(to_read.len() as u64));
     progress.problems = problems.len() as u64;
     let pipeline = Pipeline::start(library, &info, embedder, cancel, to_read)?;
-    commit_finished(catalog, model, &pipeline.finished, cancel, progress, events, completed)?;
+    let committed = commit_finished(catalog, model, &pipeline.finished, cancel, progress, events, completed);
+    pipeline.end();
+    let some_were_replaced = committed?;
     if cancel.is_cancelled() {
         return Ok(());
     }
-    remove_gone(catalog, gone, events)?;
-    catalog.set_fact(COMPLETE, &[])?;
+    if some_were_replaced || !gone.is_empty() {
+        remove_gone(catalog, gone, events)?;
+    }
+    catalog.set_fact(COMPLETE, YES)?;
     Ok(())
 }
 
@@ -148,16 +158,14 @@ fn remove_gone(
     gone: Vec<PhotoId>,
     events: &mut dyn FnMut(IngestEvent),
 ) -> Result<(), IngestError> {
-    if gone.is_empty() {
-        return Ok(());
-    }
     catalog.remove(&gone, &[])?;
     catalog.forget_unused()?;
     events(IngestEvent::Committed(Changes { added: Vec::new(), removed: gone }));
     Ok(())
 }
 
-/// Takes what the pipeline finishes until it is done or cancelled, and writes it at least every [`COMMIT_EVERY`].
+/// Takes what the pipeline finishes until it is done or cancelled, and writes it at least every [`COMMIT_EVERY`]. Gives
+/// whether photos of before were replaced.
 fn commit_finished(
     catalog: &mut Catalog,
     model: &str,
@@ -166,14 +174,14 @@ fn commit_finished(
     mut progress: Progress,
     events: &mut dyn FnMut(IngestEvent),
     completed: &mut u64,
-) -> Result<(), IngestError> {
+) -> Result<bool, IngestError> {
     let total = progress.total.unwrap_or(0);
     let mut meter = RateMeter::start();
     let (mut photos, mut problems) = (Vec::new(), Vec::new());
     let (mut committed_at, mut failure) = (Instant::now(), None);
     let reports = tick(REPORT_EVERY);
     events(IngestEvent::Progress(progress.clone()));
-    let mut open = true;
+    let (mut open, mut some_were_replaced) = (true, false);
     while open {
         match finished.recv_timeout(REPORT_EVERY) {
             Ok(Ok(Finished::Photo(photo))) => photos.push(photo),
@@ -190,6 +198,7 @@ fn commit_finished(
             *completed += waiting as u64;
             let new_problems = !problems.is_empty();
             let changes = catalog.write(model, std::mem::take(&mut photos), &std::mem::take(&mut problems))?;
+            some_were_replaced |= !changes.removed.is_empty();
             events(IngestEvent::Committed(changes));
             if new_problems {
                 events(IngestEvent::ProblemsChanged);
@@ -206,7 +215,7 @@ fn commit_finished(
     match failure {
         Some(error) => Err(error.into()),
         None if *completed < total && !cancel.is_cancelled() => Err(IngestError::PipelineBroke),
-        None => Ok(()),
+        None => Ok(some_were_replaced),
     }
 }
 
@@ -248,9 +257,19 @@ enum Pixels {
 /// photo that takes long to decode.
 struct Pipeline {
     finished: Receiver<Result<Finished, EmbedError>>,
+    batches: Vec<JoinHandle<()>>,
 }
 
 impl Pipeline {
+    /// Waits for the batches that are being embedded: a process that exits while libtorch computes crashes.
+    fn end(self) {
+        drop(self.finished);
+        for thread in self.batches {
+            // A panic in it has been reported, and ends the job as a pipeline that broke.
+            let _ = thread.join();
+        }
+    }
+
     fn start(
         library: &Library,
         info: &ModelInfo,
@@ -296,17 +315,19 @@ impl Pipeline {
             })?;
         }
         drop(prepared_queue);
+        let mut batches = Vec::with_capacity(info.parallel);
         for number in 1..=info.parallel {
             let (embedder, batch, flag) = (embedder.clone(), info.batch, cancel.clone());
             let (prepared, finished) = (prepared.clone(), finished_queue.clone());
-            spawn(&format!("batch-{number}"), move || embed_batches(&embedder, batch, &prepared, &finished, &flag))?;
+            let work = move || embed_batches(&embedder, batch, &prepared, &finished, &flag);
+            batches.push(spawn(&format!("batch-{number}"), work)?);
         }
-        Ok(Self { finished })
+        Ok(Self { finished, batches })
     }
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work)
 }
 
 /// Decoding takes about a quarter of the time that the network takes on a CPU, and more on large photos.
@@ -350,9 +371,11 @@ fn embed_batches(
 ) {
     let mut batch = Vec::with_capacity(size);
     let mut inputs = Vec::with_capacity(size);
-    let mut more = true;
+    let (mut more, mut begun) = (true, Instant::now());
     while more && !cancel.is_cancelled() {
-        match prepared.recv() {
+        // Not for ever: neither a stop nor what is decoded already waits for a photo that takes long.
+        let mut late = false;
+        match prepared.recv_timeout(FILL_BATCH_WITHIN.saturating_sub(begun.elapsed())) {
             Ok(Prepared { photo, pixels: Pixels::ToEmbed(input) }) => {
                 batch.push(photo);
                 inputs.push(input);
@@ -362,9 +385,13 @@ fn embed_batches(
                     return;
                 }
             }
-            Err(_) => more = false,
+            Err(RecvTimeoutError::Timeout) => late = true,
+            Err(RecvTimeoutError::Disconnected) => more = false,
         }
-        if inputs.is_empty() || (more && inputs.len() < size) {
+        if inputs.len() < 2 || late {
+            begun = Instant::now();
+        }
+        if inputs.is_empty() || (more && !late && inputs.len() < size) {
             continue;
         }
         let embeddings = embedder.embed_batch(std::mem::take(&mut inputs));
