@@ -1,6 +1,8 @@
 //! The indexing job: the user's folder -> catalog, through a bounded line of named threads.
 //!
-//!     scan -> [files] -> decode-1..n -> [prepared] -> batch-1..n (embed threads) -> [finished] -> commit
+//! ```text
+//! scan -> [files] -> decode-1..n -> [prepared] -> batch-1..n (embed threads) -> [finished] -> commit
+//! ```
 //!
 //! The channels are short, so memory is flat however large the folder is. Whatever is finished is committed every
 //! second: a kill loses no more. The caller's thread commits; it is told what changed, so that the index can follow.
