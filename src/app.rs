@@ -353,8 +353,6 @@ impl App {
             match action {
                 Action::Command(command) => self.command(ctx, command),
                 Action::OpenFolder(path) => self.open(path),
-                Action::SearchFile(path) => self.search(Query::File(path)),
-                Action::SearchPicture(picture) => self.search(Query::Picture(picture)),
                 Action::SearchPhoto(photo) => self.search(Query::Photo(photo)),
                 Action::Visit(at) => self.visit(at),
                 Action::Filter(filter) => {

@@ -384,7 +384,7 @@ impl Catalog {
         })
     }
 
-    /// SQLite's own check of the file, for tests and `status`. `true` when it is sound.
+    /// SQLite's own check of the file, for tests. `true` when it is sound.
     ///
     /// # Errors
     /// When the catalog cannot be read.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use eframe::egui::TextureHandle;
-use image::RgbImage;
 
 use crate::catalog::Problem;
 use crate::command::Command;
@@ -22,8 +21,6 @@ use crate::settings::ThemeChoice;
 pub enum Action {
     Command(Command),
     OpenFolder(PathBuf),
-    SearchFile(PathBuf),
-    SearchPicture(Arc<RgbImage>),
     SearchPhoto(Arc<Photo>),
     /// Go to a place in the history.
     Visit(usize),
