@@ -176,6 +176,9 @@ impl App {
                 _ if library.progress.is_some() || library.loading => {
                     "The first photos will be here in a moment".into()
                 }
+                Filter::All if matches!(library.outcome, Some(Outcome::Cancelled { .. })) => {
+                    "Nothing has been indexed yet; choose \"Resume\"".into()
+                }
                 Filter::All if library.problems.is_empty() => {
                     "No photos here yet. Copy some into the folder, then choose \"Check for changes\" (F5).".into()
                 }

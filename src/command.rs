@@ -132,7 +132,7 @@ impl Command {
 
 /// Keys without a name of their own, for the list of shortcuts.
 pub const GRID_KEYS: &[(&str, &str)] = &[
-    ("← → ↑ ↓", "Move the selection; walk on in the large view"),
+    ("Arrow keys", "Move the selection; walk on in the large view"),
     ("Home, End", "First and last photo"),
     ("Page up, Page down", "A screenful up or down"),
     ("Tab", "Next button or list"),
