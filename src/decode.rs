@@ -85,6 +85,14 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, DecodeError> {
     Ok(bytes)
 }
 
+/// [`read_file`], then [`decode`].
+///
+/// # Errors
+/// Theirs.
+pub fn decode_file(path: &Path) -> Result<RgbImage, DecodeError> {
+    decode(&read_file(path)?)
+}
+
 /// Decodes a file's bytes to an upright RGB picture: EXIF orientation applied, transparency laid on white, 16 bits
 /// brought to 8, CMYK and grey to RGB, the first frame of an animation.
 ///

@@ -165,5 +165,5 @@ fn load(wish: &Wish, catalog: &mut Option<(PathBuf, Catalog)>) -> Result<RgbImag
 }
 
 fn from_file(path: &Path, side: u32) -> Result<RgbImage, DecodeError> {
-    decode::shrink_to_fit(&decode::decode(&decode::read_file(path)?)?, side)
+    decode::shrink_to_fit(&decode::decode_file(path)?, side)
 }

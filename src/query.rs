@@ -86,8 +86,7 @@ pub enum QueryError {
 /// # Errors
 /// When the file cannot be read as a photo.
 pub fn read_photo(path: &Path) -> Result<RgbImage, QueryError> {
-    let picture = decode::read_file(path).and_then(|bytes| decode::decode(&bytes));
-    picture.map_err(|error| QueryError::Photo { path: path.to_owned(), error })
+    decode::decode_file(path).map_err(|error| QueryError::Photo { path: path.to_owned(), error })
 }
 
 /// Embeds one picture, before any batch of the indexing job.
