@@ -238,6 +238,12 @@ impl App {
             Event::Gallery { .. } | Event::Problems(_) | Event::Progress(_) | Event::JobEnded(_) => {
                 self.hear_of_library(event);
             }
+            Event::TrainingPreview { .. }
+            | Event::Training(_)
+            | Event::TrainingEnded(_)
+            | Event::Models { .. }
+            | Event::ModelDone(_)
+            | Event::ModelFailed(_) => {}
         }
     }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
 
-use crate::photo::{ContentHash, Embedding, Photo, PhotoId, bytes_to_path, path_to_bytes};
+use crate::photo::{ContentHash, Embedded, Embedding, Metric, Photo, PhotoId, bytes_to_path, path_to_bytes};
 
 /// Each entry brings the schema from its number to the next; entries are never changed once released.
 const MIGRATIONS: &[&str] = &["
@@ -87,9 +87,26 @@ pub struct NewPhoto {
     pub path: PathBuf,
     pub stamp: FileStamp,
     pub content: ContentHash,
-    pub embedding: Embedding,
+    pub embedded: Embedded,
     /// JPEG; `None` where the catalog has one of this content.
     pub thumbnail: Option<Vec<u8>>,
+}
+
+/// Which embeddings are meant.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelKey<'a> {
+    /// Names the model.
+    pub name: &'a str,
+    /// Names the backbone, whose features heads learn on; the same as `name` for a model without a head.
+    pub backbone: &'a str,
+    pub metric: Metric,
+}
+
+impl<'a> ModelKey<'a> {
+    /// A backbone by itself: its features.
+    pub fn features(backbone: &'a str) -> Self {
+        Self { name: backbone, backbone, metric: Metric::Cosine }
+    }
 }
 
 /// What a write did to the photos: what the index has to follow.
@@ -199,14 +216,14 @@ impl Catalog {
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub fn embedding_of(&self, content: ContentHash, model: &str) -> Result<Option<Embedding>, CatalogError> {
+    pub fn embedding_of(&self, content: ContentHash, model: ModelKey) -> Result<Option<Embedding>, CatalogError> {
         self.run_shared(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT vector FROM embeddings WHERE content = ? AND model = (SELECT id FROM models WHERE name = ?)",
             )?;
             let vector: Option<Vec<u8>> =
-                statement.query_row(params![content.0, model], |row| row.get(0)).optional()?;
-            Ok(vector.as_deref().and_then(Embedding::from_f16_bytes))
+                statement.query_row(params![content.0, model.name], |row| row.get(0)).optional()?;
+            Ok(vector.and_then(|bytes| Embedding::from_f16_bytes(&bytes, model.metric)))
         })
     }
 
@@ -215,20 +232,24 @@ impl Catalog {
     ///
     /// # Errors
     /// When nothing could be written.
-    pub fn write(&mut self, model: &str, photos: Vec<NewPhoto>, problems: &[Problem]) -> Result<Changes, CatalogError> {
+    pub fn write(
+        &mut self,
+        model: ModelKey,
+        photos: Vec<NewPhoto>,
+        problems: &[Problem],
+    ) -> Result<Changes, CatalogError> {
         self.run(|connection| {
             let transaction = connection.transaction()?;
-            transaction.execute("INSERT OR IGNORE INTO models (name) VALUES (?)", [model])?;
-            let model: i64 =
-                transaction.query_row("SELECT id FROM models WHERE name = ?", [model], |row| row.get(0))?;
+            let backbone = model_row(&transaction, model.backbone)?;
+            let model = model_row(&transaction, model.name)?;
             let mut changes = Changes::default();
             for photo in photos {
                 let path = path_to_bytes(&photo.path);
                 let content = photo.content;
-                let vector = photo.embedding.to_f16_bytes();
-                transaction
-                    .prepare_cached("INSERT OR IGNORE INTO embeddings (content, model, vector) VALUES (?, ?, ?)")?
-                    .execute(params![content.0, model, vector])?;
+                insert_embedding(&transaction, content, model, &photo.embedded.embedding)?;
+                if let Some(features) = &photo.embedded.features {
+                    insert_embedding(&transaction, content, backbone, features)?;
+                }
                 if let Some(jpeg) = &photo.thumbnail {
                     transaction
                         .prepare_cached("INSERT OR IGNORE INTO thumbnails.thumbnails (content, jpeg) VALUES (?, ?)")?
@@ -240,7 +261,7 @@ impl Catalog {
                     .prepare_cached("INSERT INTO photos (path, size, modified, content) VALUES (?, ?, ?, ?)")?
                     .execute(params![path, photo.stamp.size, photo.stamp.modified, content.0])?;
                 let id = PhotoId(transaction.last_insert_rowid());
-                changes.added.push((Photo { id, path: photo.path, content }, photo.embedding));
+                changes.added.push((Photo { id, path: photo.path, content }, photo.embedded.embedding));
             }
             for problem in problems {
                 let path = path_to_bytes(&problem.path);
@@ -295,7 +316,7 @@ impl Catalog {
         &self,
         after: PhotoId,
         limit: usize,
-        model: &str,
+        model: ModelKey,
     ) -> Result<Vec<(Photo, Option<Embedding>)>, CatalogError> {
         self.run_shared(|connection| {
             let mut statement = connection.prepare_cached(
@@ -304,14 +325,72 @@ impl Catalog {
                      AND model = (SELECT id FROM models WHERE name = ?)
                  WHERE photos.id > ? ORDER BY photos.id LIMIT ?",
             )?;
-            let rows = statement.query_map(params![model, after.0, limit as i64], |row| {
+            let rows = statement.query_map(params![model.name, after.0, limit as i64], |row| {
                 let path: Vec<u8> = row.get(1)?;
                 let photo =
                     Photo { id: PhotoId(row.get(0)?), path: bytes_to_path(&path), content: ContentHash(row.get(2)?) };
                 let vector: Option<Vec<u8>> = row.get(3)?;
-                Ok((photo, vector.as_deref().and_then(Embedding::from_f16_bytes)))
+                Ok((photo, vector.and_then(|bytes| Embedding::from_f16_bytes(&bytes, model.metric))))
             })?;
             rows.collect()
+        })
+    }
+
+    /// Up to `limit` contents that have features of the model's backbone but no embedding of the model, with the
+    /// features. Empty for a model without a head.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn features_to_project(
+        &self,
+        model: ModelKey,
+        limit: usize,
+    ) -> Result<Vec<(ContentHash, Embedding)>, CatalogError> {
+        self.run_shared(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT features.content, features.vector FROM embeddings AS features
+                 LEFT JOIN embeddings AS made ON made.content = features.content
+                     AND made.model = (SELECT id FROM models WHERE name = ?)
+                 WHERE features.model = (SELECT id FROM models WHERE name = ?) AND made.content IS NULL LIMIT ?",
+            )?;
+            let rows = statement.query_map(params![model.name, model.backbone, limit as i64], |row| {
+                let vector: Vec<u8> = row.get(1)?;
+                Ok((ContentHash(row.get(0)?), Embedding::from_f16_bytes(&vector, Metric::Cosine)))
+            })?;
+            rows.filter_map(|row| row.map(|(content, features)| Some((content, features?))).transpose()).collect()
+        })
+    }
+
+    /// Adds embeddings of contents that are in the catalog already, in one transaction.
+    ///
+    /// # Errors
+    /// When nothing could be written.
+    pub fn add_embeddings(
+        &mut self,
+        model: ModelKey,
+        embeddings: &[(ContentHash, Embedding)],
+    ) -> Result<(), CatalogError> {
+        self.run(|connection| {
+            let transaction = connection.transaction()?;
+            let model = model_row(&transaction, model.name)?;
+            for (content, embedding) in embeddings {
+                insert_embedding(&transaction, *content, model, embedding)?;
+            }
+            transaction.commit()
+        })
+    }
+
+    /// Throws away all embeddings of a model.
+    ///
+    /// # Errors
+    /// When nothing could be written.
+    pub fn forget_model(&mut self, name: &str) -> Result<(), CatalogError> {
+        self.run(|connection| {
+            let transaction = connection.transaction()?;
+            transaction
+                .execute("DELETE FROM embeddings WHERE model = (SELECT id FROM models WHERE name = ?)", [name])?;
+            transaction.execute("DELETE FROM models WHERE name = ?", [name])?;
+            transaction.commit()
         })
     }
 
@@ -396,6 +475,24 @@ impl Catalog {
     }
 }
 
+/// The number of a model, which gets one where it has none.
+fn model_row(transaction: &Transaction, name: &str) -> rusqlite::Result<i64> {
+    transaction.execute("INSERT OR IGNORE INTO models (name) VALUES (?)", [name])?;
+    transaction.query_row("SELECT id FROM models WHERE name = ?", [name], |row| row.get(0))
+}
+
+fn insert_embedding(
+    transaction: &Transaction,
+    content: ContentHash,
+    model: i64,
+    embedding: &Embedding,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("INSERT OR IGNORE INTO embeddings (content, model, vector) VALUES (?, ?, ?)")?
+        .execute(params![content.0, model, embedding.to_f16_bytes()])?;
+    Ok(())
+}
+
 fn delete_path(transaction: &Transaction, path: &[u8]) -> rusqlite::Result<Option<PhotoId>> {
     let mut statement = transaction.prepare_cached("DELETE FROM photos WHERE path = ? RETURNING id")?;
     statement.query_row([path], |row| row.get(0).map(PhotoId)).optional()
@@ -405,12 +502,17 @@ fn delete_path(transaction: &Transaction, path: &[u8]) -> rusqlite::Result<Optio
 mod tests {
     use super::*;
 
+    const M: ModelKey = ModelKey { name: "m", backbone: "m", metric: Metric::Cosine };
+
     fn photo(path: &str, content: u8) -> NewPhoto {
         NewPhoto {
             path: PathBuf::from(path),
             stamp: FileStamp { size: 1, modified: 2 },
             content: ContentHash([content; 16]),
-            embedding: Embedding::normalised(vec![1.0, f32::from(content)]).unwrap(),
+            embedded: Embedded {
+                embedding: Embedding::normalised(vec![1.0, f32::from(content)]).unwrap(),
+                features: None,
+            },
             thumbnail: Some(vec![content]),
         }
     }
@@ -425,11 +527,11 @@ mod tests {
         let problem = Problem { path: "bad.jpg".into(), reason: "The file is empty".into() };
         let mut catalog = Catalog::open(folder.path()).unwrap();
         let written =
-            catalog.write("m", vec![photo("a/1.jpg", 1), photo("a/2.jpg", 2)], std::slice::from_ref(&problem)).unwrap();
+            catalog.write(M, vec![photo("a/1.jpg", 1), photo("a/2.jpg", 2)], std::slice::from_ref(&problem)).unwrap();
         drop(catalog);
 
         let catalog = Catalog::open_read_only(folder.path()).unwrap().unwrap();
-        let stored = catalog.photos_after(PhotoId(0), 10, "m").unwrap();
+        let stored = catalog.photos_after(PhotoId(0), 10, M).unwrap();
         assert_eq!(stored.iter().map(|(photo, _)| photo.clone()).collect::<Vec<_>>(), photos_of(&written));
         let vector = stored[1].1.as_ref().unwrap().values();
         assert!((vector[1] / vector[0] - 2.0).abs() < 1e-2);
@@ -442,32 +544,52 @@ mod tests {
     fn a_changed_photo_gets_a_new_id_and_a_moved_one_keeps_its_embedding() {
         let folder = tempfile::tempdir().unwrap();
         let mut catalog = Catalog::open(folder.path()).unwrap();
-        let before = catalog.write("m", vec![photo("1.jpg", 1)], &[]).unwrap();
-        let after = catalog.write("m", vec![photo("1.jpg", 2)], &[]).unwrap();
+        let before = catalog.write(M, vec![photo("1.jpg", 1)], &[]).unwrap();
+        let after = catalog.write(M, vec![photo("1.jpg", 2)], &[]).unwrap();
         assert_eq!(after.removed, [before.added[0].0.id]);
         assert_eq!(catalog.photo_count().unwrap(), 1);
 
-        catalog.write("m", vec![photo("moved.jpg", 2)], &[]).unwrap();
+        catalog.write(M, vec![photo("moved.jpg", 2)], &[]).unwrap();
         catalog.remove(&[after.added[0].0.id], &[]).unwrap();
         catalog.forget_unused().unwrap();
-        assert!(catalog.embedding_of(ContentHash([2; 16]), "m").unwrap().is_some());
-        assert!(catalog.embedding_of(ContentHash([1; 16]), "m").unwrap().is_none());
+        assert!(catalog.embedding_of(ContentHash([2; 16]), M).unwrap().is_some());
+        assert!(catalog.embedding_of(ContentHash([1; 16]), M).unwrap().is_none());
     }
 
     #[test]
     fn an_embedding_of_another_model_does_not_count() {
         let folder = tempfile::tempdir().unwrap();
         let mut catalog = Catalog::open(folder.path()).unwrap();
-        catalog.write("old", vec![photo("1.jpg", 1)], &[]).unwrap();
+        catalog.write(ModelKey::features("old"), vec![photo("1.jpg", 1)], &[]).unwrap();
         assert!(catalog.known_files("old").unwrap()[b"1.jpg".as_slice()].embedded);
         assert!(!catalog.known_files("new").unwrap()[b"1.jpg".as_slice()].embedded);
-        assert!(catalog.photos_after(PhotoId(0), 10, "new").unwrap()[0].1.is_none());
+        assert!(catalog.photos_after(PhotoId(0), 10, ModelKey::features("new")).unwrap()[0].1.is_none());
+    }
+
+    #[test]
+    fn features_are_kept_beside_the_embeddings_of_a_head() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut catalog = Catalog::open(folder.path()).unwrap();
+        catalog.write(M, vec![photo("1.jpg", 1), photo("2.jpg", 2)], &[]).unwrap();
+        let head = ModelKey { name: "head", backbone: "m", metric: Metric::Cosine };
+        let mut to_project = catalog.features_to_project(head, 10).unwrap();
+        assert_eq!(to_project.len(), 2);
+        to_project.pop();
+        catalog.add_embeddings(head, &to_project).unwrap();
+        assert_eq!(catalog.features_to_project(head, 10).unwrap().len(), 1);
+        let mut third = photo("3.jpg", 3);
+        third.embedded.features = Some(third.embedded.embedding.clone());
+        catalog.write(head, vec![third], &[]).unwrap();
+        assert!(catalog.embedding_of(ContentHash([3; 16]), M).unwrap().is_some());
+        assert!(catalog.features_to_project(M, 10).unwrap().is_empty());
+        catalog.forget_model("head").unwrap();
+        assert_eq!(catalog.features_to_project(head, 10).unwrap().len(), 3);
     }
 
     #[test]
     fn thumbnails_can_be_thrown_away() {
         let folder = tempfile::tempdir().unwrap();
-        Catalog::open(folder.path()).unwrap().write("m", vec![photo("1.jpg", 1)], &[]).unwrap();
+        Catalog::open(folder.path()).unwrap().write(M, vec![photo("1.jpg", 1)], &[]).unwrap();
         std::fs::remove_file(folder.path().join(THUMBNAIL_FILE)).unwrap();
         let catalog = Catalog::open_read_only(folder.path()).unwrap().unwrap();
         assert_eq!(catalog.photo_count().unwrap(), 1);

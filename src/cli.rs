@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
+use crate::artefact::Model;
 use crate::catalog::{Catalog, Problem};
 use crate::embed::{DeviceChoice, Embedder};
 use crate::evaluate::Evaluation;
@@ -126,7 +127,7 @@ fn index(data: &DataFolder, folder: &Path, common: &Common) -> anyhow::Result<u8
         return Ok(exit::IN_USE);
     };
     let mut catalog = Catalog::open(&library.folder)?;
-    let embedder = Embedder::start(common.device)?;
+    let embedder = Embedder::start(common.device, Model::built_in())?;
     let device = embedder.info()?.device;
     let cancel = Cancel::default();
     stop_on_interrupt(&cancel)?;
@@ -173,9 +174,9 @@ fn open_indexed(data: &DataFolder, folder: &Path) -> anyhow::Result<Option<(Libr
 
 fn search(data: &DataFolder, folder: &Path, photos: &[PathBuf], results: usize, common: &Common) -> anyhow::Result<u8> {
     let Some((library, catalog)) = open_indexed(data, folder)? else { return Ok(exit::NOT_INDEXED) };
-    let embedder = Embedder::start(common.device)?;
+    let embedder = Embedder::start(common.device, Model::built_in())?;
     let model = embedder.info()?;
-    let mut gallery = Gallery::load(&catalog, &model.name, model.dimension)?;
+    let mut gallery = Gallery::load(&catalog, model.key(), model.dimension)?;
     let mut code = exit::DONE;
     let mut answers = Vec::new();
     for path in photos {
@@ -262,9 +263,9 @@ fn status(data: &DataFolder, folder: Option<&Path>, common: &Common) -> anyhow::
 
 fn evaluate(data: &DataFolder, folder: &Path, queries: Option<&Path>, common: &Common) -> anyhow::Result<u8> {
     let Some((_, catalog)) = open_indexed(data, folder)? else { return Ok(exit::NOT_INDEXED) };
-    let embedder = Embedder::start(common.device)?;
+    let embedder = Embedder::start(common.device, Model::built_in())?;
     let model = embedder.info()?;
-    let mut gallery = Gallery::load(&catalog, &model.name, model.dimension)?;
+    let mut gallery = Gallery::load(&catalog, model.key(), model.dimension)?;
     let mut evaluation = Evaluation::default();
     match queries {
         None => gallery.evaluate_leave_one_out(&mut evaluation)?,
@@ -332,7 +333,7 @@ fn embed_labelled(
         }
         for (embedding, label) in embedder.embed_query(inputs)?.into_iter().zip(labels) {
             match embedding {
-                Some(embedding) => embedded.push((embedding, label)),
+                Some(one) => embedded.push((one.embedding, label)),
                 None => evaluation.add_error(),
             }
         }

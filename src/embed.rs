@@ -13,8 +13,10 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use tch::{Cuda, Device};
 
-use crate::model::{Backbone, ModelError, NetworkInput};
-use crate::photo::Embedding;
+use crate::artefact::Model;
+use crate::catalog::ModelKey;
+use crate::model::{Backbone, Head, ModelError, NetworkInput};
+use crate::photo::{Embedded, Embedding, Metric};
 
 /// Photos in a batch on a CPU: larger ones are slower, since their layers' outputs leave the cache.
 const CPU_BATCH: usize = 4;
@@ -39,6 +41,8 @@ pub enum DeviceChoice {
 pub enum EmbedError {
     #[error("The model could not be loaded: {0}")]
     Load(Arc<ModelError>),
+    #[error("The model's head could not be loaded: {0}")]
+    Head(String),
     #[error("The model failed on a batch of photos: {0}")]
     Batch(Arc<ModelError>),
     #[error("This computer has no {0} that libtorch can use; choose another device")]
@@ -48,12 +52,20 @@ pub enum EmbedError {
 }
 
 /// The model as the rest of the program sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ModelInfo {
-    /// See [`Backbone::name`].
+    /// [`Model::id`]: names the embeddings.
     pub name: String,
+    /// What people call it.
+    pub title: String,
+    /// [`crate::artefact::Card::backbone`]: names the features. The same as `name` where there is no head.
+    pub backbone: String,
     /// Floats in an embedding.
     pub dimension: usize,
+    /// How embeddings are compared.
+    pub metric: Metric,
+    /// Features -> embeddings; `None` where they are the same.
+    pub head: Option<Arc<Head>>,
     /// In words for people: "CPU, 8 threads" or "NVIDIA GPU".
     pub device: String,
     /// Photos to send at a time.
@@ -62,12 +74,37 @@ pub struct ModelInfo {
     pub parallel: usize,
 }
 
-/// An embedding for each input, in order; `None` where the network gave zeros or NaN.
-pub type EmbedResult = Result<Vec<Option<Embedding>>, EmbedError>;
+impl ModelInfo {
+    /// What its embeddings are called in the catalog.
+    pub fn key(&self) -> ModelKey<'_> {
+        ModelKey { name: &self.name, backbone: &self.backbone, metric: self.metric }
+    }
+
+    /// Embeddings from features, in order.
+    ///
+    /// # Errors
+    /// When the head does not fit the features.
+    pub fn project(&self, features: Vec<Embedding>) -> Result<Vec<Embedded>, EmbedError> {
+        let Some(head) = &self.head else {
+            return Ok(features.into_iter().map(|features| Embedded { embedding: features, features: None }).collect());
+        };
+        let embeddings = head.apply(&features).map_err(|error| EmbedError::Batch(Arc::new(error)))?;
+        let embedded = features.into_iter().zip(embeddings).map(|(features, embedding)| match embedding {
+            Some(embedding) => Ok(Embedded { embedding, features: Some(features) }),
+            None => Err(EmbedError::Head("it gives no usable embedding".into())),
+        });
+        embedded.collect()
+    }
+}
+
+/// One for each input, in order; `None` where the network gave zeros or NaN.
+pub type EmbedResult = Result<Vec<Option<Embedded>>, EmbedError>;
+
+type Features = Vec<Option<Embedding>>;
 
 struct Request {
     inputs: Vec<NetworkInput>,
-    reply: Sender<EmbedResult>,
+    reply: Sender<Result<Features, EmbedError>>,
 }
 
 /// A handle to the threads that own the networks. Cheap to clone. With the last handle the threads end, and that is
@@ -102,20 +139,22 @@ impl Embedder {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(choice: DeviceChoice) -> std::io::Result<Self> {
+    pub fn start(choice: DeviceChoice, model: Model) -> std::io::Result<Self> {
         let (queries, query_inbox) = bounded(4);
         let (batches, batch_inbox) = bounded(1);
         let (info_back, info) = bounded(1);
         let tell = info_back.clone();
         let first_thread = spawn(1, move || {
-            let load = |device| Backbone::built_in(device).map_err(|e| EmbedError::Load(Arc::new(e)));
+            let load = |device| {
+                let backbone = Backbone::open(&model, device).map_err(|e| EmbedError::Load(Arc::new(e)))?;
+                Ok((describe(&model, &backbone)?, backbone))
+            };
             match open_device(choice).and_then(load) {
-                Ok(first) => {
-                    let info = describe(&first);
-                    let others = start_others(&info, &query_inbox, &batch_inbox);
+                Ok((info, backbone)) => {
+                    let others = start_others(&info, &model, &query_inbox, &batch_inbox);
                     let _ = tell.send(Ok(info));
                     drop(tell);
-                    serve(first, &query_inbox, &batch_inbox);
+                    serve(Network { backbone, model }, &query_inbox, &batch_inbox);
                     for thread in others {
                         let _ = thread.join();
                     }
@@ -158,12 +197,22 @@ impl Embedder {
     }
 
     fn ask(&self, queue: impl Fn(&Queues) -> &Sender<Request>, inputs: Vec<NetworkInput>) -> EmbedResult {
-        self.info()?;
+        let info = self.info()?;
         let queue = self.0.queues.as_ref().map(queue).ok_or(EmbedError::Gone)?;
         let (reply, answer) = bounded(1);
         queue.send(Request { inputs, reply }).map_err(|_| EmbedError::Gone)?;
-        answer.recv().map_err(|_| EmbedError::Gone)?
+        let features = answer.recv().map_err(|_| EmbedError::Gone)??;
+        let usable: Vec<bool> = features.iter().map(Option::is_some).collect();
+        let mut embedded = info.project(features.into_iter().flatten().collect())?.into_iter();
+        Ok(usable.into_iter().map(|usable| if usable { embedded.next() } else { None }).collect())
     }
+}
+
+/// What an embed thread owns.
+struct Network {
+    backbone: Backbone,
+    /// To open it again on the CPU.
+    model: Model,
 }
 
 fn spawn(number: usize, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
@@ -171,11 +220,16 @@ fn spawn(number: usize, work: impl FnOnce() + Send + 'static) -> std::io::Result
 }
 
 /// Starts the threads beside the first, each with a network of its own. One that fails to start costs speed only.
-fn start_others(info: &ModelInfo, queries: &Receiver<Request>, batches: &Receiver<Request>) -> Vec<JoinHandle<()>> {
+fn start_others(
+    info: &ModelInfo,
+    model: &Model,
+    queries: &Receiver<Request>,
+    batches: &Receiver<Request>,
+) -> Vec<JoinHandle<()>> {
     let start = |number| {
-        let (queries, batches) = (queries.clone(), batches.clone());
-        spawn(number, move || match Backbone::built_in(Device::Cpu) {
-            Ok(backbone) => serve(backbone, &queries, &batches),
+        let (queries, batches, model) = (queries.clone(), batches.clone(), model.clone());
+        spawn(number, move || match Backbone::open(&model, Device::Cpu) {
+            Ok(backbone) => serve(Network { backbone, model }, &queries, &batches),
             Err(error) => log::warn!("A second copy of the model could not be loaded: {error}"),
         })
         .inspect_err(|error| log::warn!("A thread for the model could not be started: {error}"))
@@ -183,7 +237,7 @@ fn start_others(info: &ModelInfo, queries: &Receiver<Request>, batches: &Receive
     (2..=info.parallel).filter_map(|number| start(number).ok()).collect()
 }
 
-fn serve(mut backbone: Backbone, queries: &Receiver<Request>, batches: &Receiver<Request>) {
+fn serve(mut network: Network, queries: &Receiver<Request>, batches: &Receiver<Request>) {
     loop {
         let next = queries.try_recv().or_else(|_| {
             select! {
@@ -192,41 +246,46 @@ fn serve(mut backbone: Backbone, queries: &Receiver<Request>, batches: &Receiver
             }
         });
         let Ok(Request { inputs, reply }) = next else { return };
-        let result = embed(&mut backbone, &inputs).map_err(|e| EmbedError::Batch(Arc::new(e)));
+        let result = embed(&mut network, &inputs).map_err(|e| EmbedError::Batch(Arc::new(e)));
         // Whoever asked may have been cancelled meanwhile.
         let _ = reply.send(result);
     }
 }
 
 /// Embeds, with half the batch and at last on the CPU where the device runs out of memory.
-fn embed(backbone: &mut Backbone, inputs: &[NetworkInput]) -> Result<Vec<Option<Embedding>>, ModelError> {
+fn embed(network: &mut Network, inputs: &[NetworkInput]) -> Result<Features, ModelError> {
+    let Network { backbone, model } = network;
     match backbone.features(inputs) {
         Ok(features) => Ok(features
             .chunks_exact(backbone.dimension())
-            .map(|values| Embedding::normalised(values.to_vec()))
+            .map(|values| Embedding::new(values.to_vec(), model.card.metric))
             .collect()),
         Err(ModelError::Torch(error)) if is_out_of_memory(&error) && inputs.len() > 1 => {
             log::warn!("Out of memory with {} photos at a time, trying half of it", inputs.len());
             let (first, second) = inputs.split_at(inputs.len() / 2);
-            let mut embeddings = embed(backbone, first)?;
-            embeddings.extend(embed(backbone, second)?);
-            Ok(embeddings)
+            let mut features = embed(network, first)?;
+            features.extend(embed(network, second)?);
+            Ok(features)
         }
         Err(ModelError::Torch(error)) if backbone.device() != Device::Cpu => {
             log::warn!("The GPU failed ({error}), going on with the CPU");
-            *backbone = Backbone::built_in(Device::Cpu)?;
-            embed(backbone, inputs)
+            *backbone = Backbone::open(model, Device::Cpu)?;
+            embed(network, inputs)
         }
         Err(error) => Err(error),
     }
 }
 
 fn is_out_of_memory(error: &tch::TchError) -> bool {
-    let text = error.to_string();
+    says_out_of_memory(&error.to_string())
+}
+
+/// Whether libtorch's words mean that memory ran out.
+pub fn says_out_of_memory(text: &str) -> bool {
     text.contains("out of memory") || text.contains("not enough memory")
 }
 
-fn describe(backbone: &Backbone) -> ModelInfo {
+fn describe(model: &Model, backbone: &Backbone) -> Result<ModelInfo, EmbedError> {
     let (device, batch, parallel) = match backbone.device() {
         Device::Cpu => {
             // From here on each embed thread computes alone.
@@ -239,10 +298,25 @@ fn describe(backbone: &Backbone) -> ModelInfo {
         Device::Mps => ("Apple GPU".to_owned(), GPU_BATCH, 1),
         Device::Vulkan => ("Vulkan GPU".to_owned(), GPU_BATCH, 1),
     };
-    ModelInfo { name: backbone.name().to_owned(), dimension: backbone.dimension(), device, batch, parallel }
+    let head = model.head().map_err(EmbedError::Head)?.map(Arc::new);
+    Ok(ModelInfo {
+        name: model.id.clone(),
+        title: model.card.title.clone(),
+        backbone: model.card.backbone.clone(),
+        dimension: head.as_ref().map_or(backbone.dimension(), |head| head.dimension()),
+        metric: model.card.metric,
+        head,
+        device,
+        batch,
+        parallel,
+    })
 }
 
-fn open_device(choice: DeviceChoice) -> Result<Device, EmbedError> {
+/// The device that a choice means on this computer.
+///
+/// # Errors
+/// When the one that was asked for is not there.
+pub fn open_device(choice: DeviceChoice) -> Result<Device, EmbedError> {
     let cuda = || {
         load_cuda_libraries();
         Cuda::is_available().then_some(Device::Cuda(0))

@@ -1,5 +1,5 @@
-//! Nearest neighbours. The only Faiss: an exact inner-product index over embeddings of length 1, which is cosine
-//! similarity. Ids are [`PhotoId`]s. It holds nothing of its own: the catalog can build it again at any time.
+//! Nearest neighbours. The only Faiss: an exact index, by the inner product of embeddings of length 1, which is cosine
+//! similarity, or by the Euclidean distance. Ids are [`PhotoId`]s. It holds nothing of its own: the catalog can build it again at any time.
 //!
 //! A single query runs on the calling thread: Faiss spreads the queries of one call over its threads, not the photos.
 
@@ -7,28 +7,33 @@ use faiss::index::IndexImpl;
 use faiss::selector::IdSelector;
 use faiss::{Idx, Index as _, MetricType, index_factory};
 
-use crate::photo::{Embedding, PhotoId};
+use crate::photo::{Embedding, Metric, PhotoId};
 
 /// A photo and how similar it is to the query.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Neighbour {
     pub id: PhotoId,
-    /// Cosine similarity, from -1 to 1.
+    /// By the cosine: from -1 to 1. By the Euclidean distance d: 1 / (1 + d²), from 0 to 1.
     pub similarity: f32,
 }
 
 /// An index of embeddings of one dimension.
 pub struct Index {
     faiss: IndexImpl,
+    metric: Metric,
 }
 
 impl Index {
-    /// An empty index for embeddings of `dimension` floats.
+    /// An empty index for embeddings of `dimension` floats that are compared by `metric`.
     ///
     /// # Errors
     /// When Faiss fails.
-    pub fn new(dimension: usize) -> Result<Self, faiss::error::Error> {
-        Ok(Self { faiss: index_factory(dimension as u32, "IDMap2,Flat", MetricType::InnerProduct)? })
+    pub fn new(dimension: usize, metric: Metric) -> Result<Self, faiss::error::Error> {
+        let faiss_metric = match metric {
+            Metric::Cosine => MetricType::InnerProduct,
+            Metric::Euclidean => MetricType::L2,
+        };
+        Ok(Self { faiss: index_factory(dimension as u32, "IDMap2,Flat", faiss_metric)?, metric })
     }
 
     /// Photos in the index.
@@ -80,7 +85,7 @@ impl Index {
     pub fn embedding(&self, id: PhotoId) -> Result<Option<Embedding>, faiss::error::Error> {
         let mut values = vec![0.0; self.faiss.d() as usize];
         self.faiss.reconstruct(Idx::new(id.0 as u64), &mut values)?;
-        Ok(Embedding::normalised(values))
+        Ok(Embedding::new(values, self.metric))
     }
 
     /// The `k` most similar photos, the most similar first; fewer where there are fewer.
@@ -105,8 +110,13 @@ impl Index {
         let neighbours = |(ids, similarities): (&[Idx], &[f32])| {
             ids.iter()
                 .zip(similarities)
-                .filter_map(|(id, similarity)| {
-                    Some(Neighbour { id: PhotoId(id.get()? as i64), similarity: *similarity })
+                .filter_map(|(id, distance)| {
+                    let similarity = match self.metric {
+                        Metric::Cosine => *distance,
+                        // Faiss gives the square.
+                        Metric::Euclidean => 1.0 / (1.0 + distance.max(0.0)),
+                    };
+                    Some(Neighbour { id: PhotoId(id.get()? as i64), similarity })
                 })
                 .collect()
         };
@@ -123,7 +133,7 @@ mod tests {
     }
 
     fn index(photos: &[(i64, &[f32])]) -> Index {
-        let mut index = Index::new(2).unwrap();
+        let mut index = Index::new(2, Metric::Cosine).unwrap();
         for (id, values) in photos {
             index.add([(PhotoId(*id), &embedding(values))]).unwrap();
         }
@@ -154,8 +164,20 @@ mod tests {
     }
 
     #[test]
+    fn the_euclidean_distance_counts_lengths_too() {
+        let mut index = Index::new(2, Metric::Euclidean).unwrap();
+        for (id, values) in [(1, [10.0, 0.0]), (2, [1.0, 1.0])] {
+            index.add([(PhotoId(id), &Embedding::new(values.to_vec(), Metric::Euclidean).unwrap())]).unwrap();
+        }
+        let query = Embedding::new(vec![1.0, 0.0], Metric::Euclidean).unwrap();
+        let found = index.search(&query, 2).unwrap();
+        assert_eq!(ids(&found), [2, 1]);
+        assert_eq!(found[0].similarity, 0.5);
+    }
+
+    #[test]
     fn an_empty_index_finds_nothing() {
-        let mut index = Index::new(2).unwrap();
+        let mut index = Index::new(2, Metric::Cosine).unwrap();
         assert!(index.search(&embedding(&[1.0, 0.0]), 5).unwrap().is_empty());
     }
 }

@@ -14,19 +14,21 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, tick};
 
-use crate::catalog::{Catalog, CatalogError, Changes, NewPhoto, Problem};
+use crate::catalog::{Catalog, CatalogError, Changes, ModelKey, NewPhoto, Problem};
 use crate::decode::{self, DecodeError};
 use crate::embed::{EmbedError, Embedder, ModelInfo};
 use crate::job::{Cancel, Outcome, Progress, RateMeter};
 use crate::library::Library;
 use crate::model::NetworkInput;
-use crate::photo::{ContentHash, Embedding, PhotoId};
+use crate::photo::{ContentHash, Embedded, PhotoId};
 use crate::scan::{FoundFile, Scan, scan};
 
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 /// A batch that is not full by then goes to the network as it is.
 const FILL_BATCH_WITHIN: Duration = Duration::from_millis(300);
 const REPORT_EVERY: Duration = Duration::from_millis(100);
+/// Photos whose features are projected at a time.
+const PROJECT_CHUNK: usize = 2048;
 /// The fact that tells whether a library was indexed to the end: [`YES`] or [`NO`].
 pub const COMPLETE: &str = "indexed to the end";
 pub const YES: &[u8] = b"yes";
@@ -86,7 +88,10 @@ fn run(
     std::fs::read_dir(&library.root).map_err(|e| IngestError::NoFolder(e, library.root.clone()))?;
     events(IngestEvent::Progress(Progress::begin("Loading the model", None)));
     let info = embedder.info()?;
-    let model = &info.name;
+    let model = info.key();
+    if !project_features(catalog, &info, cancel, events)? {
+        return Ok(());
+    }
 
     let Some(scan) = scan_folder(library, catalog, model, cancel, events)? else { return Ok(()) };
     let Scan { to_read, gone, problems, unchanged } = scan;
@@ -116,13 +121,13 @@ fn run(
 fn scan_folder(
     library: &Library,
     catalog: &Catalog,
-    model: &str,
+    model: ModelKey,
     cancel: &Cancel,
     events: &mut dyn FnMut(IngestEvent),
 ) -> Result<Option<Scan>, IngestError> {
     let mut progress = Progress::begin("Looking for photos", None);
     events(IngestEvent::Progress(progress.clone()));
-    let known = catalog.known_files(model)?;
+    let known = catalog.known_files(model.name)?;
     let mut reported = Instant::now();
     Ok(scan(&library.root, known, cancel, |seen| {
         progress.done = seen;
@@ -133,10 +138,35 @@ fn scan_folder(
     }))
 }
 
+/// Gives the embeddings of a model with a head to photos whose features are in the catalog: no file is read for that.
+/// `false` where it was stopped.
+fn project_features(
+    catalog: &mut Catalog,
+    info: &ModelInfo,
+    cancel: &Cancel,
+    events: &mut dyn FnMut(IngestEvent),
+) -> Result<bool, IngestError> {
+    let mut progress = Progress::begin("Applying the model", None);
+    loop {
+        let (contents, features): (Vec<_>, Vec<_>) =
+            catalog.features_to_project(info.key(), PROJECT_CHUNK)?.into_iter().unzip();
+        if contents.is_empty() {
+            return Ok(true);
+        }
+        if cancel.is_cancelled() {
+            return Ok(false);
+        }
+        progress.done += contents.len() as u64;
+        let embeddings = info.project(features)?.into_iter().map(|embedded| embedded.embedding);
+        catalog.add_embeddings(info.key(), &contents.into_iter().zip(embeddings).collect::<Vec<_>>())?;
+        events(IngestEvent::Progress(progress.clone()));
+    }
+}
+
 /// Writes the scan's problems, and strikes those out that are none any more; files to be read decide for themselves.
 fn settle_problems(
     catalog: &mut Catalog,
-    model: &str,
+    model: ModelKey,
     to_read: &[FoundFile],
     problems: &[Problem],
     events: &mut dyn FnMut(IngestEvent),
@@ -170,7 +200,7 @@ fn remove_gone(
 /// whether photos of before were replaced.
 fn commit_finished(
     catalog: &mut Catalog,
-    model: &str,
+    model: ModelKey,
     finished: &Receiver<Result<Finished, EmbedError>>,
     cancel: &Cancel,
     mut progress: Progress,
@@ -239,10 +269,10 @@ struct UnembeddedPhoto {
 }
 
 impl UnembeddedPhoto {
-    fn finish(self, embedding: Option<Embedding>) -> Finished {
+    fn finish(self, embedded: Option<Embedded>) -> Finished {
         let Self { file: FoundFile { path, stamp }, content, thumbnail } = self;
-        match embedding {
-            Some(embedding) => Finished::Photo(NewPhoto { path, stamp, content, embedding, thumbnail }),
+        match embedded {
+            Some(embedded) => Finished::Photo(NewPhoto { path, stamp, content, embedded, thumbnail }),
             None => {
                 Finished::Problem(Problem { path, reason: "The model gave no usable embedding of this photo".into() })
             }
@@ -252,7 +282,7 @@ impl UnembeddedPhoto {
 
 enum Pixels {
     ToEmbed(NetworkInput),
-    EmbeddedBefore(Embedding),
+    EmbeddedBefore(Embedded),
 }
 
 /// The threads between the scan and the commit. They end when their channels close, so that a stop need not wait for a
@@ -292,7 +322,7 @@ impl Pipeline {
                 }
             }
         })?;
-        let shared = Arc::new((library.clone(), info.name.clone()));
+        let shared = Arc::new((library.clone(), info.clone()));
         for number in 1..=decode_threads() {
             let reader = Catalog::open_read_only(&library.folder)?;
             let (files, prepared, finished) = (files.clone(), prepared_queue.clone(), finished_queue.clone());
@@ -303,7 +333,7 @@ impl Pipeline {
                         return;
                     }
                     let path = file.path.clone();
-                    let sent = match prepare(&shared.0, reader.as_ref(), &shared.1, file) {
+                    let sent = match prepare(&shared.0, reader.as_ref(), shared.1.key(), file) {
                         Ok(ready) => prepared.send(ready).is_ok(),
                         Err(error) => {
                             let problem = Problem { path, reason: error.to_string() };
@@ -341,22 +371,23 @@ fn decode_threads() -> usize {
 fn prepare(
     library: &Library,
     catalog: Option<&Catalog>,
-    model: &str,
+    model: ModelKey,
     file: FoundFile,
 ) -> Result<Prepared, DecodeError> {
     let bytes = decode::read_file(&library.root.join(&file.path))?;
     let content = ContentHash::of(&bytes);
     // A catalog that cannot be asked costs time, not correctness.
     let known = catalog.and_then(|catalog| catalog.embedding_of(content, model).ok().flatten());
+    let known = known.map(|embedding| Embedded { embedding, features: None });
     let has_thumbnail = catalog.is_some_and(|catalog| catalog.has_thumbnail(content).unwrap_or(false));
-    if let Some(embedding) = known.clone().filter(|_| has_thumbnail) {
+    if let Some(embedded) = known.clone().filter(|_| has_thumbnail) {
         let photo = UnembeddedPhoto { file, content, thumbnail: None };
-        return Ok(Prepared { photo, pixels: Pixels::EmbeddedBefore(embedding) });
+        return Ok(Prepared { photo, pixels: Pixels::EmbeddedBefore(embedded) });
     }
     let picture = decode::decode(&bytes)?;
     drop(bytes);
     let pixels = match known {
-        Some(embedding) => Pixels::EmbeddedBefore(embedding),
+        Some(embedded) => Pixels::EmbeddedBefore(embedded),
         None => Pixels::ToEmbed(NetworkInput::from_picture(&picture)?),
     };
     let thumbnail = if has_thumbnail { None } else { Some(decode::thumbnail(&picture)?) };
@@ -382,8 +413,8 @@ fn embed_batches(
                 batch.push(photo);
                 inputs.push(input);
             }
-            Ok(Prepared { photo, pixels: Pixels::EmbeddedBefore(embedding) }) => {
-                if finished.send(Ok(photo.finish(Some(embedding)))).is_err() {
+            Ok(Prepared { photo, pixels: Pixels::EmbeddedBefore(embedded) }) => {
+                if finished.send(Ok(photo.finish(Some(embedded)))).is_err() {
                     return;
                 }
             }

@@ -48,6 +48,7 @@
 //!   code in the program.
 
 pub mod app;
+pub mod artefact;
 pub mod catalog;
 pub mod cli;
 pub mod command;
@@ -66,5 +67,6 @@ pub mod pictures;
 pub mod query;
 pub mod scan;
 pub mod settings;
+pub mod train;
 pub mod ui;
 pub mod worker;

@@ -5,6 +5,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// A photo's row in the catalog and its id in the index. Never used again once the photo is gone or its content changed.
@@ -77,11 +78,32 @@ pub fn bytes_to_path(bytes: &[u8]) -> PathBuf {
     }
 }
 
-/// A photo's embedding: `dimension` floats of Euclidean length 1, so that an inner product is a cosine similarity.
+/// How two embeddings of a model are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Metric {
+    /// The cosine of the angle between them; they have length 1.
+    #[default]
+    Cosine,
+    /// Their squared Euclidean distance; they have any length.
+    Euclidean,
+}
+
+/// A photo's embedding: `dimension` floats, with [`Metric::Cosine`] of Euclidean length 1, so that an inner product is a
+/// cosine similarity.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embedding(Vec<f32>);
 
 impl Embedding {
+    /// An embedding as the metric wants it. `None` where the values are unusable: NaN, infinite, or zeros that cannot be
+    /// scaled to length 1.
+    pub fn new(values: Vec<f32>, metric: Metric) -> Option<Self> {
+        match metric {
+            Metric::Cosine => Self::normalised(values),
+            Metric::Euclidean => values.iter().all(|v| v.is_finite()).then_some(Self(values)),
+        }
+    }
+
     /// Scales to length 1. `None` where that is impossible: a length of zero, NaN or infinity.
     pub fn normalised(mut values: Vec<f32>) -> Option<Self> {
         let length = values.iter().map(|v| v * v).sum::<f32>().sqrt();
@@ -102,11 +124,20 @@ impl Embedding {
         self.0.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect()
     }
 
-    /// The inverse of [`Embedding::to_f16_bytes`], normalised anew. `None` where the bytes are no embedding.
-    pub fn from_f16_bytes(bytes: &[u8]) -> Option<Self> {
+    /// The inverse of [`Embedding::to_f16_bytes`], with [`Metric::Cosine`] normalised anew. `None` where the bytes are no
+    /// embedding.
+    pub fn from_f16_bytes(bytes: &[u8], metric: Metric) -> Option<Self> {
         let values = bytes.chunks_exact(2).map(|pair| half::f16::from_le_bytes([pair[0], pair[1]]).to_f32()).collect();
-        Self::normalised(values)
+        Self::new(values, metric)
     }
+}
+
+/// What a model makes of one photo.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embedded {
+    pub embedding: Embedding,
+    /// What the backbone alone gave; `None` where that is the embedding.
+    pub features: Option<Embedding>,
 }
 
 #[cfg(test)]
@@ -132,7 +163,7 @@ mod tests {
     fn an_embedding_has_length_one_also_after_storage() {
         let embedding = Embedding::normalised(vec![3.0, 4.0]).unwrap();
         assert_eq!(embedding.values(), [0.6, 0.8]);
-        let stored = Embedding::from_f16_bytes(&embedding.to_f16_bytes()).unwrap();
+        let stored = Embedding::from_f16_bytes(&embedding.to_f16_bytes(), Metric::Cosine).unwrap();
         let length: f32 = stored.values().iter().map(|v| v * v).sum();
         assert!((length - 1.0).abs() < 1e-6);
         assert!((stored.values()[0] - 0.6).abs() < 1e-3);

@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use image::RgbImage;
 
-use crate::catalog::{Catalog, CatalogError, Changes};
+use crate::catalog::{Catalog, CatalogError, Changes, ModelKey};
 use crate::decode::{self, DecodeError};
 use crate::embed::{EmbedError, Embedder};
 use crate::evaluate::{Evaluation, count_labels};
 use crate::index::Index;
 use crate::model::NetworkInput;
-use crate::photo::{Embedding, Photo, PhotoId};
+use crate::photo::{Embedding, Metric, Photo, PhotoId};
 
 /// Photos read from the catalog at a time while a library opens.
 const LOAD_CHUNK: usize = 4096;
@@ -58,7 +58,7 @@ impl Filter {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hit {
     pub photo: Arc<Photo>,
-    /// Cosine similarity to the query, from -1 to 1; `None` with no query.
+    /// Similarity to the query, 1 for the same picture (see [`crate::index::Neighbour`]); `None` with no query.
     pub similarity: Option<f32>,
 }
 
@@ -95,7 +95,8 @@ pub fn read_photo(path: &Path) -> Result<RgbImage, QueryError> {
 /// When the picture is empty or the model fails.
 pub fn embed_picture(embedder: &Embedder, picture: &RgbImage) -> Result<Embedding, QueryError> {
     let input = NetworkInput::from_picture(picture).map_err(QueryError::Picture)?;
-    embedder.embed_query(vec![input])?.pop().flatten().ok_or(QueryError::NoEmbedding)
+    let embedded = embedder.embed_query(vec![input])?.pop().flatten().ok_or(QueryError::NoEmbedding)?;
+    Ok(embedded.embedding)
 }
 
 /// Names with the number of photos that carry them.
@@ -115,20 +116,20 @@ pub struct Gallery {
 }
 
 impl Gallery {
-    /// An empty gallery for embeddings of `dimension` floats.
+    /// An empty gallery for embeddings of `dimension` floats that are compared by `metric`.
     ///
     /// # Errors
     /// When Faiss fails.
-    pub fn new(dimension: usize) -> Result<Self, QueryError> {
-        Ok(Self { by_path: BTreeMap::new(), by_id: HashMap::new(), index: Index::new(dimension)? })
+    pub fn new(dimension: usize, metric: Metric) -> Result<Self, QueryError> {
+        Ok(Self { by_path: BTreeMap::new(), by_id: HashMap::new(), index: Index::new(dimension, metric)? })
     }
 
     /// The whole catalog as a gallery.
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub fn load(catalog: &Catalog, model: &str, dimension: usize) -> Result<Self, QueryError> {
-        let mut gallery = Self::new(dimension)?;
+    pub fn load(catalog: &Catalog, model: ModelKey, dimension: usize) -> Result<Self, QueryError> {
+        let mut gallery = Self::new(dimension, model.metric)?;
         let mut last = Some(PhotoId(0));
         while let Some(after) = last {
             last = gallery.load_more(catalog, model, after)?;
@@ -140,7 +141,12 @@ impl Gallery {
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub fn load_more(&mut self, catalog: &Catalog, model: &str, after: PhotoId) -> Result<Option<PhotoId>, QueryError> {
+    pub fn load_more(
+        &mut self,
+        catalog: &Catalog,
+        model: ModelKey,
+        after: PhotoId,
+    ) -> Result<Option<PhotoId>, QueryError> {
         let rows = catalog.photos_after(after, LOAD_CHUNK, model)?;
         let last = rows.last().map(|(photo, _)| photo.id);
         let added = rows.into_iter().filter_map(|(photo, embedding)| Some((photo, embedding?))).collect();
@@ -307,7 +313,7 @@ mod tests {
     use crate::photo::ContentHash;
 
     fn gallery(photos: &[(&str, [f32; 2])]) -> Gallery {
-        let mut gallery = Gallery::new(2).unwrap();
+        let mut gallery = Gallery::new(2, Metric::Cosine).unwrap();
         let added = photos.iter().enumerate().map(|(number, (path, values))| {
             let photo = Photo { id: PhotoId(number as i64 + 1), path: path.into(), content: ContentHash([0; 16]) };
             (photo, Embedding::normalised(values.to_vec()).unwrap())

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 use image::RgbImage;
 
+use crate::artefact::{Card, Model};
 use crate::catalog::{Catalog, CatalogError, Problem};
 use crate::decode::shrink_to_fit;
 use crate::embed::{DeviceChoice, EmbedError, Embedder, ModelInfo};
@@ -18,6 +19,7 @@ use crate::job::{Cancel, Outcome, Progress};
 use crate::library::{DataFolder, Library, WriterLock};
 use crate::photo::{Embedding, PhotoId};
 use crate::query::{Facets, Filter, Gallery, Hit, Query, QueryError, embed_picture, read_photo};
+use crate::train::report::{LabelPreview, TrainEvent, TrainOptions};
 
 /// While photos are being added, what is on the screen is brought up to date this often.
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
@@ -44,8 +46,36 @@ pub enum Request {
     Index,
     /// Stop that, and keep what is finished.
     StopIndexing,
+    /// Say which classes a training would learn from, and whether a stopped training can go on.
+    PreviewTraining,
+    /// Train a model on the open library; with `resume`, go on from the last checkpoint of the same options.
+    Train {
+        options: TrainOptions,
+        resume: bool,
+    },
+    /// Stop the training and keep the best so far.
+    StopTraining,
+    /// Use a model for the open library.
+    UseModel(String),
+    /// List the models on this computer.
+    ListModels,
+    RenameModel {
+        id: String,
+        title: String,
+    },
+    DeleteModel(String),
+    ExportModel {
+        id: String,
+        path: PathBuf,
+    },
+    ImportModel(PathBuf),
+    /// Take in a network's weights from a file of another program.
+    LoadWeights(PathBuf),
     /// Show this from now on. An answer carries the number back, so that a late one cannot replace a newer one.
-    Show { number: u64, view: View },
+    Show {
+        number: u64,
+        view: View,
+    },
 }
 
 /// What the window is told.
@@ -81,6 +111,50 @@ pub enum Event {
     Problems(Arc<[Problem]>),
     Progress(Progress),
     JobEnded(Outcome),
+    /// The answer to [`Request::PreviewTraining`].
+    TrainingPreview {
+        labels: Arc<LabelPreview>,
+        /// What a stopped or killed training was doing, where it can go on.
+        resumable: Option<TrainOptions>,
+    },
+    Training(TrainEvent),
+    /// The training is over, and the model that it made; the job goes on with [`Event::Progress`] where the library
+    /// takes the new model into use.
+    TrainingEnded(TrainingEnd),
+    /// All models, and the one that the open library uses.
+    Models {
+        models: Arc<[ModelSummary]>,
+        in_use: Option<String>,
+    },
+    /// Something about a model went well, in words.
+    ModelDone(String),
+    /// Or wrong.
+    ModelFailed(String),
+}
+
+/// How a training ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TrainingEnd {
+    /// There is a new model; `used` tells whether the library takes it into use.
+    Done {
+        id: String,
+        used: bool,
+        stopped_early: bool,
+    },
+    /// Stopped before there was anything to keep.
+    Stopped,
+    Failed {
+        message: String,
+    },
+}
+
+/// A model as the panel lists it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelSummary {
+    pub id: String,
+    pub card: Arc<Card>,
+    /// Bytes on disk.
+    pub size: u64,
 }
 
 /// Events on their way to the window. What describes a state replaces its older version, so the queue stays short even
@@ -126,7 +200,7 @@ impl Worker {
         let outbox = Outbox { mailbox: mailbox.clone(), wake: Arc::new(wake) };
         // Unbounded: it holds what one person can click before the worker looks, and the window must never wait.
         let (requests, inbox) = unbounded();
-        let embedder = Embedder::start(device)?;
+        let embedder = Embedder::start(device, Model::built_in())?;
         let thread = std::thread::Builder::new().name("worker".into()).spawn(move || {
             let mut worker = Loop { data, embedder, outbox, open: None, jobs: 0 };
             worker.run(&inbox);
@@ -229,6 +303,16 @@ impl Loop {
                     open.cancel_job();
                 }
             }
+            Request::PreviewTraining
+            | Request::Train { .. }
+            | Request::StopTraining
+            | Request::UseModel(_)
+            | Request::ListModels
+            | Request::RenameModel { .. }
+            | Request::DeleteModel(_)
+            | Request::ExportModel { .. }
+            | Request::ImportModel(_)
+            | Request::LoadWeights(_) => {}
             Request::Show { number, view } => {
                 if let Some(open) = &mut self.open {
                     open.show(number, view);
@@ -263,7 +347,7 @@ impl Loop {
                 data_error(std::io::Error::other("another Florascope is just making it; try again in a moment"))
             })?,
         };
-        let gallery = Gallery::new(model.dimension)?;
+        let gallery = Gallery::new(model.dimension, model.metric)?;
         if let Some(before) = self.open.take() {
             before.finish();
         }
@@ -407,7 +491,7 @@ impl OpenLibrary {
     /// Loads some more photos, and tells the window what has changed when it is time for that.
     fn carry_on(&mut self) {
         if let Some(after) = self.loaded_up_to {
-            match self.gallery.load_more(&self.catalog, &self.model.name, after) {
+            match self.gallery.load_more(&self.catalog, self.model.key(), after) {
                 Ok(last) => self.loaded_up_to = last,
                 Err(error) => {
                     self.loaded_up_to = None;

@@ -5,14 +5,18 @@
 //! `efficientnet.rs`.
 
 mod efficientnet;
+mod head;
 mod weights;
 
 use image::RgbImage;
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 pub use efficientnet::EfficientNetLite0;
+pub use head::{Head, HeadPart};
 pub use weights::Weights;
 
+use crate::artefact::Model;
 use crate::decode::{self, DecodeError};
 
 /// What can go wrong with a model.
@@ -51,6 +55,23 @@ impl NetworkInput {
     }
 }
 
+/// The networks that the program knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Architecture {
+    #[serde(rename = "efficientnet-lite0")]
+    EfficientNetLite0,
+}
+
+impl Architecture {
+    /// Floats in a feature vector.
+    pub fn dimension(self) -> usize {
+        match self {
+            Self::EfficientNetLite0 => EfficientNetLite0::DIMENSION,
+        }
+    }
+}
+
 /// A network that gives features. One thread owns it: a tensor may be sent to another thread but not shared.
 #[derive(Debug)]
 pub enum Backbone {
@@ -58,19 +79,18 @@ pub enum Backbone {
 }
 
 impl Backbone {
-    /// The network that is built into the program: EfficientNet-Lite0 with ImageNet weights.
+    /// The backbone of a model.
     ///
     /// # Errors
-    /// When the weights in the program are damaged, or the device has no room for them.
-    pub fn built_in(device: Device) -> Result<Self, ModelError> {
-        let weights = Weights::built_in()?;
-        Ok(Self::EfficientNetLite0(EfficientNetLite0::new(&weights, device)?))
-    }
-
-    /// Names the network, its weights and its pre-processing. Embeddings of one name can be compared with each other.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::EfficientNetLite0(_) => "efficientnet-lite0-imagenet-1",
+    /// When the weights are damaged or not this architecture's, or the device has no room for them.
+    pub fn open(model: &Model, device: Device) -> Result<Self, ModelError> {
+        let own = model.backbone_weights();
+        let weights = match &own {
+            Some((file, prefix)) => Weights::from_bytes(file, prefix)?,
+            None => Weights::built_in()?,
+        };
+        match model.card.architecture {
+            Architecture::EfficientNetLite0 => Ok(Self::EfficientNetLite0(EfficientNetLite0::new(&weights, device)?)),
         }
     }
 

@@ -13,7 +13,11 @@ const BUILT_IN_SHA256: &str = "0c677c314df2a69239bef9609a095a957201d5092462c5ace
 
 /// The tensors of one weight file.
 #[derive(Debug)]
-pub struct Weights<'a>(SafeTensors<'a>);
+pub struct Weights<'a> {
+    tensors: SafeTensors<'a>,
+    /// Comes before every name in the file.
+    prefix: &'a str,
+}
 
 impl Weights<'static> {
     /// The weights in the program.
@@ -25,17 +29,17 @@ impl Weights<'static> {
         if found != BUILT_IN_SHA256 {
             return Err(ModelError::WrongHash { found });
         }
-        Self::from_bytes(BUILT_IN)
+        Self::from_bytes(BUILT_IN, "")
     }
 }
 
 impl<'a> Weights<'a> {
-    /// Weights in the bytes of a safetensors file.
+    /// Weights in the bytes of a safetensors file, where every name begins with `prefix`.
     ///
     /// # Errors
     /// When the bytes are no such file.
-    pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ModelError> {
-        Ok(Self(SafeTensors::deserialize(bytes)?))
+    pub fn from_bytes(bytes: &'a [u8], prefix: &'a str) -> Result<Self, ModelError> {
+        Ok(Self { tensors: SafeTensors::deserialize(bytes)?, prefix })
     }
 
     /// A 32-bit float tensor of exactly this name and shape.
@@ -43,7 +47,8 @@ impl<'a> Weights<'a> {
     /// # Errors
     /// When it is missing or otherwise shaped or typed.
     pub fn tensor(&self, name: &str, shape: &[i64]) -> Result<Tensor, ModelError> {
-        let view = self.0.tensor(name).map_err(|_| ModelError::MissingTensor(name.to_owned()))?;
+        let full = format!("{}{name}", self.prefix);
+        let view = self.tensors.tensor(&full).map_err(|_| ModelError::MissingTensor(name.to_owned()))?;
         if view.dtype() != Dtype::F32 {
             return Err(ModelError::WrongKind { name: name.to_owned(), found: view.dtype() });
         }
