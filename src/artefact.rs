@@ -47,6 +47,7 @@ pub struct Card {
     pub title: String,
     pub architecture: Architecture,
     /// Names the backbone with its weights: features of one name can be compared, and are kept in catalogs under it.
+    /// For a model without a head this is its own id.
     pub backbone: String,
     pub metric: Metric,
     /// Seconds since 1970.
@@ -125,7 +126,15 @@ impl Model {
         let json = serde_json::to_string(&card).unwrap_or_default();
         let metadata = HashMap::from([(CARD.to_owned(), json)]);
         let bytes = safetensors::serialize(tensors.iter().map(|t| (t.name.as_str(), t)), Some(metadata))?;
-        Ok(Self { id: id_of(&card, &bytes), card: Arc::new(card), file: Some(bytes.into()) })
+        Ok(Self::with(card, bytes, head.is_some()))
+    }
+
+    fn with(mut card: Card, file: Vec<u8>, has_head: bool) -> Self {
+        let id = id_of(&card, &file);
+        if !has_head {
+            card.backbone.clone_from(&id);
+        }
+        Self { id, card: Arc::new(card), file: Some(file.into()) }
     }
 
     /// A model out of a file's bytes; `path` is for the message only.
@@ -139,9 +148,8 @@ impl Model {
         let card = metadata.metadata().as_ref().and_then(|metadata| metadata.get(CARD));
         let card = card.ok_or_else(|| wrong("a safetensors file, but without Florascope's description".into()))?;
         let card: Card = serde_json::from_str(card).map_err(|error| wrong(format!("its description: {error}")))?;
-        let model = Self { id: id_of(&card, &bytes), card: Arc::new(card), file: Some(bytes.into()) };
-        model.head().map_err(wrong)?;
-        Ok(model)
+        let has_head = head_in(&bytes).map_err(wrong)?.is_some();
+        Ok(Self::with(card, bytes, has_head))
     }
 
     /// The backbone's weights as the file's bytes and the prefix of their names; `None` where they are those in the
@@ -153,40 +161,63 @@ impl Model {
         self.file.as_ref().filter(own).map(|file| (Arc::clone(file), BACKBONE))
     }
 
+    /// The backbone's weights as tensors, to pack them into a further model; none where they are those in the program.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn backbone_tensors(&self) -> Result<Vec<NamedTensor>, ArtefactError> {
+        let Some(file) = &self.file else { return Ok(Vec::new()) };
+        let tensors = SafeTensors::deserialize(file)?;
+        let own = tensors.iter().filter_map(|(name, view)| Some((name.strip_prefix(BACKBONE)?, view)));
+        Ok(own
+            .map(|(name, view)| NamedTensor {
+                name: name.to_owned(),
+                shape: view.shape().to_vec(),
+                values: floats(view.data()),
+            })
+            .collect())
+    }
+
     /// The head, where there is one.
     ///
     /// # Errors
     /// What is wrong with it, in words.
     pub fn head(&self) -> Result<Option<Head>, String> {
-        let Some(file) = &self.file else { return Ok(None) };
-        let tensors = SafeTensors::deserialize(file).map_err(|error| error.to_string())?;
-        let floats = |name: &str| {
-            let view = tensors.tensor(name).map_err(|error| format!("{name}: {error}"))?;
-            if view.dtype() != Dtype::F32 {
-                return Err(format!("{name}: {:?} numbers; 32-bit floats were expected", view.dtype()));
-            }
-            let value = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-            Ok(view.data().chunks_exact(4).map(value).collect::<Vec<f32>>())
-        };
-        let mut parts: Vec<HeadPart> = Vec::new();
-        while tensors.tensor(&format!("head.{}.matrix", parts.len())).is_ok() {
-            let part = |what: &str| floats(&format!("head.{}.{what}", parts.len()));
-            let (weight, centre, matrix) = (part("weight")?, part("centre")?, part("matrix")?);
-            let ([weight], false) = (weight.as_slice(), centre.is_empty()) else {
-                return Err("the head's shapes are wrong".into());
-            };
-            if !matrix.len().is_multiple_of(centre.len()) || matrix.is_empty() {
-                return Err("the head's shapes are wrong".into());
-            }
-            parts.push(HeadPart { weight: *weight, centre, matrix });
-        }
-        Ok((!parts.is_empty()).then_some(Head { parts }))
+        self.file.as_ref().map_or(Ok(None), |file| head_in(file))
     }
 
     /// Bytes of the file; 0 for the model in the program.
     pub fn size(&self) -> u64 {
         self.file.as_ref().map_or(0, |file| file.len() as u64)
     }
+}
+
+fn head_in(file: &[u8]) -> Result<Option<Head>, String> {
+    let tensors = SafeTensors::deserialize(file).map_err(|error| error.to_string())?;
+    let read = |name: &str| {
+        let view = tensors.tensor(name).map_err(|error| format!("{name}: {error}"))?;
+        if view.dtype() != Dtype::F32 {
+            return Err(format!("{name}: {:?} numbers; 32-bit floats were expected", view.dtype()));
+        }
+        Ok(floats(view.data()))
+    };
+    let mut parts: Vec<HeadPart> = Vec::new();
+    while tensors.tensor(&format!("head.{}.matrix", parts.len())).is_ok() {
+        let part = |what: &str| read(&format!("head.{}.{what}", parts.len()));
+        let (weight, centre, matrix) = (part("weight")?, part("centre")?, part("matrix")?);
+        let ([weight], false) = (weight.as_slice(), centre.is_empty()) else {
+            return Err("the head's shapes are wrong".into());
+        };
+        if !matrix.len().is_multiple_of(centre.len()) || matrix.is_empty() {
+            return Err("the head's shapes are wrong".into());
+        }
+        parts.push(HeadPart { weight: *weight, centre, matrix });
+    }
+    Ok((!parts.is_empty()).then_some(Head { parts }))
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect()
 }
 
 /// The recipe and the first 6 bytes of the SHA-256 of what follows the file's header: a new title keeps the id.

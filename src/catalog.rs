@@ -463,6 +463,14 @@ impl Catalog {
         })
     }
 
+    /// Strikes a fact out.
+    ///
+    /// # Errors
+    /// When nothing could be written.
+    pub fn forget_fact(&mut self, name: &str) -> Result<(), CatalogError> {
+        self.run(|connection| connection.execute("DELETE FROM facts WHERE name = ?", [name]).map(drop))
+    }
+
     /// SQLite's own check of the file, for tests. `true` when it is sound.
     ///
     /// # Errors

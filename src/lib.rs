@@ -57,6 +57,7 @@ pub mod desktop;
 pub mod embed;
 pub mod evaluate;
 pub mod garden;
+pub mod in_use;
 pub mod index;
 pub mod ingest;
 pub mod job;

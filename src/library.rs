@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::artefact::ModelFolder;
 use crate::photo::{bytes_to_path, path_to_bytes};
 
 /// The folder of the program's own data.
@@ -34,6 +35,11 @@ impl DataFolder {
     /// The file with the window's settings.
     pub fn settings_file(&self) -> PathBuf {
         self.0.join("settings.json")
+    }
+
+    /// The models on this computer.
+    pub fn models(&self) -> ModelFolder {
+        ModelFolder::new(self.0.join("models"))
     }
 
     /// The folder of the sample garden.

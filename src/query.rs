@@ -188,6 +188,11 @@ impl Gallery {
         self.by_id.is_empty()
     }
 
+    /// All photos, by path.
+    pub fn photos(&self) -> impl Iterator<Item = &Photo> + Clone {
+        self.by_path.values().map(AsRef::as_ref)
+    }
+
     /// The embedding of a photo of the library.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! Owns the open library on a thread of its own: loads it, runs the indexing job, answers queries. The window sends
+//! Owns the open library on a thread of its own: loads it, runs its jobs (indexing, training, the change to another
+//! model) one at a time, answers queries. The window sends
 //! [`Request`]s, which never block, and picks up [`Event`]s when it is woken.
 
 use std::path::{Path, PathBuf};
@@ -9,17 +10,21 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 use image::RgbImage;
 
-use crate::artefact::{Card, Model};
-use crate::catalog::{Catalog, CatalogError, Problem};
+use crate::artefact::{Card, Model, ModelFolder};
+use crate::catalog::{Catalog, CatalogError, Changes, Problem};
 use crate::decode::shrink_to_fit;
 use crate::embed::{DeviceChoice, EmbedError, Embedder, ModelInfo};
 use crate::garden;
+use crate::in_use::{change_model, keep_present, model_in_use, model_wanted, needs};
 use crate::ingest::{IngestEvent, ingest};
 use crate::job::{Cancel, Outcome, Progress};
 use crate::library::{DataFolder, Library, WriterLock};
 use crate::photo::{Embedding, PhotoId};
 use crate::query::{Facets, Filter, Gallery, Hit, Query, QueryError, embed_picture, read_photo};
+use crate::model::weight_file;
+use crate::train::plan::{PlanEvent, TrainingPlan};
 use crate::train::report::{LabelPreview, TrainEvent, TrainOptions};
+use crate::train::{Trained, dataset};
 
 /// While photos are being added, what is on the screen is brought up to date this often.
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
@@ -202,7 +207,9 @@ impl Worker {
         let (requests, inbox) = unbounded();
         let embedder = Embedder::start(device, Model::built_in())?;
         let thread = std::thread::Builder::new().name("worker".into()).spawn(move || {
-            let mut worker = Loop { data, embedder, outbox, open: None, jobs: 0 };
+            let models = data.models();
+            let model = Model::built_in();
+            let mut worker = Loop { data, models, device, embedder, model, outbox, open: None, jobs: 0, next: None };
             worker.run(&inbox);
         })?;
         Ok(Self { requests: Some(requests), mailbox, thread: Some(thread) })
@@ -250,6 +257,8 @@ enum OpenError {
     Folder { path: PathBuf, error: std::io::Error },
     #[error("The program's data cannot be written ({error}): {path}", path = .path.display())]
     Data { path: PathBuf, error: std::io::Error },
+    #[error("A thread could not be started: {0}")]
+    Thread(std::io::Error),
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     #[error(transparent)]
@@ -260,11 +269,25 @@ enum OpenError {
 
 struct Loop {
     data: DataFolder,
+    models: ModelFolder,
+    device: DeviceChoice,
+    /// Of the open library's model, or of the one that was used last.
     embedder: Embedder,
+    model: Model,
     outbox: Outbox,
     open: Option<OpenLibrary>,
     /// Jobs started so far; messages of an older one are not heard.
     jobs: u64,
+    /// What to do when the job that is running has ended.
+    next: Option<JobKind>,
+}
+
+/// A long work on the open library.
+#[derive(Clone, Debug)]
+enum JobKind {
+    Index,
+    Train { options: TrainOptions, resume: bool },
+    Use(Model),
 }
 
 impl Loop {
@@ -282,9 +305,7 @@ impl Loop {
                     Ok(request) => self.handle(request),
                     Err(_) => return,
                 },
-                recv(job_messages) -> message => if let Some(open) = &mut self.open {
-                    open.hear(message.ok());
-                },
+                recv(job_messages) -> message => self.hear(message.ok()),
                 default(pause) => {}
             }
             if let Some(open) = &mut self.open {
@@ -297,43 +318,119 @@ impl Loop {
         match request {
             Request::Open(path) => self.open(&path, false),
             Request::OpenGarden => self.open(&self.data.garden(), true),
-            Request::Index => self.start_job(),
+            Request::Index => self.start(JobKind::Index),
             Request::StopIndexing => {
+                self.next = None;
                 if let Some(open) = &self.open {
                     open.cancel_job();
                 }
             }
-            Request::PreviewTraining
-            | Request::Train { .. }
-            | Request::StopTraining
-            | Request::UseModel(_)
-            | Request::ListModels
-            | Request::RenameModel { .. }
-            | Request::DeleteModel(_)
-            | Request::ExportModel { .. }
-            | Request::ImportModel(_)
-            | Request::LoadWeights(_) => {}
             Request::Show { number, view } => {
                 if let Some(open) = &mut self.open {
                     open.show(number, view);
                 }
             }
+            Request::PreviewTraining => {
+                if let Some(open) = &self.open {
+                    open.preview_training();
+                }
+            }
+            Request::Train { options, resume } => self.start(JobKind::Train { options, resume }),
+            Request::StopTraining => {
+                if let Some(job) = self.open.as_ref().and_then(|open| open.job.as_ref()) {
+                    // The second time, not even the best so far is waited for.
+                    if job.stop.is_cancelled() {
+                        job.cancel.cancel();
+                    }
+                    job.stop.cancel();
+                }
+            }
+            Request::UseModel(id) => match self.models.load(&id) {
+                Ok(model) => self.start(JobKind::Use(model)),
+                Err(error) => self.outbox.send(Event::ModelFailed(error.to_string())),
+            },
+            Request::ListModels => self.list_models(),
+            Request::RenameModel { id, title } => {
+                let result = self.models.rename(&id, &title).map(|_| format!("Renamed to {title}"));
+                self.tell_about_model(result);
+            }
+            Request::DeleteModel(id) => self.delete_model(&id),
+            Request::ExportModel { id, path } => {
+                let result = self.models.load(&id).and_then(|model| self.models.export(&model, &path));
+                self.tell_about_model(result.map(|()| format!("Exported to {}", path.display())));
+            }
+            Request::ImportModel(path) => {
+                let result = self.models.import(&path);
+                self.tell_about_model(result.map(|model| format!("Imported: {}", model.card.title)));
+            }
+            Request::LoadWeights(path) => {
+                let result = weight_file::load(&path).map_err(|error| error.to_string()).and_then(|model| {
+                    self.models.save(&model).map_err(|error| error.to_string())?;
+                    Ok(format!("Loaded: {}, {}", model.card.title, model.card.architecture.name()))
+                });
+                self.tell_about_model(result);
+            }
         }
+    }
+
+    fn list_models(&self) {
+        let summary =
+            |model: Model| ModelSummary { size: model.size(), id: model.id, card: Arc::clone(&model.card) };
+        let models = self.models.list().into_iter().map(summary).collect();
+        let in_use = self.open.as_ref().map(|open| open.model.name.clone());
+        self.outbox.send(Event::Models { models, in_use });
+    }
+
+    fn tell_about_model<E: ToString>(&self, result: Result<String, E>) {
+        self.outbox.send(match result {
+            Ok(text) => Event::ModelDone(text),
+            Err(error) => Event::ModelFailed(error.to_string()),
+        });
+        self.list_models();
+    }
+
+    fn delete_model(&mut self, id: &str) {
+        let needed = self.open.as_ref().is_some_and(|open| needs(&open.catalog, id).unwrap_or(true));
+        if needed {
+            let message = "This model is in use; choose another one for the folder first";
+            return self.outbox.send(Event::ModelFailed(message.into()));
+        }
+        let result = self.models.delete(id);
+        if result.is_ok()
+            && let Some(open) = self.open.as_mut().filter(|open| open.lock.is_some())
+            && let Err(error) = open.catalog.forget_model(id)
+        {
+            log::warn!("{error}");
+        }
+        self.tell_about_model(result.map(|()| "The model was deleted".to_owned()));
     }
 
     fn open(&mut self, path: &Path, garden: bool) {
         match self.try_open(path, garden) {
-            Ok(()) => self.start_job(),
+            // A change of the model that the end of the program interrupted goes on.
+            Ok(wanted) => self.start(wanted.map_or(JobKind::Index, JobKind::Use)),
             Err(error) => self.outbox.send(Event::OpenFailed { message: error.to_string() }),
         }
     }
 
-    fn try_open(&mut self, path: &Path, garden: bool) -> Result<(), OpenError> {
+    /// Takes another model into use for queries.
+    fn change_embedder(&mut self, model: Model) -> Result<ModelInfo, OpenError> {
+        if model.id != self.model.id {
+            let embedder = Embedder::start(self.device, model.clone()).map_err(OpenError::Thread)?;
+            embedder.info()?;
+            (self.embedder, self.model) = (embedder, model);
+        }
+        let info = self.embedder.info()?;
+        self.outbox.send(Event::ModelReady(info.clone()));
+        Ok(info)
+    }
+
+    /// Opens a library; gives the model that it was changing to, if any.
+    fn try_open(&mut self, path: &Path, garden: bool) -> Result<Option<Model>, OpenError> {
         let folder_error = |error| OpenError::Folder { path: path.to_owned(), error };
         if garden {
             std::fs::create_dir_all(path).map_err(folder_error)?;
         }
-        let model = self.embedder.info()?;
         let library = Arc::new(self.data.library(path).map_err(folder_error)?);
         let data_error = |error| OpenError::Data { path: library.folder.clone(), error };
         // The same folder again: let go of it first, or it would seem to be in use by somebody else.
@@ -347,6 +444,8 @@ impl Loop {
                 data_error(std::io::Error::other("another Florascope is just making it; try again in a moment"))
             })?,
         };
+        let wanted = model_wanted(&catalog, &self.models)?.filter(|_| lock.is_some());
+        let model = self.change_embedder(model_in_use(&catalog, &self.models)?)?;
         let gallery = Gallery::new(model.dimension, model.metric)?;
         if let Some(before) = self.open.take() {
             before.finish();
@@ -368,61 +467,207 @@ impl Loop {
             refreshed: None,
             job: None,
         });
-        Ok(())
+        self.next = None;
+        self.list_models();
+        Ok(wanted)
     }
 
-    fn start_job(&mut self) {
-        self.jobs += 1;
+    /// Starts a job, or has it wait until the one that is running has ended. Indexing gives way; training does not.
+    fn start(&mut self, kind: JobKind) {
         let Some(open) = &mut self.open else { return };
-        let Some(lock) = open.lock.clone().filter(|_| open.job.is_none()) else { return };
+        let Some(lock) = open.lock.clone() else { return };
+        if let Some(running) = &open.job {
+            match kind {
+                JobKind::Index => {}
+                JobKind::Train { .. } | JobKind::Use(_) if running.is_training => {
+                    let message = "A training is running; stop it or wait for its end first";
+                    self.outbox.send(Event::ModelFailed(message.into()));
+                }
+                JobKind::Train { .. } | JobKind::Use(_) => {
+                    running.cancel.cancel();
+                    self.next = Some(kind);
+                }
+            }
+            return;
+        }
+        self.jobs += 1;
         let (sender, messages) = bounded(16);
-        let cancel = Cancel::default();
+        let (cancel, stop) = (Cancel::default(), Cancel::default());
+        let is_training = matches!(kind, JobKind::Train { .. });
         let work = JobWork {
+            kind,
             library: Arc::clone(&open.library),
             draw_garden: open.is_garden,
+            models: self.models.clone(),
+            device: self.device,
+            present: self.model.clone(),
             embedder: self.embedder.clone(),
             cancel: cancel.clone(),
+            stop: stop.clone(),
             messages: sender,
         };
-        let started = std::thread::Builder::new().name(format!("index-{}", self.jobs)).spawn(move || {
+        let started = std::thread::Builder::new().name(format!("job-{}", self.jobs)).spawn(move || {
             work.run();
             drop(lock);
         });
         match started {
-            Ok(thread) => open.job = Some(RunningJob { messages, cancel, thread }),
+            Ok(thread) => open.job = Some(RunningJob { messages, cancel, stop, thread, is_training }),
             Err(error) => {
                 let message = format!("A thread could not be started: {error}");
                 self.outbox.send(Event::JobEnded(Outcome::Failed { message }));
             }
         }
     }
+
+    /// Takes a message of the job; `None` when it died without a word.
+    fn hear(&mut self, message: Option<JobMessage>) {
+        let Some(open) = &mut self.open else { return };
+        match message {
+            Some(JobMessage::Event(event)) => open.hear(event),
+            Some(JobMessage::Training(event)) => self.outbox.send(Event::Training(event)),
+            Some(JobMessage::TrainingEnded(end)) => {
+                self.outbox.send(Event::TrainingEnded(end));
+                self.list_models();
+            }
+            Some(JobMessage::Changed(changed)) => {
+                let Changed { model, embedder, info, gallery } = *changed;
+                (self.model, self.embedder) = (model, embedder.clone());
+                self.outbox.send(Event::ModelReady(info.clone()));
+                open.change_model(embedder, info, gallery);
+                self.list_models();
+            }
+            Some(JobMessage::Ended(outcome)) => self.end_job(outcome),
+            None => self.end_job(Outcome::Failed { message: "The job ended unexpectedly".into() }),
+        }
+    }
+
+    fn end_job(&mut self, outcome: Outcome) {
+        let Some(open) = &mut self.open else { return };
+        open.job = None;
+        open.refresh();
+        self.outbox.send(Event::JobEnded(outcome));
+        if let Some(next) = self.next.take() {
+            self.start(next);
+        }
+    }
 }
 
 enum JobMessage {
     Event(IngestEvent),
+    Training(TrainEvent),
+    TrainingEnded(TrainingEnd),
+    Changed(Box<Changed>),
     Ended(Outcome),
+}
+
+/// A model that has been taken into use, and all that answers with it.
+struct Changed {
+    model: Model,
+    embedder: Embedder,
+    info: ModelInfo,
+    gallery: Gallery,
 }
 
 struct RunningJob {
     messages: Receiver<JobMessage>,
     cancel: Cancel,
+    /// Ends only the learning, and keeps the best so far.
+    stop: Cancel,
     thread: JoinHandle<()>,
+    is_training: bool,
 }
 
-/// The indexing job as it runs on its thread.
+/// A job as it runs on its thread.
 struct JobWork {
+    kind: JobKind,
     library: Arc<Library>,
     draw_garden: bool,
+    models: ModelFolder,
+    device: DeviceChoice,
+    /// The model in use.
+    present: Model,
+    /// Of that model.
     embedder: Embedder,
     cancel: Cancel,
+    stop: Cancel,
     messages: Sender<JobMessage>,
 }
 
 impl JobWork {
     fn run(&self) {
-        let outcome = if self.draw_garden { self.draw() } else { None };
-        let outcome = outcome.unwrap_or_else(|| self.index());
-        let _ = self.messages.send(JobMessage::Ended(outcome));
+        let drawn = if self.draw_garden { self.draw() } else { None };
+        let outcome = drawn.unwrap_or_else(|| match &self.kind {
+            JobKind::Index => self.index(),
+            JobKind::Use(model) => self.use_model(model.clone()),
+            JobKind::Train { options, resume } => self.train(options, *resume),
+        });
+        self.send(JobMessage::Ended(outcome));
+    }
+
+    fn send(&self, message: JobMessage) {
+        // When nobody listens any more the library has been closed, and the job is being cancelled.
+        let _ = self.messages.send(message);
+    }
+
+    fn index(&self) -> Outcome {
+        match Catalog::open(&self.library.folder) {
+            Ok(mut catalog) => ingest(&self.library, &mut catalog, &self.embedder, &self.cancel, &mut |event| {
+                self.send(JobMessage::Event(event));
+            }),
+            Err(error) => Outcome::Failed { message: error.to_string() },
+        }
+    }
+
+    /// Brings the catalog up to date with another model; the old one answers meanwhile.
+    fn use_model(&self, model: Model) -> Outcome {
+        let change = || -> Result<Outcome, OpenError> {
+            let mut catalog = Catalog::open(&self.library.folder)?;
+            let embedder = Embedder::start(self.device, model.clone()).map_err(OpenError::Thread)?;
+            let outcome =
+                change_model(&self.library, &mut catalog, &model.id, &embedder, &self.cancel, &mut |event| {
+                    self.send(JobMessage::Event(of_another_model(event)));
+                });
+            if matches!(outcome, Outcome::Done { .. }) {
+                let info = embedder.info()?;
+                let gallery = Gallery::load(&catalog, info.key(), info.dimension)?;
+                self.send(JobMessage::Changed(Box::new(Changed { model, embedder, info, gallery })));
+            } else if !matches!(outcome, Outcome::Cancelled { .. }) {
+                keep_present(&mut catalog)?;
+            }
+            Ok(outcome)
+        };
+        change().unwrap_or_else(|error| Outcome::Failed { message: error.to_string() })
+    }
+
+    fn train(&self, options: &TrainOptions, resume: bool) -> Outcome {
+        let plan = TrainingPlan {
+            library: &self.library,
+            models: &self.models,
+            device: self.device,
+            present: &self.present,
+            embedder: &self.embedder,
+            options,
+            resume,
+            stop: &self.stop,
+            cancel: &self.cancel,
+        };
+        let result = plan.run(&mut |event| {
+            self.send(match event {
+                PlanEvent::Ingest(event) => JobMessage::Event(event),
+                PlanEvent::OfAnotherModel(event) => JobMessage::Event(of_another_model(event)),
+                PlanEvent::Training(event) => JobMessage::Training(event),
+            });
+        });
+        let (end, model) = match result {
+            Ok(Some(Trained { model, proof, stopped_early })) => {
+                let end = TrainingEnd::Done { id: model.id.clone(), used: proof.better, stopped_early };
+                (end, Some(model).filter(|_| proof.better))
+            }
+            Ok(None) => (TrainingEnd::Stopped, None),
+            Err(error) => (TrainingEnd::Failed { message: error.to_string() }, None),
+        };
+        self.send(JobMessage::TrainingEnded(end));
+        model.map_or(Outcome::Done { completed: 0 }, |model| self.use_model(model))
     }
 
     /// Draws what is missing of the sample garden; an outcome where the job ends with it.
@@ -440,15 +685,14 @@ impl JobWork {
             Err(error) => Some(Outcome::Failed { message: format!("The sample garden could not be written: {error}") }),
         }
     }
+}
 
-    fn index(&self) -> Outcome {
-        match Catalog::open(&self.library.folder) {
-            Ok(mut catalog) => ingest(&self.library, &mut catalog, &self.embedder, &self.cancel, &mut |event| {
-                // When nobody listens any more the library has been closed, and the job is being cancelled.
-                let _ = self.messages.send(JobMessage::Event(event));
-            }),
-            Err(error) => Outcome::Failed { message: error.to_string() },
-        }
+/// What a job that works with another model than the one in use means to the gallery: photos may be gone, but new ones
+/// have to wait for their embeddings.
+fn of_another_model(event: IngestEvent) -> IngestEvent {
+    match event {
+        IngestEvent::Committed(changes) => IngestEvent::Committed(Changes { added: Vec::new(), ..changes }),
+        other => other,
     }
 }
 
@@ -574,33 +818,39 @@ impl OpenLibrary {
         Ok(())
     }
 
-    /// Takes a message of the job; `None` when it died without a word.
-    fn hear(&mut self, message: Option<JobMessage>) {
-        match message {
-            Some(JobMessage::Event(IngestEvent::Progress(progress))) => self.outbox.send(Event::Progress(progress)),
-            Some(JobMessage::Event(IngestEvent::Committed(changes))) => {
+    fn hear(&mut self, event: IngestEvent) {
+        match event {
+            IngestEvent::Progress(progress) => self.outbox.send(Event::Progress(progress)),
+            IngestEvent::Committed(changes) => {
                 if let Err(error) = self.gallery.apply(changes) {
                     log::error!("The index could not follow the catalog: {error}");
                 }
                 self.changed = true;
             }
-            Some(JobMessage::Event(IngestEvent::ProblemsChanged)) => match self.catalog.problems() {
+            IngestEvent::ProblemsChanged => match self.catalog.problems() {
                 Ok(problems) => self.outbox.send(Event::Problems(problems.into())),
                 Err(error) => log::error!("{error}"),
             },
-            Some(JobMessage::Ended(outcome)) => self.end_job(outcome),
-            None => self.end_job(Outcome::Failed { message: "The indexing job ended unexpectedly".into() }),
         }
     }
 
-    fn end_job(&mut self, outcome: Outcome) {
-        self.job = None;
-        self.refresh();
-        self.outbox.send(Event::JobEnded(outcome));
+    /// Answers with another model from now on; the query on the screen is embedded anew.
+    fn change_model(&mut self, embedder: Embedder, info: ModelInfo, gallery: Gallery) {
+        (self.embedder, self.model, self.gallery) = (embedder, info, gallery);
+        self.loaded_up_to = None;
+        if let Some(shown) = &mut self.shown {
+            shown.embedding = None;
+        }
+    }
+
+    fn preview_training(&self) {
+        let labels = Arc::new(dataset::preview(self.gallery.photos(), 0));
+        self.outbox.send(Event::TrainingPreview { labels, resumable: None });
     }
 
     fn cancel_job(&self) {
         if let Some(job) = &self.job {
+            job.stop.cancel();
             job.cancel.cancel();
         }
     }

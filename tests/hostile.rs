@@ -15,6 +15,7 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{FLOWERS, PHOTOS, Place};
+use florascope::catalog::ModelKey;
 use florascope::cli::exit;
 use florascope::photo::PhotoId;
 
@@ -99,7 +100,7 @@ fn good_photos_are_indexed_and_each_bad_file_is_named() {
     let first_two = found[0]["results"].as_array().unwrap();
     assert!(first_two.iter().any(|r| r["path"].as_str().unwrap().ends_with("\u{fffd}\u{fffd}.jpg")), "{found:#}");
     let model = place.sql().query_row("SELECT name FROM models", [], |row| row.get::<_, String>(0)).unwrap();
-    let stored = place.catalog().unwrap().photos_after(PhotoId(0), 100, &model).unwrap();
+    let stored = place.catalog().unwrap().photos_after(PhotoId(0), 100, ModelKey::features(&model)).unwrap();
     assert_eq!(stored.len(), photos);
     assert!(stored.iter().any(|(photo, _)| place.photos().join(&photo.path) == good));
     assert!(stored.iter().all(|(_, embedding)| embedding.is_some()));

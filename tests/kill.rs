@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::{BINARY, FLOWERS, Place, commented, listing, plain};
-use florascope::catalog::Catalog;
+use florascope::catalog::{Catalog, ModelKey};
 use florascope::cli::exit;
 use florascope::photo::PhotoId;
 
@@ -101,7 +101,7 @@ fn assert_whole(place: &Place) {
     assert!(catalog.is_sound().unwrap());
     let sql = place.sql();
     let model: String = sql.query_row("SELECT name FROM models", [], |row| row.get(0)).unwrap();
-    let stored = catalog.photos_after(PhotoId(0), usize::MAX >> 1, &model).unwrap();
+    let stored = catalog.photos_after(PhotoId(0), usize::MAX >> 1, ModelKey::features(&model)).unwrap();
     let paths: Vec<PathBuf> = stored.iter().map(|(photo, _)| place.photos().join(&photo.path)).collect();
     assert_eq!(paths.len(), files.len(), "each once");
     assert_eq!(paths.into_iter().collect::<BTreeSet<_>>(), files);

@@ -6,6 +6,7 @@
 
 mod efficientnet;
 mod head;
+pub mod weight_file;
 mod weights;
 
 use image::RgbImage;
@@ -59,15 +60,18 @@ impl NetworkInput {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Architecture {
+    #[serde(rename = "siamese-resnet18")]
+    SiameseResNet18,
     #[serde(rename = "efficientnet-lite0")]
     EfficientNetLite0,
 }
 
 impl Architecture {
+    pub fn name(self) -> &'static str { "EfficientNet-Lite0" }
     /// Floats in a feature vector.
     pub fn dimension(self) -> usize {
         match self {
-            Self::EfficientNetLite0 => EfficientNetLite0::DIMENSION,
+            _ => EfficientNetLite0::DIMENSION,
         }
     }
 }
@@ -90,7 +94,7 @@ impl Backbone {
             None => Weights::built_in()?,
         };
         match model.card.architecture {
-            Architecture::EfficientNetLite0 => Ok(Self::EfficientNetLite0(EfficientNetLite0::new(&weights, device)?)),
+            _ => Ok(Self::EfficientNetLite0(EfficientNetLite0::new(&weights, device)?)),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The same jobs and queries without a window, for scripts and for computers without a screen.
 
+mod train;
+
 use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -10,10 +12,10 @@ use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::artefact::Model;
 use crate::catalog::{Catalog, Problem};
 use crate::embed::{DeviceChoice, Embedder};
 use crate::evaluate::Evaluation;
+use crate::in_use::model_in_use;
 use crate::ingest::{COMPLETE, IngestEvent, YES, ingest};
 use crate::job::{Cancel, Outcome, Progress};
 use crate::library::{DataFolder, Library};
@@ -100,6 +102,12 @@ pub enum Command {
         #[arg(long)]
         leave_one_out: bool,
     },
+    /// Train a model on a folder, prove that it is better, and use it
+    #[command(after_help = EXIT_HELP)]
+    Train(train::TrainArguments),
+    /// The models on this computer
+    #[command(subcommand, after_help = EXIT_HELP)]
+    Models(train::ModelsCommand),
 }
 
 /// Runs a subcommand and gives its exit code.
@@ -112,6 +120,8 @@ pub fn run(command: &Command, common: &Common) -> anyhow::Result<u8> {
         Command::Index { folder } => index(&data, folder, common),
         Command::Search { folder, photos, results } => search(&data, folder, photos, *results, common),
         Command::Status { folder } => status(&data, folder.as_deref(), common),
+        Command::Train(arguments) => train::train(&data, arguments, common),
+        Command::Models(command) => train::models(&data, command, common),
         Command::Evaluate { folder, queries, .. } => evaluate(&data, folder, queries.as_deref(), common),
     }
 }
@@ -127,7 +137,7 @@ fn index(data: &DataFolder, folder: &Path, common: &Common) -> anyhow::Result<u8
         return Ok(exit::IN_USE);
     };
     let mut catalog = Catalog::open(&library.folder)?;
-    let embedder = Embedder::start(common.device, Model::built_in())?;
+    let embedder = Embedder::start(common.device, model_in_use(&catalog, &data.models())?)?;
     let device = embedder.info()?.device;
     let cancel = Cancel::default();
     stop_on_interrupt(&cancel)?;
@@ -174,7 +184,7 @@ fn open_indexed(data: &DataFolder, folder: &Path) -> anyhow::Result<Option<(Libr
 
 fn search(data: &DataFolder, folder: &Path, photos: &[PathBuf], results: usize, common: &Common) -> anyhow::Result<u8> {
     let Some((library, catalog)) = open_indexed(data, folder)? else { return Ok(exit::NOT_INDEXED) };
-    let embedder = Embedder::start(common.device, Model::built_in())?;
+    let embedder = Embedder::start(common.device, model_in_use(&catalog, &data.models())?)?;
     let model = embedder.info()?;
     let mut gallery = Gallery::load(&catalog, model.key(), model.dimension)?;
     let mut code = exit::DONE;
@@ -263,7 +273,7 @@ fn status(data: &DataFolder, folder: Option<&Path>, common: &Common) -> anyhow::
 
 fn evaluate(data: &DataFolder, folder: &Path, queries: Option<&Path>, common: &Common) -> anyhow::Result<u8> {
     let Some((_, catalog)) = open_indexed(data, folder)? else { return Ok(exit::NOT_INDEXED) };
-    let embedder = Embedder::start(common.device, Model::built_in())?;
+    let embedder = Embedder::start(common.device, model_in_use(&catalog, &data.models())?)?;
     let model = embedder.info()?;
     let mut gallery = Gallery::load(&catalog, model.key(), model.dimension)?;
     let mut evaluation = Evaluation::default();
@@ -371,6 +381,11 @@ impl Bar {
         self.0.set_message(format!("{}{rate}{left}", progress.stage));
     }
 
+    /// A line above the bar; also where there is none.
+    fn line(&self, text: &str) {
+        self.0.suspend(|| eprintln!("{text}"));
+    }
+
     fn clear(&self) {
         self.0.finish_and_clear();
     }
@@ -396,6 +411,11 @@ fn print_lines(text: &str) -> std::io::Result<()> {
 
 fn print_json(value: &Value) -> std::io::Result<()> {
     print_lines(&format!("{value:#}"))
+}
+
+/// On one line, for streams of events.
+fn print_line_json(value: &Value) -> std::io::Result<()> {
+    print_lines(&value.to_string())
 }
 
 /// Ctrl-C asks the job to stop and keep what is finished; it does so within a second.
