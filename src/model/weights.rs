@@ -2,7 +2,7 @@
 
 use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::ModelError;
 
@@ -60,5 +60,49 @@ impl<'a> Weights<'a> {
             });
         }
         Ok(Tensor::f_from_data_size(view.data(), shape, Kind::Float)?)
+    }
+
+    /// The convolution `name` without bias, and the batch norm after it folded in; `shape` is outputs, inputs for each
+    /// group, height, width.
+    ///
+    /// # Errors
+    /// When a part is missing or otherwise shaped or typed.
+    pub(super) fn convolution(
+        &self,
+        name: &str,
+        norm: &str,
+        shape: [i64; 4],
+        epsilon: f64,
+    ) -> Result<Convolved, ModelError> {
+        let _no_grad = tch::no_grad_guard();
+        let outputs = shape[0];
+        let weight = self.tensor(&format!("{name}.weight"), &shape)?;
+        let of_norm = |part: &str| self.tensor(&format!("{norm}.{part}"), &[outputs]);
+        let deviation = of_norm("running_var")?.f_add_scalar(epsilon)?.f_sqrt()?;
+        let scale = of_norm("weight")?.f_div(&deviation)?;
+        let bias = of_norm("bias")?.f_sub(&of_norm("running_mean")?.f_mul(&scale)?)?;
+        let weight = weight.f_mul(&scale.f_view([outputs, 1, 1, 1])?)?;
+        // The weights' memory, too, in channels-last order.
+        let weight = weight.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?;
+        Ok(Convolved { weight, bias })
+    }
+}
+
+/// A convolution's numbers with its batch norm folded in.
+#[derive(Debug)]
+pub(super) struct Convolved {
+    /// In channels-last order.
+    pub weight: Tensor,
+    pub bias: Tensor,
+}
+
+impl Convolved {
+    /// On a device, in numbers of a kind.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn to(self, device: Device, kind: Kind) -> Result<Self, ModelError> {
+        let place = |tensor: Tensor| tensor.f_to_device(device)?.f_to_kind(kind);
+        Ok(Self { weight: place(self.weight)?, bias: place(self.bias)? })
     }
 }

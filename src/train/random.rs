@@ -1,4 +1,55 @@
-//! stub
-#[derive(Debug)]
+//! A small generator of pseudo-random numbers: the same seed gives the same photos, crops and views on every computer.
+
+/// SplitMix64 (Steele, Lea and Flood 2014, "Fast Splittable Pseudorandom Number Generators").
+#[derive(Clone, Debug)]
 pub struct Random(u64);
-impl Random { pub fn new(s:u64)->Self{Self(s)} pub fn next_u64(&mut self)->u64{ self.0=self.0.wrapping_add(0x9E3779B97F4A7C15); let mut z=self.0; z=(z^(z>>30)).wrapping_mul(0xBF58476D1CE4E5B9); z=(z^(z>>27)).wrapping_mul(0x94D049BB133111EB); z^(z>>31)} pub fn below(&mut self,n:usize)->usize{(self.next_u64()%(n as u64)) as usize} pub fn unit(&mut self)->f64{(self.next_u64()>>11) as f64/(1u64<<53) as f64} pub fn shuffle<T>(&mut self,v:&mut [T]){for i in (1..v.len()).rev(){let j=self.below(i+1);v.swap(i,j)}} }
+
+impl Random {
+    /// The numbers that belong to a seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// 64 random bits.
+    pub fn next_u64(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// From 0 to below `count`, which must not be 0.
+    pub fn below(&mut self, count: usize) -> usize {
+        (self.unit() * count as f64) as usize
+    }
+
+    /// From 0 to below 1.
+    pub fn unit(&mut self) -> f64 {
+        (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Puts items into a random order.
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.below(last + 1));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_those_of_the_paper_and_stay_in_their_bounds() {
+        assert_eq!(Random::new(0).next_u64(), 0xE220_A839_7B1D_CDAF);
+        let mut random = Random::new(7);
+        let mut items: Vec<usize> = (0..100).collect();
+        random.shuffle(&mut items);
+        assert_ne!(items, (0..100).collect::<Vec<_>>());
+        items.sort_unstable();
+        assert_eq!(items, (0..100).collect::<Vec<_>>());
+        assert!((0..1000).all(|_| random.below(3) < 3 && random.unit() < 1.0));
+    }
+}

@@ -1,0 +1,214 @@
+//! ResNet18, 34 and 50 (He et al. 2016, "Deep Residual Learning for Image Recognition"; 50 with the stride in the middle
+//! convolution, as torchvision has it), for inference.
+//!
+//! Batch norm is folded into the convolutions when the weights are loaded, and everything runs channels-last, as in
+//! [`super::EfficientNetLite`].
+
+use tch::{Device, Kind, Tensor};
+
+use super::efficientnet::best_kind;
+use super::weights::Convolved;
+use super::{Channels, ModelError, Weights};
+
+const BATCH_NORM_EPSILON: f64 = 1e-5;
+const STEM_CHANNELS: i64 = 64;
+
+/// What tells one ResNet from another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    /// Residual blocks of the four layers.
+    pub blocks: [usize; 4],
+    /// Three convolutions a block, the last four times as wide, instead of two.
+    pub bottleneck: bool,
+    /// Whether the 1,000 outputs of the last layer are the features, rather than the pooled values before it.
+    pub classifier: bool,
+}
+
+impl Plan {
+    /// Floats in a feature vector.
+    pub const fn dimension(self) -> usize {
+        match (self.classifier, self.bottleneck) {
+            (true, _) => 1000,
+            (false, true) => 2048,
+            (false, false) => 512,
+        }
+    }
+}
+
+/// The network up to the features.
+#[derive(Debug)]
+pub struct ResNet {
+    channels: Channels,
+    stem: Convolution,
+    blocks: Vec<Block>,
+    /// Weight and bias.
+    classifier: Option<(Tensor, Tensor)>,
+    device: Device,
+    kind: Kind,
+}
+
+impl ResNet {
+    /// Builds the network from weights with torchvision's names.
+    ///
+    /// # Errors
+    /// When a weight is missing or wrongly shaped, or the device has no room.
+    pub(super) fn new(weights: &Weights, plan: Plan, device: Device) -> Result<Self, ModelError> {
+        // The tutorial's distances are told exactly, for they are compared with those that it prints.
+        let kind = if plan.classifier { Kind::Float } else { best_kind(device) };
+        Self::with_kind(weights, plan, device, kind)
+    }
+
+    fn with_kind(weights: &Weights, plan: Plan, device: Device, kind: Kind) -> Result<Self, ModelError> {
+        let channels = if plan.classifier { Channels::TUTORIAL } else { Channels::IMAGENET };
+        let loader = Loader { weights, device, kind };
+        let stem = loader.convolution("conv1", "bn1", [3, STEM_CHANNELS], 7, 2)?;
+        let mut blocks = Vec::new();
+        let mut inputs = STEM_CHANNELS;
+        for (layer, count) in plan.blocks.into_iter().enumerate() {
+            let width = STEM_CHANNELS << layer;
+            let outputs = if plan.bottleneck { 4 * width } else { width };
+            for number in 0..count {
+                let stride = if layer > 0 && number == 0 { 2 } else { 1 };
+                let name = format!("layer{}.{number}", layer + 1);
+                blocks.push(loader.block(&name, [inputs, width, outputs], stride, plan.bottleneck)?);
+                inputs = outputs;
+            }
+        }
+        let place = |name: &str, shape: &[i64]| -> Result<Tensor, ModelError> {
+            Ok(weights.tensor(name, shape)?.f_to_device(device)?)
+        };
+        let classes = plan.dimension() as i64;
+        let classifier = plan
+            .classifier
+            .then(|| Ok::<_, ModelError>((place("fc.weight", &[classes, inputs])?, place("fc.bias", &[classes])?)))
+            .transpose()?;
+        Ok(Self { channels: Channels::new(channels, device)?, stem, blocks, classifier, device, kind })
+    }
+
+    /// Where the network computes.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// 8-bit RGB pictures `[n, 3, height, width]` -> features `[n, dimension]`.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn features(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
+        let scaled = self.channels.scale(pictures)?.f_to_kind(self.kind)?;
+        let x = self.stem.forward(&scaled)?.f_relu_()?;
+        let mut x = x.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?;
+        for block in &self.blocks {
+            x = block.forward(&x)?;
+        }
+        let pooled = x.f_to_kind(Kind::Float)?.f_mean_dim([2i64, 3].as_slice(), false, Kind::Float)?;
+        Ok(match &self.classifier {
+            Some((weight, bias)) => pooled.f_linear(weight, Some(bias))?,
+            None => pooled,
+        })
+    }
+}
+
+/// Convolutions with a ReLU between them, added to what came in.
+#[derive(Debug)]
+struct Block {
+    convolutions: Vec<Convolution>,
+    /// Where what came in has another size.
+    shortcut: Option<Convolution>,
+}
+
+impl Block {
+    fn forward(&self, input: &Tensor) -> Result<Tensor, ModelError> {
+        let mut x = input.shallow_clone();
+        for (number, convolution) in self.convolutions.iter().enumerate() {
+            x = convolution.forward(&x)?;
+            if number + 1 < self.convolutions.len() {
+                x = x.f_relu_()?;
+            }
+        }
+        let mut sum = match &self.shortcut {
+            Some(shortcut) => x.f_add_(&shortcut.forward(input)?)?,
+            None => x.f_add_(input)?,
+        };
+        Ok(sum.f_relu_()?)
+    }
+}
+
+/// A convolution with its batch norm folded in, padded so that a stride of 1 keeps the size.
+#[derive(Debug)]
+struct Convolution {
+    folded: Convolved,
+    kernel: i64,
+    stride: i64,
+}
+
+impl Convolution {
+    fn forward(&self, x: &Tensor) -> Result<Tensor, ModelError> {
+        let padding = [self.kernel / 2; 2];
+        let Convolved { weight, bias } = &self.folded;
+        Ok(x.f_conv2d(weight, Some(bias), [self.stride; 2], padding, [1, 1], 1)?)
+    }
+}
+
+struct Loader<'a> {
+    weights: &'a Weights<'a>,
+    device: Device,
+    kind: Kind,
+}
+
+impl Loader<'_> {
+    /// `sizes`: channels that come in, within a bottleneck, that go out.
+    fn block(&self, name: &str, sizes: [i64; 3], stride: i64, bottleneck: bool) -> Result<Block, ModelError> {
+        let [inputs, width, outputs] = sizes;
+        let step = |number: usize, channels, kernel, stride| {
+            self.convolution(&format!("{name}.conv{number}"), &format!("{name}.bn{number}"), channels, kernel, stride)
+        };
+        let convolutions = if bottleneck {
+            vec![step(1, [inputs, width], 1, 1)?, step(2, [width; 2], 3, stride)?, step(3, [width, outputs], 1, 1)?]
+        } else {
+            vec![step(1, [inputs, width], 3, stride)?, step(2, [width; 2], 3, 1)?]
+        };
+        let names = [format!("{name}.downsample.0"), format!("{name}.downsample.1")];
+        let shortcut = (stride > 1 || inputs != outputs)
+            .then(|| self.convolution(&names[0], &names[1], [inputs, outputs], 1, stride))
+            .transpose()?;
+        Ok(Block { convolutions, shortcut })
+    }
+
+    fn convolution(
+        &self,
+        name: &str,
+        norm: &str,
+        channels: [i64; 2],
+        kernel: i64,
+        stride: i64,
+    ) -> Result<Convolution, ModelError> {
+        let [inputs, outputs] = channels;
+        let folded = self.weights.convolution(name, norm, [outputs, inputs, kernel, kernel], BATCH_NORM_EPSILON)?;
+        Ok(Convolution { folded: folded.to(self.device, self.kind)?, kernel, stride })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Architecture, formula};
+
+    #[test]
+    fn features_equal_torchvisions() {
+        let pixels = formula::picture().0;
+        let picture = Tensor::from_data_size(&pixels, &[1, 224, 224, 3], Kind::Uint8).permute([0, 3, 1, 2]);
+        for architecture in
+            [Architecture::ResNet18, Architecture::ResNet34, Architecture::ResNet50, Architecture::SiameseResNet18]
+        {
+            let tensors = formula::weights(architecture);
+            let file = safetensors::serialize(tensors.iter().map(|t| (t.name.as_str(), t)), None).unwrap();
+            let weights = Weights::from_bytes(&file, "").unwrap();
+            let crate::model::Plan::ResNet(plan) = architecture.plan() else { panic!("{architecture:?}") };
+            let network = ResNet::with_kind(&weights, plan, Device::Cpu, Kind::Float).unwrap();
+            let features = Vec::<f32>::try_from(network.features(&picture).unwrap().view([-1])).unwrap();
+            assert_eq!(features.len(), architecture.dimension());
+            formula::reference(architecture).assert_equal(&features, 1e-5);
+        }
+    }
+}
