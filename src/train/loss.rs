@@ -29,6 +29,16 @@ impl Objective {
         self.proxies.iter().map(Tensor::shallow_clone).collect()
     }
 
+    /// Whether it learns from pairs of one class, which a random batch may lack.
+    pub fn needs_pairs(&self) -> bool {
+        false
+    }
+
+    /// The loss when all embeddings are the same, where that is known: a triplet's margin.
+    pub fn collapsed(&self) -> Option<f64> {
+        None
+    }
+
     /// The loss of a batch, a scalar: embeddings `[n, dimension]` of length 1, labels `[n]` from 0.
     ///
     /// # Errors

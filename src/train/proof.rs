@@ -122,7 +122,7 @@ impl Tally {
 }
 
 /// Positions of the `k` nearest rows of `gallery` for each row of `queries`, the nearest first.
-fn nearest(queries: &Tensor, gallery: &Tensor, metric: Metric, k: usize) -> Result<Vec<i64>, ModelError> {
+pub(super) fn nearest(queries: &Tensor, gallery: &Tensor, metric: Metric, k: usize) -> Result<Vec<i64>, ModelError> {
     let _no_grad = tch::no_grad_guard();
     let products = queries.f_matmul(&gallery.f_transpose(0, 1)?)?;
     let similarity = match metric {
