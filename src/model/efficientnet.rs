@@ -240,8 +240,7 @@ mod tests {
             .map(|i| ((7 * (i / 3 / side) + 13 * (i / 3 % side) + 29 * (i % 3)) % 256) as u8)
             .collect();
         let picture = Tensor::from_data_size(&pixels, &[1, side, side, 3], Kind::Uint8).permute([0, 3, 1, 2]);
-        let network =
-            EfficientNetLite::new(&Weights::built_in().unwrap(), Scale::LITE0, Device::Cpu, kind).unwrap();
+        let network = EfficientNetLite::new(&Weights::built_in().unwrap(), Scale::LITE0, Device::Cpu, kind).unwrap();
         let features = network.features(&picture).unwrap();
         Vec::<f32>::try_from(features.view([-1])).unwrap().into_iter().map(f64::from).collect()
     }

@@ -11,8 +11,8 @@ use super::checkpoint::{self, Standing};
 use super::crops::{Batch, Crops, Cut, Order, Source};
 use super::dataset::{Dataset, Split};
 use super::head;
-use super::loss::Objective;
-use super::network::{Learner, copy_of, normalise};
+use super::loss::{Objective, normalised, triplet};
+use super::network::{Learner, copy_of};
 use super::optimiser::{AdamW, Group};
 use super::proof::nearest;
 use super::random::Random;
@@ -229,7 +229,8 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
         let device = self.learner.device;
         self.standing.loss = loss;
         let dimension = self.learner.projection_parameters().first().map_or(0, |matrix| matrix.size()[0]);
-        let objective = loss.map(|loss| Objective::new(loss, self.classes.len() as i64, dimension, device)).transpose()?;
+        let objective =
+            loss.map(|loss| Objective::new(loss, self.classes.len() as i64, dimension, device)).transpose()?;
         let [backbone, projection, proxies] = self.plan.rates;
         let group = |parameters, rate, decay| Group { parameters, rate, decay };
         self.optimiser = AdamW::new(vec![
@@ -255,7 +256,7 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
             let features = self.data.features_of(photos)?.f_to_device(self.learner.device)?;
             let middle = self.learner.project(&features)?.f_mean_dim([0i64].as_slice(), true, Kind::Float)?;
             // As long as numbers drawn at random are, to which the rates fit.
-            let middle = normalise(&middle)?.f_mul_scalar((proxies.size()[1] as f64).sqrt())?;
+            let middle = normalised(&middle)?.f_mul_scalar((proxies.size()[1] as f64).sqrt())?;
             proxies.f_narrow(0, class as i64, 1)?.f_copy_(&middle)?;
         }
         proxies.zero_grad();
@@ -347,9 +348,9 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
         let seed = self.training.options.seed.wrapping_mul(1_000_003).wrapping_add(u64::from(self.standing.epoch));
         let mut random = Random::new(seed);
         let size = self.standing.batch_size;
-        let batches = match &self.objective {
+        let batches = match self.standing.loss {
             None => triplets(&self.classes, TRIPLETS_A_CLASS, size, &mut random),
-            Some(objective) if objective.needs_pairs() => paired_batches(&self.classes, size, &mut random),
+            Some(loss) if loss.needs_pairs() => paired_batches(&self.classes, size, &mut random),
             Some(_) => random_batches(&self.classes.concat(), size, &mut random),
         };
         batches.into_iter().map(|positions| Order { positions, seed: random.next_u64() }).collect()
@@ -403,7 +404,10 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
             Some(objective) => {
                 let labels: Vec<i64> = batch.positions.iter().map(|position| numbers[position]).collect();
                 let embeddings = self.learner.embed(&pictures)?;
-                (objective.of(&embeddings, &Tensor::f_from_slice(&labels)?.f_to_device(self.learner.device)?)?, embeddings)
+                (
+                    objective.of(&embeddings, &Tensor::f_from_slice(&labels)?.f_to_device(self.learner.device)?)?,
+                    embeddings,
+                )
             }
             None => self.triplet_loss(&pictures)?,
         };
@@ -420,11 +424,7 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
         let third = pictures.size()[0] / 3;
         let part = |number| self.learner.embed(&pictures.f_narrow(0, number * third, third)?);
         let (anchor, positive, negative) = (part(0)?, part(1)?, part(2)?);
-        let distance = |other: &Tensor| {
-            anchor.f_sub(other)?.f_square()?.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Float)
-        };
-        let loss = distance(&positive)?.f_sub(&distance(&negative)?)?.f_add_scalar(MARGIN)?.f_relu()?;
-        Ok((loss.f_mean(Kind::Float)?, anchor))
+        Ok((triplet(&anchor, &positive, &negative, MARGIN)?, anchor))
     }
 
     fn pictures_of(&self, batch: &Batch) -> Result<Tensor, ModelError> {

@@ -113,7 +113,8 @@ impl Drop for Crops {
 impl Source {
     fn make(&self, catalog: Option<&Catalog>, order: &Order) -> Batch {
         let side = self.side as usize;
-        let mut batch = Batch { pixels: Vec::with_capacity(order.positions.len() * side * side * 3), positions: vec![] };
+        let mut batch =
+            Batch { pixels: Vec::with_capacity(order.positions.len() * side * side * 3), positions: vec![] };
         for (number, position) in order.positions.iter().enumerate() {
             let mut random = Random::new(order.seed.wrapping_add(number as u64));
             let picture = self.read(catalog, &self.photos[*position]);

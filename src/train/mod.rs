@@ -56,9 +56,13 @@ const CROSS_VALIDATE_BELOW: usize = 1000;
 pub enum TrainError {
     #[error("Too few photos to learn from: {found}; at least {MIN_PHOTOS} are needed")]
     TooFewPhotos { found: usize },
-    #[error("This recipe learns from sub-folders named after species, with at least two photos in each of two of them; here there are none. The quick recipe also learns without")]
+    #[error(
+        "This recipe learns from sub-folders named after species, with at least two photos in each of two of them; here there are none. The quick recipe also learns without"
+    )]
     NoClasses,
-    #[error("The learning overshot again and again, and was given up; the present model stays in use. Try another loss under Advanced")]
+    #[error(
+        "The learning overshot again and again, and was given up; the present model stays in use. Try another loss under Advanced"
+    )]
     Diverged,
     #[error("The memory is too small even for small batches; close other programs, or choose a smaller network")]
     OutOfMemory,
@@ -181,12 +185,7 @@ impl Training<'_> {
     }
 
     /// A head on the backbone's features as they are.
-    fn quick(
-        &self,
-        data: &Dataset,
-        catalog: &Catalog,
-        teller: &mut Teller,
-    ) -> Result<Option<Learnt>, TrainError> {
+    fn quick(&self, data: &Dataset, catalog: &Catalog, teller: &mut Teller) -> Result<Option<Learnt>, TrainError> {
         let present = self.present_embeddings(data, catalog)?;
         let proof = if data.is_labelled() {
             let folds = if data.len() < CROSS_VALIDATE_BELOW { SHARES } else { 1 };
@@ -209,12 +208,7 @@ impl Training<'_> {
     }
 
     /// The whole network, embedding the library anew with it; for the full recipe a head on its features, too.
-    fn network(
-        &self,
-        data: &Dataset,
-        mut catalog: Catalog,
-        teller: &mut Teller,
-    ) -> Result<Option<Learnt>, TrainError> {
+    fn network(&self, data: &Dataset, mut catalog: Catalog, teller: &mut Teller) -> Result<Option<Learnt>, TrainError> {
         if !data.is_labelled() {
             return Err(TrainError::NoClasses);
         }

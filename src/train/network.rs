@@ -4,6 +4,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::checkpoint::named_tensor;
+use super::loss::normalised;
 use super::random::Random;
 use crate::artefact::{Model, NamedTensor};
 use crate::model::{Architecture, Backbone, HeadPart, ModelError, NamedTensors, Norms, Weights};
@@ -103,7 +104,7 @@ impl Learner {
         let weights = Weights::from_memory(tensors, norms);
         let backbone = Backbone::build(self.architecture, &weights, self.device, self.kind)?;
         let features = backbone.forward(&pictures.f_to_device(self.device)?.f_permute([0, 3, 1, 2])?)?;
-        if self.projection.is_some() { self.project(&normalise(&features)?) } else { Ok(features) }
+        if self.projection.is_some() { self.project(&normalised(&features)?) } else { Ok(features) }
     }
 
     /// Features of length 1 -> embeddings of length 1; the features themselves where there is no map.
@@ -112,7 +113,7 @@ impl Learner {
     /// When libtorch fails.
     pub fn project(&self, features: &Tensor) -> Result<Tensor, ModelError> {
         let Some(Projection { centre, matrix }) = &self.projection else { return Ok(features.shallow_clone()) };
-        normalise(&features.f_sub(centre)?.f_matmul(&matrix.f_transpose(0, 1)?)?)
+        normalised(&features.f_sub(centre)?.f_matmul(&matrix.f_transpose(0, 1)?)?)
     }
 
     /// Goes on computing on another device.
@@ -201,13 +202,4 @@ pub fn copy_of(tensor: &Tensor) -> Result<Tensor, ModelError> {
     let mut copy = tensor.f_detach()?.f_zeros_like()?;
     copy.f_copy_(&tensor.f_detach()?)?;
     Ok(copy)
-}
-
-/// Rows scaled to length 1.
-///
-/// # Errors
-/// When libtorch fails.
-pub fn normalise(rows: &Tensor) -> Result<Tensor, ModelError> {
-    let length = rows.f_norm_scalaropt_dim(2.0, [-1i64].as_slice(), true)?.f_clamp_min(1e-12)?;
-    Ok(rows.f_div(&length)?)
 }

@@ -231,10 +231,7 @@ impl Comparison {
 }
 
 fn gain(row: &ProofRow) -> (f64, f64) {
-    (
-        row.after.recall_at_1.value - row.before.recall_at_1.value,
-        row.after.map_at_r.value - row.before.map_at_r.value,
-    )
+    (row.after.recall_at_1.value - row.before.recall_at_1.value, row.after.map_at_r.value - row.before.map_at_r.value)
 }
 
 fn is_better(rows: &[ProofRow], focus: Focus) -> bool {
