@@ -238,12 +238,10 @@ impl App {
             Event::Gallery { .. } | Event::Problems(_) | Event::Progress(_) | Event::JobEnded(_) => {
                 self.hear_of_library(event);
             }
-            Event::TrainingPreview { .. }
-            | Event::Training(_)
-            | Event::TrainingEnded(_)
-            | Event::Models { .. }
-            | Event::ModelDone(_)
-            | Event::ModelFailed(_) => {}
+            Event::Models { models, in_use } => (self.state.models, self.state.model_in_use) = (models, in_use),
+            Event::ModelDone(text) => self.state.toasts.push(Toast::new(text, false)),
+            Event::ModelFailed(message) => self.complain(message),
+            Event::TrainingPreview { .. } | Event::Training(_) | Event::TrainingEnded(_) => {}
         }
     }
 
@@ -445,6 +443,13 @@ impl App {
                     self.state.toasts.push(Toast::new("The list is in the clipboard".into(), false));
                 }
             }
+            Command::Train => {}
+            Command::ShowModels => {
+                self.state.models_open = !self.state.models_open;
+                if self.state.models_open {
+                    self.worker.send(Request::ListModels);
+                }
+            }
             Command::ShowShortcuts => self.state.shortcuts_open = !self.state.shortcuts_open,
             Command::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
             Command::Back => {}
@@ -454,8 +459,8 @@ impl App {
     /// Closes what is uppermost; at last the query.
     fn escape(&mut self) {
         let state = &mut self.state;
-        if state.shortcuts_open || state.problems_open {
-            (state.shortcuts_open, state.problems_open) = (false, false);
+        if state.shortcuts_open || state.problems_open || state.models_open {
+            (state.shortcuts_open, state.problems_open, state.models_open) = (false, false, false);
         } else if state.large {
             state.large = false;
             self.reveal = state.selected;

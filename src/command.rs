@@ -20,6 +20,8 @@ pub enum Command {
     CopyPath,
     CheckFolder,
     StopIndexing,
+    Train,
+    ShowModels,
     LargerThumbnails,
     SmallerThumbnails,
     ToggleSidebar,
@@ -66,6 +68,8 @@ impl Command {
         Self::CopyPath,
         Self::CheckFolder,
         Self::StopIndexing,
+        Self::Train,
+        Self::ShowModels,
         Self::LargerThumbnails,
         Self::SmallerThumbnails,
         Self::ToggleSidebar,
@@ -112,6 +116,12 @@ impl Command {
             Self::StopIndexing => {
                 ("Stop", "Stop indexing; what is finished is kept", &const { [command(Key::Period)] })
             }
+            Self::Train => (
+                "Train…",
+                "Learn from the photos in this folder, for better results",
+                &const { [command(Key::T)] },
+            ),
+            Self::ShowModels => ("Models…", "The models on this computer", &const { [command(Key::M)] }),
             Self::LargerThumbnails => {
                 ("Larger thumbnails", "Fewer, larger pictures", &const { [key(Key::Plus), key(Key::Equals)] })
             }

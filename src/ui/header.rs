@@ -76,6 +76,9 @@ fn library_menu_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: 
         menu_item(ui, Command::ChoosePhoto, true, actions);
         menu_item(ui, Command::Paste, true, actions);
         ui.separator();
+        menu_item(ui, Command::Train, library.writable, actions);
+        menu_item(ui, Command::ShowModels, true, actions);
+        ui.separator();
         menu_item(ui, Command::ToggleSidebar, true, actions);
         menu_item(ui, Command::ShowProblems, true, actions);
         ui.menu_button("Appearance", |ui| {

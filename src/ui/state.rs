@@ -15,6 +15,7 @@ use crate::library::Library;
 use crate::photo::Photo;
 use crate::query::{Facets, Filter, Hit, Query};
 use crate::settings::ThemeChoice;
+use crate::worker::ModelSummary;
 
 /// What a panel asks for.
 #[derive(Clone, Debug)]
@@ -109,7 +110,11 @@ pub struct State {
     pub selected: Option<usize>,
     /// The selected photo is shown large.
     pub large: bool,
+    /// All models on this computer, and the id of the one that the open library uses.
+    pub models: Arc<[ModelSummary]>,
+    pub model_in_use: Option<String>,
     pub problems_open: bool,
+    pub models_open: bool,
     pub shortcuts_open: bool,
     /// Labels rather than folders in the side panel.
     pub by_label: bool,
