@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 use image::RgbImage;
 
-use crate::artefact::{Card, Model, ModelFolder};
+use crate::artefact::{Model, ModelFolder, ModelSummary};
 use crate::catalog::{Catalog, CatalogError, Changes, Problem};
 use crate::decode::shrink_to_fit;
 use crate::embed::{DeviceChoice, EmbedError, Embedder, ModelInfo};
 use crate::garden;
-use crate::in_use::{change_model, keep_present, model_in_use, model_wanted, needs};
+use crate::in_use::{change_model, delete_model, keep_present, model_in_use, model_wanted, names};
 use crate::ingest::{IngestEvent, ingest};
 use crate::job::{Cancel, Outcome, Progress};
 use crate::library::{DataFolder, Library, WriterLock};
@@ -151,15 +151,6 @@ pub enum TrainingEnd {
     Failed {
         message: String,
     },
-}
-
-/// A model as the panel lists it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ModelSummary {
-    pub id: String,
-    pub card: Arc<Card>,
-    /// Bytes on disk.
-    pub size: u64,
 }
 
 /// Events on their way to the window. What describes a state replaces its older version, so the queue stays short even
@@ -351,7 +342,7 @@ impl Loop {
             },
             Request::ListModels => self.list_models(),
             Request::RenameModel { id, title } => {
-                let result = self.models.rename(&id, &title).map(|_| format!("Renamed to {title}"));
+                let result = self.models.rename(&id, &title).map(|model| format!("Renamed to {}", model.card.title));
                 self.tell_about_model(result);
             }
             Request::DeleteModel(id) => self.delete_model(&id),
@@ -374,9 +365,7 @@ impl Loop {
     }
 
     fn list_models(&self) {
-        let summary =
-            |model: Model| ModelSummary { size: model.size(), id: model.id, card: Arc::clone(&model.card) };
-        let models = self.models.list().into_iter().map(summary).collect();
+        let models = self.models.list().into();
         let in_use = self.open.as_ref().map(|open| open.model.name.clone());
         self.outbox.send(Event::Models { models, in_use });
     }
@@ -390,19 +379,20 @@ impl Loop {
     }
 
     fn delete_model(&mut self, id: &str) {
-        let needed = self.open.as_ref().is_some_and(|open| needs(&open.catalog, id).unwrap_or(true));
-        if needed {
-            let message = "This model is in use; choose another one for the folder first";
-            return self.outbox.send(Event::ModelFailed(message.into()));
-        }
-        let result = self.models.delete(id);
+        let result = delete_model(&self.data, &self.models, id);
+        // Features stay where a model with a head on them is left.
+        let is_backbone = self.models.list().iter().any(|model| model.card.backbone == id);
         if result.is_ok()
+            && !is_backbone
             && let Some(open) = self.open.as_mut().filter(|open| open.lock.is_some())
             && let Err(error) = open.catalog.forget_model(id)
         {
             log::warn!("{error}");
         }
-        self.tell_about_model(result.map(|()| "The model was deleted".to_owned()));
+        self.tell_about_model(result.map(|away| match away.as_slice() {
+            [] => "The model was deleted".to_owned(),
+            away => format!("The model was deleted; the built-in one will be used for {}", names(away)),
+        }));
     }
 
     fn open(&mut self, path: &Path, garden: bool) {

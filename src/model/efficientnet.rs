@@ -9,19 +9,16 @@ use tch::{Device, Kind, Tensor};
 use super::weights::Convolved;
 use super::{ModelError, Weights};
 
-/// How the network was trained to see a channel: (value / 255 - MEAN) / STD.
-const MEAN: f64 = 0.498;
-const STD: f64 = 0.502;
-const BATCH_NORM_EPSILON: f64 = 1e-3;
-const STEM_CHANNELS: i64 = 32;
+pub(crate) const BATCH_NORM_EPSILON: f64 = 1e-3;
+pub(crate) const STEM_CHANNELS: i64 = 32;
 
 /// One row of the paper's table 1: inverted-residual blocks of one kind.
-struct Stage {
-    expansion: i64,
-    channels: i64,
-    blocks: usize,
-    stride: i64,
-    kernel: i64,
+pub(crate) struct Stage {
+    pub expansion: i64,
+    pub channels: i64,
+    pub blocks: usize,
+    pub stride: i64,
+    pub kernel: i64,
 }
 
 const STAGES: [Stage; 7] = [
@@ -48,7 +45,7 @@ impl Scale {
 
     /// [`STAGES`] at this scale: channels in eights, and never below nine tenths of the exact number; the first and the
     /// last stage keep their depth.
-    fn stages(self) -> [Stage; 7] {
+    pub(crate) fn stages(self) -> [Stage; 7] {
         let mut stages = STAGES;
         for (number, stage) in stages.iter_mut().enumerate() {
             let exact = stage.channels as f64 * self.width;
@@ -107,13 +104,12 @@ impl EfficientNetLite {
         self.device
     }
 
-    /// 8-bit RGB pictures `[n, 3, height, width]` -> features `[n, 1280]`.
+    /// Pictures that [`super::Channels`] has scaled, `[n, 3, height, width]` -> features `[n, 1280]`.
     ///
     /// # Errors
     /// When libtorch fails.
     pub fn features(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
-        let scaled = pictures.f_to_kind(Kind::Float)?.f_mul_scalar(1.0 / (255.0 * STD))?.f_sub_scalar(MEAN / STD)?;
-        let mut x = relu6(self.stem.forward(&scaled.f_to_kind(self.kind)?)?)?;
+        let mut x = relu6(self.stem.forward(&pictures.f_to_kind(self.kind)?)?)?;
         for block in &self.blocks {
             x = block.forward(x)?;
         }
@@ -236,6 +232,7 @@ impl Loader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Architecture, Channels};
 
     /// `shared/data/lite0_reference.json`: float64 PyTorch on one picture with pixel (7 row + 13 column + 29 channel)
     /// mod 256, ImageNet weights, "SAME" padding.
@@ -250,9 +247,10 @@ mod tests {
             .map(|i| ((7 * (i / 3 / side) + 13 * (i / 3 % side) + 29 * (i % 3)) % 256) as u8)
             .collect();
         let picture = Tensor::from_data_size(&pixels, &[1, side, side, 3], Kind::Uint8).permute([0, 3, 1, 2]);
+        let channels = Channels::new(Architecture::EfficientNetLite0.channels(), Device::Cpu).unwrap();
         let network =
             EfficientNetLite::with_kind(&Weights::built_in().unwrap(), Scale::LITE0, Device::Cpu, kind).unwrap();
-        let features = network.features(&picture).unwrap();
+        let features = network.features(&channels.scale(&picture).unwrap()).unwrap();
         Vec::<f32>::try_from(features.view([-1])).unwrap().into_iter().map(f64::from).collect()
     }
 

@@ -4,13 +4,13 @@
 //! asked of that and of [`Backbone`], so that a further network is a further variant, and a further family a file of its
 //! own beside `efficientnet.rs`.
 
-mod dinov2;
-mod efficientnet;
+pub(crate) mod dinov2;
+pub(crate) mod efficientnet;
 #[cfg(test)]
 mod formula;
 mod head;
 mod pickle;
-mod resnet;
+pub(crate) mod resnet;
 mod state_dict;
 mod stored_zip;
 pub mod weight_file;
@@ -24,7 +24,6 @@ pub use dinov2::DinoV2;
 pub use efficientnet::{EfficientNetLite, Scale};
 pub use head::{Head, HeadPart};
 pub use resnet::ResNet;
-pub use weight_file::WeightFileError;
 pub use weights::Weights;
 
 use crate::artefact::Model;
@@ -68,19 +67,18 @@ impl NetworkInput {
 
 /// How a network was trained to see the channels red, green and blue: (value / 255 - mean) / deviation.
 #[derive(Debug)]
-struct Channels {
+pub(crate) struct Channels {
     /// `[1, 3, 1, 1]`, as is the shift.
     factor: Tensor,
     shift: Tensor,
 }
 
 impl Channels {
-    /// Most networks that learnt on ImageNet.
-    const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
-    /// The siamese tutorial's: CIFAR-10's.
-    const TUTORIAL: [[f32; 3]; 2] = [[0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]];
-
-    fn new([mean, deviation]: [[f32; 3]; 2], device: Device) -> Result<Self, ModelError> {
+    /// By [`Architecture::channels`].
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn new([mean, deviation]: [[f32; 3]; 2], device: Device) -> Result<Self, ModelError> {
         let place = |values: [f32; 3]| Tensor::f_from_slice(&values)?.f_view([1, 3, 1, 1])?.f_to_device(device);
         let factor = deviation.map(|deviation| 1.0 / (255.0 * deviation));
         let shift = [0, 1, 2].map(|channel| -mean[channel] / deviation[channel]);
@@ -88,7 +86,10 @@ impl Channels {
     }
 
     /// 8-bit RGB pictures `[n, 3, height, width]` -> floats.
-    fn scale(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn scale(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
         Ok(pictures.f_to_kind(Kind::Float)?.f_mul(&self.factor)?.f_add_(&self.shift)?)
     }
 }
@@ -175,7 +176,18 @@ impl Architecture {
         beginnings.iter().any(|beginning| weight.starts_with(beginning))
     }
 
-    fn plan(self) -> Plan {
+    /// Mean and deviation of red, green and blue in the pictures that the network learnt from, 0 to 1.
+    pub(crate) fn channels(self) -> [[f32; 3]; 2] {
+        match self.plan() {
+            Plan::EfficientNet(_) => [[0.498; 3], [0.502; 3]],
+            // The siamese tutorial's: CIFAR-10's.
+            Plan::ResNet(plan) if plan.classifier => [[0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]],
+            Plan::ResNet(_) | Plan::DinoV2 => [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]],
+        }
+    }
+
+    /// How the network is built.
+    pub(crate) fn plan(self) -> Plan {
         let resnet = |blocks, bottleneck, classifier| Plan::ResNet(resnet::Plan { blocks, bottleneck, classifier });
         match self {
             Self::EfficientNetLite0 => Plan::EfficientNet(Scale::LITE0),
@@ -191,7 +203,7 @@ impl Architecture {
 }
 
 /// An architecture as its family builds it.
-enum Plan {
+pub(crate) enum Plan {
     EfficientNet(Scale),
     ResNet(resnet::Plan),
     DinoV2,
@@ -201,6 +213,7 @@ enum Plan {
 #[derive(Debug)]
 pub struct Backbone {
     architecture: Architecture,
+    channels: Channels,
     network: Network,
 }
 
@@ -228,7 +241,18 @@ impl Backbone {
             Plan::ResNet(plan) => Network::ResNet(ResNet::new(&weights, plan, device)?),
             Plan::DinoV2 => Network::DinoV2(DinoV2::new(&weights, device)?),
         };
-        Ok(Self { architecture, network })
+        Ok(Self { architecture, channels: Channels::new(architecture.channels(), device)?, network })
+    }
+
+    /// Whether a model's own weights are all there and are its architecture's, by opening it on the CPU.
+    ///
+    /// # Errors
+    /// When they are not.
+    pub fn check(model: &Model) -> Result<(), ModelError> {
+        if model.backbone_weights().is_some() {
+            Self::open(model, Device::Cpu)?;
+        }
+        Ok(())
     }
 
     /// Floats in a feature vector.
@@ -256,7 +280,7 @@ impl Backbone {
         let count = inputs.len() as i64;
         let rows_first = Tensor::f_from_data_size(&bytes, &[count, side, side, 3], Kind::Uint8)?;
         // Permuted, not copied: this is the channels-last layout that the convolutions are fastest on.
-        let pictures = rows_first.f_to_device(self.device())?.f_permute([0, 3, 1, 2])?;
+        let pictures = self.channels.scale(&rows_first.f_to_device(self.device())?.f_permute([0, 3, 1, 2])?)?;
         let features = match &self.network {
             Network::EfficientNet(network) => network.features(&pictures)?,
             Network::ResNet(network) => network.features(&pictures)?,

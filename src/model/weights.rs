@@ -67,7 +67,7 @@ impl<'a> Weights<'a> {
     ///
     /// # Errors
     /// When a part is missing or otherwise shaped or typed.
-    pub(super) fn convolution(
+    pub(crate) fn convolution(
         &self,
         name: &str,
         norm: &str,
@@ -90,7 +90,7 @@ impl<'a> Weights<'a> {
 
 /// A convolution's numbers with its batch norm folded in.
 #[derive(Debug)]
-pub(super) struct Convolved {
+pub(crate) struct Convolved {
     /// In channels-last order.
     pub weight: Tensor,
     pub bias: Tensor,

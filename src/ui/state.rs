@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use eframe::egui::TextureHandle;
 
+use crate::artefact::ModelSummary;
 use crate::catalog::Problem;
 use crate::command::Command;
 use crate::embed::ModelInfo;
@@ -15,7 +16,6 @@ use crate::library::Library;
 use crate::photo::Photo;
 use crate::query::{Facets, Filter, Hit, Query};
 use crate::settings::ThemeChoice;
-use crate::worker::ModelSummary;
 
 /// What a panel asks for.
 #[derive(Clone, Debug)]
