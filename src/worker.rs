@@ -19,9 +19,9 @@ use crate::in_use::{change_model, delete_model, keep_present, model_in_use, mode
 use crate::ingest::{IngestEvent, ingest};
 use crate::job::{Cancel, Outcome, Progress};
 use crate::library::{DataFolder, Library, WriterLock};
+use crate::model::weight_file;
 use crate::photo::{Embedding, PhotoId};
 use crate::query::{Facets, Filter, Gallery, Hit, Query, QueryError, embed_picture, read_photo};
-use crate::model::weight_file;
 use crate::train::plan::{PlanEvent, TrainingPlan};
 use crate::train::report::{LabelPreview, TrainEvent, TrainOptions};
 use crate::train::{Trained, dataset};
@@ -613,10 +613,9 @@ impl JobWork {
         let change = || -> Result<Outcome, OpenError> {
             let mut catalog = Catalog::open(&self.library.folder)?;
             let embedder = Embedder::start(self.device, model.clone()).map_err(OpenError::Thread)?;
-            let outcome =
-                change_model(&self.library, &mut catalog, &model.id, &embedder, &self.cancel, &mut |event| {
-                    self.send(JobMessage::Event(of_another_model(event)));
-                });
+            let outcome = change_model(&self.library, &mut catalog, &model.id, &embedder, &self.cancel, &mut |event| {
+                self.send(JobMessage::Event(of_another_model(event)));
+            });
             if matches!(outcome, Outcome::Done { .. }) {
                 let info = embedder.info()?;
                 let gallery = Gallery::load(&catalog, info.key(), info.dimension)?;
