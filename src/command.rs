@@ -116,11 +116,9 @@ impl Command {
             Self::StopIndexing => {
                 ("Stop", "Stop indexing; what is finished is kept", &const { [command(Key::Period)] })
             }
-            Self::Train => (
-                "Train…",
-                "Learn from the photos in this folder, for better results",
-                &const { [command(Key::T)] },
-            ),
+            Self::Train => {
+                ("Train…", "Learn from the photos in this folder, for better results", &const { [command(Key::T)] })
+            }
             Self::ShowModels => ("Models…", "The models on this computer", &const { [command(Key::M)] }),
             Self::LargerThumbnails => {
                 ("Larger thumbnails", "Fewer, larger pictures", &const { [key(Key::Plus), key(Key::Equals)] })
