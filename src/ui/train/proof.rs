@@ -144,10 +144,11 @@ fn intervals(row: &ProofRow) -> [(Interval, Interval); 3] {
 
 /// One task: what it is, a plot, and the numbers.
 fn row_ui(ui: &mut Ui, row: &ProofRow) {
-    let (title, hint) = match row.task {
-        Task::SeenSpecies => ("Your species", "New photos of species that it has learnt"),
-        Task::UnseenSpecies => ("New species", "Photos of species that it has never seen"),
-        Task::AlteredViews => ("Altered views", "Strongly altered photos, each to find its own"),
+    let title = super::task_name(row.task);
+    let hint = match row.task {
+        Task::SeenSpecies => "New photos of species that it has learnt",
+        Task::UnseenSpecies => "Photos of species that it has never seen",
+        Task::AlteredViews => "Strongly altered photos, each to find its own",
     };
     ui.add_space(theme::GAP);
     section(ui, title);
