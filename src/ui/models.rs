@@ -66,7 +66,7 @@ pub fn models_ui(ctx: &Context, state: &mut State, library: Option<&OpenLibrary>
                 });
             });
             ui.add_space(theme::GAP);
-            ScrollArea::vertical().max_height(height).show(ui, |ui| {
+            ScrollArea::vertical().min_scrolled_height(height).max_height(height).show(ui, |ui| {
                 for model in models.iter() {
                     let usage = Usage::of(model, model_in_use.as_deref(), panel.wanted.as_deref(), library);
                     model_ui(ui, model, usage, panel, actions);
@@ -129,6 +129,7 @@ fn column(ui: &mut Ui, width: f32, contents: impl FnOnce(&mut Ui)) {
     ui.allocate_ui_with_layout(egui::vec2(width, 0.0), Layout::top_down(Align::Min), |ui| {
         ui.set_width(width);
         ui.spacing_mut().item_spacing.y = 3.0;
+        ui.spacing_mut().interact_size.y = 18.0;
         contents(ui);
     });
 }
@@ -183,8 +184,12 @@ fn quality_ui(ui: &mut Ui, model: &ModelSummary) {
         return;
     }
     let hint = "How often the first result was of the right species: with the model in use before, and with this one";
-    figures_ui(ui, RichText::new("First result right").weak(), [RichText::new("Before").weak(), "Now".into()])
-        .on_hover_text(hint);
+    figures_ui(
+        ui,
+        RichText::new("First result right").weak(),
+        ["Before", "Now"].map(|text| RichText::new(text).weak()),
+    )
+    .on_hover_text(hint);
     for row in rows {
         let [before, after] = [&row.before, &row.after].map(|score| score.recall_at_1.value);
         let palette = theme::palette(ui);
@@ -200,7 +205,7 @@ fn figures_ui(ui: &mut Ui, what: RichText, figures: [RichText; 2]) -> Response {
         ui.label(what);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             for figure in figures.into_iter().rev() {
-                let size = egui::vec2(FIGURE_WIDTH, ui.spacing().interact_size.y * 0.7);
+                let size = egui::vec2(FIGURE_WIDTH, ui.spacing().interact_size.y);
                 ui.allocate_ui_with_layout(size, Layout::right_to_left(Align::Center), |ui| {
                     ui.set_width(FIGURE_WIDTH);
                     ui.label(figure);
