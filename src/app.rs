@@ -16,14 +16,18 @@ use crate::library::DataFolder;
 use crate::pictures::PictureLoader;
 use crate::query::{Filter, Query};
 use crate::settings::{Settings, TILE_SIDES, ThemeChoice};
+use crate::train::report::{Recipe, TrainOptions};
 use crate::ui::grid::{Grid, Layout, empty_ui};
 use crate::ui::state::{Action, Answer, OpenLibrary, State, Toast, Visit};
 use crate::ui::textures::{Textures, upload};
-use crate::ui::{drop_target, header, indexing, large, problems, shortcuts, sidebar, theme, toasts, welcome};
-use crate::worker::{Event, Request, View, Worker};
+use crate::ui::train::Phase;
+use crate::ui::{drop_target, header, indexing, large, models, problems, shortcuts, sidebar, theme, toasts, train, welcome};
+use crate::worker::{Event, Request, TrainingEnd, View, Worker};
 
 /// Earlier searches that are kept.
 const HISTORY: usize = 50;
+/// Width of the panel for training, in points; it can be drawn wider.
+const TRAIN_WIDTH: f32 = 400.0;
 
 /// The program's window.
 pub struct App {
@@ -39,8 +43,12 @@ pub struct App {
     to_top: bool,
     system_is_dark: Option<bool>,
     was_focused: bool,
+    /// What the estimates of the training's time were last asked for.
+    estimates_of: Option<(TrainOptions, usize, DeviceChoice)>,
     /// Whether a button or list had the keyboard's focus when the last frame ended.
     widget_had_focus: bool,
+    /// Or a field for text.
+    was_typing: bool,
 }
 
 impl App {
@@ -56,6 +64,9 @@ impl App {
         folder: Option<PathBuf>,
     ) -> std::io::Result<Self> {
         theme::install(ctx);
+        // What the command line asks for goes before what was chosen the last time.
+        let device = if device == DeviceChoice::Auto { settings.device } else { device };
+        let settings = Settings { device, ..settings };
         let wake = |ctx: &Context| {
             let ctx = ctx.clone();
             move || ctx.request_repaint()
@@ -73,7 +84,9 @@ impl App {
             to_top: false,
             system_is_dark: None,
             was_focused: false,
+            estimates_of: None,
             widget_had_focus: false,
+            was_typing: false,
         };
         app.apply_theme(ctx);
         app.refresh_recent();
@@ -93,6 +106,9 @@ impl App {
                 DesktopAnswer::Folder(path) => self.open(path),
                 DesktopAnswer::Photo(path) => self.search(Query::File(path)),
                 DesktopAnswer::Dark(dark) => self.system_is_dark = Some(dark),
+                DesktopAnswer::Model(path) => self.worker.send(Request::ImportModel(path)),
+                DesktopAnswer::Weights(path) => self.worker.send(Request::LoadWeights(path)),
+                DesktopAnswer::Export { id, path } => self.worker.send(Request::ExportModel { id, path }),
                 DesktopAnswer::Failed(message) => self.complain(message),
             }
         }
@@ -101,6 +117,7 @@ impl App {
         self.perform(ctx, actions);
         let now = Instant::now();
         self.state.toasts.retain(|toast| toast.until > now);
+        self.ask_for_estimates();
         self.watch_window(ctx);
     }
 
@@ -120,11 +137,17 @@ impl App {
                 self.state.library = Some(library);
             }
         }
+        if self.state.models_panel.open {
+            let library = self.state.library.take();
+            models::models_ui(&ctx, &mut self.state, library.as_ref(), &mut actions);
+            self.state.library = library;
+        }
         shortcuts::shortcuts_ui(&ctx, &mut self.state.shortcuts_open);
         toasts::toasts_ui(&ctx, &self.state, &mut actions);
         drop_target::drop_target_ui(&ctx, ui, self.state.library.is_some());
         self.textures.end_frame();
         self.widget_had_focus = ctx.memory(|memory| memory.focused().is_some());
+        self.was_typing = ctx.text_edit_focused();
         if !actions.is_empty() {
             self.perform(&ctx, actions);
             ctx.request_repaint();
@@ -136,7 +159,7 @@ impl App {
         Panel::top("header")
             .frame(frame)
             .show(ui, |ui| header::header_ui(ui, &self.state, library, &self.settings, actions));
-        if indexing::is_needed(library) {
+        if indexing::is_needed(&self.state, library) {
             Panel::bottom("indexing")
                 .frame(frame)
                 .show(ui, |ui| indexing::indexing_ui(ui, &self.state, library, actions));
@@ -144,6 +167,13 @@ impl App {
         if self.settings.sidebar {
             let sidebar = Panel::left("sidebar").frame(frame).default_size(250.0).size_range(190.0..=460.0);
             sidebar.show(ui, |ui| sidebar::sidebar_ui(ui, &mut self.state, library, actions));
+        }
+        if self.state.train.open {
+            let widest = (ui.available_width() - 220.0).max(TRAIN_WIDTH);
+            let panel = Panel::right("train").frame(frame).default_size(TRAIN_WIDTH);
+            panel.size_range(TRAIN_WIDTH..=widest.min(760.0)).show(ui, |ui| {
+                train::train_ui(ui, &self.state, library, &self.settings, &mut self.textures, actions);
+            });
         }
         let frame = Frame::central_panel(ui.style()).inner_margin(theme::MARGIN);
         CentralPanel::default().frame(frame).show(ui, |ui| match self.state.selected_hit() {
@@ -208,6 +238,8 @@ impl App {
                 self.state.history = vec![Visit { query: None, preview: None }];
                 self.state.at = 0;
                 self.state.filter = Filter::All;
+                self.state.train.reset();
+                self.estimates_of = None;
                 self.refresh_recent();
                 self.show();
             }
@@ -235,14 +267,75 @@ impl App {
             }
             // Answers to what is not on the screen any more.
             Event::Preview { .. } | Event::Answer { .. } | Event::QueryFailed { .. } => {}
+            Event::DeviceRefused { device, message } => {
+                self.settings.device = device;
+                self.complain(message);
+            }
             Event::Gallery { .. } | Event::Problems(_) | Event::Progress(_) | Event::JobEnded(_) => {
                 self.hear_of_library(event);
             }
-            Event::Models { models, in_use } => (self.state.models, self.state.model_in_use) = (models, in_use),
+            Event::Models { models, in_use } => {
+                self.state.models_panel.wanted.take_if(|wanted| in_use.as_ref() == Some(wanted));
+                (self.state.models, self.state.model_in_use) = (models, in_use);
+            }
             Event::ModelDone(text) => self.state.toasts.push(Toast::new(text, false)),
-            Event::ModelFailed(message) => self.complain(message),
-            Event::TrainingPreview { .. } | Event::Training(_) | Event::TrainingEnded(_) => {}
+            Event::ModelFailed(message) => {
+                self.state.models_panel.wanted = None;
+                self.complain(message);
+            }
+            Event::TrainingPreview { labels, resumable } => {
+                self.state.train.resumable = resumable;
+                self.state.train.take_labels(labels);
+            }
+            Event::TrainingEstimate { options, time } => {
+                let estimates = &mut self.state.train.estimates;
+                estimates.retain(|(older, _)| older.recipe != options.recipe);
+                estimates.push((options, time));
+            }
+            Event::Training(event) => {
+                // The indexing that came first is over.
+                if let Some(library) = &mut self.state.library {
+                    (library.progress, library.outcome) = (None, None);
+                }
+                self.state.train.hear(event);
+            }
+            Event::TrainingEnded(end) => self.end_training(end),
         }
+    }
+
+    fn end_training(&mut self, end: TrainingEnd) {
+        if let Some(library) = &mut self.state.library {
+            library.progress = None;
+        }
+        if !self.state.train.open && self.state.train.is_running() {
+            let (text, is_error) = match &end {
+                TrainingEnd::Done { .. } => ("The training is done; see \"Train…\" for what it brought".into(), false),
+                TrainingEnd::Stopped => ("The training was stopped".into(), false),
+                TrainingEnd::Failed { message } => (format!("The training failed: {message}"), true),
+            };
+            self.state.toasts.push(Toast::new(text, is_error));
+        }
+        self.state.train.end(end);
+        // Whether it can go on.
+        self.worker.send(Request::PreviewTraining);
+    }
+
+    /// Has the worker say how long each recipe would take, when something has changed that this depends on.
+    fn ask_for_estimates(&mut self) {
+        let train = &self.state.train;
+        let Some(library) = &self.state.library else { return };
+        if !train.open || !matches!(train.phase, Phase::Setup) || library.loading {
+            return;
+        }
+        let asked =
+            (TrainOptions { recipe: Recipe::Quick, ..train.options.clone() }, library.photos, self.settings.device);
+        if self.estimates_of.as_ref() == Some(&asked) {
+            return;
+        }
+        for recipe in [Recipe::Quick, Recipe::Full, Recipe::Tutorial] {
+            self.worker.send(Request::EstimateTraining(TrainOptions { recipe, ..asked.0.clone() }));
+        }
+        self.estimates_of = Some(asked);
     }
 
     fn hear_of_library(&mut self, event: Event) {
@@ -250,11 +343,18 @@ impl App {
         match event {
             Event::Gallery { photos, loading, facets } => {
                 (library.photos, library.loading, library.facets) = (photos, loading, facets);
+                if self.state.train.open && !self.state.train.is_running() {
+                    self.worker.send(Request::PreviewTraining);
+                }
             }
             Event::Problems(problems) => library.problems = problems,
             Event::Progress(progress) => (library.progress, library.outcome) = (Some(progress), None),
             Event::JobEnded(outcome) => {
                 library.progress = None;
+                // Indexing that was cancelled may have made way for the change of the model.
+                if !matches!(outcome, Outcome::Cancelled { .. }) {
+                    self.state.models_panel.wanted = None;
+                }
                 if let Outcome::Done { completed } = &outcome
                     && *completed > 0
                 {
@@ -276,6 +376,9 @@ impl App {
         }
         if let Some(path) = dropped.into_iter().next() {
             self.desktop.classify(path);
+        }
+        if self.was_typing {
+            return;
         }
         for input in ctx.input(|input| input.events.clone()) {
             match input {
@@ -310,6 +413,10 @@ impl App {
             for shortcut in command.info().shortcuts {
                 let belongs_to_focus = matches!(shortcut.logical_key, Key::Space | Key::Enter | Key::Escape);
                 if is_plain(shortcut) && (menu_is_open || (focused && belongs_to_focus)) {
+                    continue;
+                }
+                // All but Ctrl with a key may be meant for the text.
+                if self.was_typing && !shortcut.modifiers.command {
                     continue;
                 }
                 // "?" and "+" come with Shift on many keyboards.
@@ -384,6 +491,30 @@ impl App {
                     self.settings.theme = choice;
                     self.apply_theme(ctx);
                 }
+                Action::SetDevice(device) => {
+                    self.settings.device = device;
+                    self.worker.send(Request::SetDevice(device));
+                }
+                Action::SetTrainOptions(options) => self.state.train.options = options,
+                Action::StartTraining { options, resume } => {
+                    self.state.train.begin(options.clone(), self.state.model_in_use.clone());
+                    self.worker.send(Request::Train { options, resume });
+                }
+                Action::StopTraining => {
+                    if let Phase::Running(run) = &mut self.state.train.phase {
+                        run.stopping = true;
+                    }
+                    self.worker.send(Request::StopTraining);
+                }
+                Action::CancelTraining => self.worker.send(Request::CancelJob),
+                Action::TrainAgain => self.state.train.phase = Phase::Setup,
+                Action::UseModel(id) => {
+                    self.state.models_panel.wanted = Some(id.clone());
+                    self.worker.send(Request::UseModel(id));
+                }
+                Action::RenameModel { id, title } => self.worker.send(Request::RenameModel { id, title }),
+                Action::DeleteModel(id) => self.worker.send(Request::DeleteModel(id)),
+                Action::ExportModel { id, title } => self.desktop.choose_export(id, &title),
                 Action::DismissToast(number) => {
                     if number < self.state.toasts.len() {
                         self.state.toasts.remove(number);
@@ -432,7 +563,7 @@ impl App {
                 self.textures.clear();
                 self.worker.send(Request::Index);
             }
-            Command::StopIndexing => self.worker.send(Request::StopIndexing),
+            Command::StopIndexing => self.worker.send(Request::CancelJob),
             Command::LargerThumbnails => self.set_tile_side(self.settings.tile_side * 1.2),
             Command::SmallerThumbnails => self.set_tile_side(self.settings.tile_side / 1.2),
             Command::ToggleSidebar => self.settings.sidebar = !self.settings.sidebar,
@@ -443,13 +574,21 @@ impl App {
                     self.state.toasts.push(Toast::new("The list is in the clipboard".into(), false));
                 }
             }
-            Command::Train => {}
+            Command::Train if self.state.library.is_none() => self.complain("Open a folder first".into()),
+            Command::Train => {
+                self.state.train.open = !self.state.train.open;
+                if self.state.train.open {
+                    self.worker.send(Request::PreviewTraining);
+                }
+            }
             Command::ShowModels => {
-                self.state.models_open = !self.state.models_open;
-                if self.state.models_open {
+                self.state.models_panel.open = !self.state.models_panel.open;
+                if self.state.models_panel.open {
                     self.worker.send(Request::ListModels);
                 }
             }
+            Command::ImportModel => self.desktop.choose_model(),
+            Command::LoadWeights => self.desktop.choose_weights(),
             Command::ShowShortcuts => self.state.shortcuts_open = !self.state.shortcuts_open,
             Command::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
             Command::Back => {}
@@ -459,8 +598,8 @@ impl App {
     /// Closes what is uppermost; at last the query.
     fn escape(&mut self) {
         let state = &mut self.state;
-        if state.shortcuts_open || state.problems_open || state.models_open {
-            (state.shortcuts_open, state.problems_open, state.models_open) = (false, false, false);
+        if state.shortcuts_open || state.problems_open || state.models_panel.open {
+            (state.shortcuts_open, state.problems_open, state.models_panel.open) = (false, false, false);
         } else if state.large {
             state.large = false;
             self.reveal = state.selected;

@@ -26,7 +26,7 @@ const GPU_BATCH: usize = 64;
 const MAX_CPU_NETWORKS: usize = 8;
 
 /// What the user asks for; the program then takes what is there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
 pub enum DeviceChoice {
     /// An NVIDIA GPU or Apple's, where there is one; the CPU otherwise.
     #[default]

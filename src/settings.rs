@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::embed::DeviceChoice;
+
 /// Light or dark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ThemeChoice {
@@ -27,6 +29,7 @@ pub struct Settings {
     /// Results of a query; `None` for all.
     pub results: Option<usize>,
     pub sidebar: bool,
+    pub device: DeviceChoice,
 }
 
 /// The smallest and largest thumbnail in the grid, in points.
@@ -41,6 +44,7 @@ impl Default for Settings {
             tile_side: 168.0,
             results: Some(100),
             sidebar: true,
+            device: DeviceChoice::Auto,
         }
     }
 }
@@ -75,7 +79,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("settings.json");
         assert_eq!(Settings::load(&file), Settings::default());
-        let settings = Settings { theme: ThemeChoice::Dark, results: None, tile_side: 200.0, ..Settings::default() };
+        let settings = Settings {
+            theme: ThemeChoice::Dark,
+            results: None,
+            tile_side: 200.0,
+            device: DeviceChoice::Cpu,
+            ..Settings::default()
+        };
         settings.save(&file).unwrap();
         assert_eq!(Settings::load(&file), settings);
         std::fs::write(&file, b"{\"tile_side\": -5, \"unknown\": 1}").unwrap();

@@ -2,6 +2,7 @@
 //! model) one at a time, answers queries. The window sends
 //! [`Request`]s, which never block, and picks up [`Event`]s when it is woken.
 
+use std::mem::Discriminant;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -10,12 +11,12 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 use image::RgbImage;
 
-use crate::artefact::{Card, Model, ModelFolder};
+use crate::artefact::{Model, ModelFolder, ModelSummary};
 use crate::catalog::{Catalog, CatalogError, Changes, Problem};
 use crate::decode::shrink_to_fit;
 use crate::embed::{DeviceChoice, EmbedError, Embedder, ModelInfo};
 use crate::garden;
-use crate::in_use::{change_model, keep_present, model_in_use, model_wanted, needs};
+use crate::in_use::{change_model, delete_model, keep_present, model_in_use, model_wanted, names};
 use crate::ingest::{IngestEvent, ingest};
 use crate::job::{Cancel, Outcome, Progress};
 use crate::library::{DataFolder, Library, WriterLock};
@@ -24,7 +25,7 @@ use crate::photo::{Embedding, PhotoId};
 use crate::query::{Facets, Filter, Gallery, Hit, Query, QueryError, embed_picture, read_photo};
 use crate::train::plan::{PlanEvent, TrainingPlan};
 use crate::train::report::{LabelPreview, TrainEvent, TrainOptions};
-use crate::train::{Trained, dataset};
+use crate::train::{Trained, checkpoint, dataset};
 
 /// While photos are being added, what is on the screen is brought up to date this often.
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
@@ -49,10 +50,14 @@ pub enum Request {
     OpenGarden,
     /// Bring the open library up to date.
     Index,
-    /// Stop that, and keep what is finished.
-    StopIndexing,
+    /// Stop whatever is running, and keep what is finished.
+    CancelJob,
+    /// Compute on another device from now on.
+    SetDevice(DeviceChoice),
     /// Say which classes a training would learn from, and whether a stopped training can go on.
     PreviewTraining,
+    /// Say how long a training would take.
+    EstimateTraining(TrainOptions),
     /// Train a model on the open library; with `resume`, go on from the last checkpoint of the same options.
     Train {
         options: TrainOptions,
@@ -116,11 +121,21 @@ pub enum Event {
     Problems(Arc<[Problem]>),
     Progress(Progress),
     JobEnded(Outcome),
+    /// The device that was asked for cannot be used; this one is instead.
+    DeviceRefused {
+        device: DeviceChoice,
+        message: String,
+    },
     /// The answer to [`Request::PreviewTraining`].
     TrainingPreview {
         labels: Arc<LabelPreview>,
         /// What a stopped or killed training was doing, where it can go on.
         resumable: Option<TrainOptions>,
+    },
+    /// The answer to [`Request::EstimateTraining`]; `None` where it cannot be said.
+    TrainingEstimate {
+        options: TrainOptions,
+        time: Option<Duration>,
     },
     Training(TrainEvent),
     /// The training is over, and the model that it made; the job goes on with [`Event::Progress`] where the library
@@ -153,15 +168,6 @@ pub enum TrainingEnd {
     },
 }
 
-/// A model as the panel lists it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ModelSummary {
-    pub id: String,
-    pub card: Arc<Card>,
-    /// Bytes on disk.
-    pub size: u64,
-}
-
 /// Events on their way to the window. What describes a state replaces its older version, so the queue stays short even
 /// while the window is hidden and draws nothing.
 #[derive(Clone, Default)]
@@ -174,17 +180,61 @@ impl Mailbox {
 
     fn push(&self, event: Event) {
         let mut events = self.lock();
-        let is_state =
-            matches!(event, Event::Gallery { .. } | Event::Answer { .. } | Event::Problems(_) | Event::Progress(_));
-        if is_state {
-            let kind = std::mem::discriminant(&event);
-            events.retain(|older| std::mem::discriminant(older) != kind);
+        if let Some(kind) = state_of(&event) {
+            events.retain(|older| state_of(older) != Some(kind));
         }
         events.push(event);
     }
 }
 
-/// A handle to the worker. Dropping it stops the indexing job, keeps what is finished, and waits for that.
+/// Which state an event describes; `None` where it tells of something that has happened.
+fn state_of(event: &Event) -> Option<(Discriminant<Event>, Option<Discriminant<TrainEvent>>)> {
+    let part = match event {
+        Event::Gallery { .. }
+        | Event::Answer { .. }
+        | Event::Problems(_)
+        | Event::Progress(_)
+        | Event::Models { .. }
+        | Event::TrainingPreview { .. } => None,
+        Event::Training(training @ TrainEvent::Progress(_)) => Some(std::mem::discriminant(training)),
+        _ => return None,
+    };
+    Some((std::mem::discriminant(event), part))
+}
+
+/// Work on files, or with a model that has to be loaded: too long for the worker's own thread, which has queries to
+/// answer. One piece after the other, on a thread that is waited for in the end.
+struct Errands {
+    queue: Option<Sender<Box<dyn FnOnce() + Send>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Errands {
+    fn start() -> std::io::Result<Self> {
+        // Unbounded like the requests that it comes from.
+        let (queue, errands) = unbounded::<Box<dyn FnOnce() + Send>>();
+        let thread =
+            std::thread::Builder::new().name("errands".into()).spawn(move || errands.iter().for_each(|run| run()))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
+    }
+
+    fn run(&self, errand: impl FnOnce() + Send + 'static) {
+        if self.queue.as_ref().is_none_or(|queue| queue.send(Box::new(errand)).is_err()) {
+            log::error!("The thread for errands has ended; restart the program");
+        }
+    }
+}
+
+impl Drop for Errands {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A handle to the worker. Dropping it stops the job, keeps what is finished, and waits for that.
 pub struct Worker {
     requests: Option<Sender<Request>>,
     mailbox: Mailbox,
@@ -205,11 +255,15 @@ impl Worker {
         let outbox = Outbox { mailbox: mailbox.clone(), wake: Arc::new(wake) };
         // Unbounded: it holds what one person can click before the worker looks, and the window must never wait.
         let (requests, inbox) = unbounded();
-        let embedder = Embedder::start(device, Model::built_in())?;
+        let model = Model::built_in();
+        let embedder = Embedder::start(device, model.clone())?;
+        let errands = Errands::start()?;
         let thread = std::thread::Builder::new().name("worker".into()).spawn(move || {
             let models = data.models();
-            let model = Model::built_in();
-            let mut worker = Loop { data, models, device, embedder, model, outbox, open: None, jobs: 0, next: None };
+            let reopened = unbounded();
+            let (open, jobs, next) = (None, 0, None);
+            let mut worker =
+                Loop { data, models, device, embedder, model, outbox, open, jobs, next, errands, reopened };
             worker.run(&inbox);
         })?;
         Ok(Self { requests: Some(requests), mailbox, thread: Some(thread) })
@@ -280,22 +334,42 @@ struct Loop {
     jobs: u64,
     /// What to do when the job that is running has ended.
     next: Option<JobKind>,
+    errands: Errands,
+    /// What has come of changes of the device.
+    reopened: (Sender<Reopened>, Receiver<Reopened>),
+}
+
+/// The model in use, opened on another device.
+struct Reopened {
+    /// The choice that it replaces, for when it failed.
+    before: DeviceChoice,
+    model: String,
+    result: Result<(Embedder, ModelInfo), String>,
 }
 
 /// A long work on the open library.
 #[derive(Clone, Debug)]
 enum JobKind {
     Index,
-    Train { options: TrainOptions, resume: bool },
-    Use(Model),
+    Train {
+        options: TrainOptions,
+        resume: bool,
+    },
+    /// Take the model of this id into use.
+    Use(String),
 }
 
 impl Loop {
     fn run(&mut self, requests: &Receiver<Request>) {
         match self.embedder.info() {
             Ok(info) => self.outbox.send(Event::ModelReady(info)),
+            Err(error @ EmbedError::NoSuchDevice(_)) => {
+                self.refuse_device(DeviceChoice::Auto, error.to_string());
+                self.reopen(DeviceChoice::Auto);
+            }
             Err(error) => self.outbox.send(Event::OpenFailed { message: error.to_string() }),
         }
+        let reopened = self.reopened.1.clone();
         loop {
             let job = self.open.as_ref().and_then(|open| open.job.as_ref());
             let job_messages = job.map_or_else(never, |job| job.messages.clone());
@@ -306,6 +380,7 @@ impl Loop {
                     Err(_) => return,
                 },
                 recv(job_messages) -> message => self.hear(message.ok()),
+                recv(reopened) -> reopened => reopened.into_iter().for_each(|reopened| self.take_reopened(reopened)),
                 default(pause) => {}
             }
             if let Some(open) = &mut self.open {
@@ -319,12 +394,16 @@ impl Loop {
             Request::Open(path) => self.open(&path, false),
             Request::OpenGarden => self.open(&self.data.garden(), true),
             Request::Index => self.start(JobKind::Index),
-            Request::StopIndexing => {
-                self.next = None;
-                if let Some(open) = &self.open {
+            Request::CancelJob => {
+                self.give_up_next();
+                if let Some(open) = &mut self.open {
                     open.cancel_job();
+                    if let Some(job) = &mut open.job {
+                        job.given_up = true;
+                    }
                 }
             }
+            Request::SetDevice(device) => self.reopen(device),
             Request::Show { number, view } => {
                 if let Some(open) = &mut self.open {
                     open.show(number, view);
@@ -332,11 +411,20 @@ impl Loop {
             }
             Request::PreviewTraining => {
                 if let Some(open) = &self.open {
-                    open.preview_training();
+                    open.preview_training(&self.errands);
                 }
+            }
+            Request::EstimateTraining(options) => {
+                let photos = self.open.as_ref().map_or(0, |open| open.gallery.len());
+                let (outbox, device) = (self.outbox.clone(), self.device);
+                self.errands.run(move || {
+                    let time = estimate(&options, photos, device);
+                    outbox.send(Event::TrainingEstimate { options, time });
+                });
             }
             Request::Train { options, resume } => self.start(JobKind::Train { options, resume }),
             Request::StopTraining => {
+                self.give_up_next();
                 if let Some(job) = self.open.as_ref().and_then(|open| open.job.as_ref()) {
                     // The second time, not even the best so far is waited for.
                     if job.stop.is_cancelled() {
@@ -345,69 +433,113 @@ impl Loop {
                     job.stop.cancel();
                 }
             }
-            Request::UseModel(id) => match self.models.load(&id) {
-                Ok(model) => self.start(JobKind::Use(model)),
-                Err(error) => self.outbox.send(Event::ModelFailed(error.to_string())),
-            },
+            Request::UseModel(id) => self.start(JobKind::Use(id)),
             Request::ListModels => self.list_models(),
-            Request::RenameModel { id, title } => {
-                let result = self.models.rename(&id, &title).map(|_| format!("Renamed to {title}"));
-                self.tell_about_model(result);
-            }
-            Request::DeleteModel(id) => self.delete_model(&id),
-            Request::ExportModel { id, path } => {
-                let result = self.models.load(&id).and_then(|model| self.models.export(&model, &path));
-                self.tell_about_model(result.map(|()| format!("Exported to {}", path.display())));
-            }
-            Request::ImportModel(path) => {
-                let result = self.models.import(&path);
-                self.tell_about_model(result.map(|model| format!("Imported: {}", model.card.title)));
-            }
-            Request::LoadWeights(path) => {
-                let result = weight_file::load(&path).map_err(|error| error.to_string()).and_then(|model| {
-                    self.models.save(&model).map_err(|error| error.to_string())?;
-                    Ok(format!("Loaded: {}, {}", model.card.title, model.card.architecture.name()))
-                });
-                self.tell_about_model(result);
-            }
+            Request::RenameModel { id, title } => self.with_models(move |models| {
+                let renamed = models.rename(&id, &title).map_err(|error| error.to_string())?;
+                Ok(format!("Renamed to {}", renamed.card.title))
+            }),
+            Request::DeleteModel(id) => self.delete_model(id),
+            Request::ExportModel { id, path } => self.with_models(move |models| {
+                let result = models.load(&id).and_then(|model| models.export(&model, &path));
+                result.map(|()| format!("Exported to {}", path.display())).map_err(|error| error.to_string())
+            }),
+            Request::ImportModel(path) => self.with_models(move |models| {
+                let model = models.import(&path).map_err(|error| error.to_string())?;
+                Ok(format!("Imported: {}", model.card.title))
+            }),
+            Request::LoadWeights(path) => self.with_models(move |models| {
+                let model = weight_file::load(&path).map_err(|error| error.to_string())?;
+                models.save(&model).map_err(|error| error.to_string())?;
+                Ok(format!("Loaded: {}, {}", model.card.title, model.card.architecture.name()))
+            }),
         }
+    }
+
+    /// What was to follow the job that is running does not any more.
+    fn give_up_next(&mut self) {
+        if matches!(self.next.take(), Some(JobKind::Train { .. })) {
+            self.outbox.send(Event::TrainingEnded(TrainingEnd::Stopped));
+        }
+    }
+
+    /// Opens the model in use on another device, while the present one goes on answering.
+    fn reopen(&mut self, device: DeviceChoice) {
+        let before = std::mem::replace(&mut self.device, device);
+        let (sender, model) = (self.reopened.0.clone(), self.model.clone());
+        self.errands.run(move || {
+            let id = model.id.clone();
+            let start = || -> Result<(Embedder, ModelInfo), String> {
+                let embedder = Embedder::start(device, model).map_err(|error| error.to_string())?;
+                let info = embedder.info().map_err(|error| error.to_string())?;
+                Ok((embedder, info))
+            };
+            let _ = sender.send(Reopened { before, model: id, result: start() });
+        });
+    }
+
+    fn take_reopened(&mut self, reopened: Reopened) {
+        match reopened.result {
+            // Another model has come into use meanwhile.
+            Ok(_) if reopened.model != self.model.id => self.reopen(self.device),
+            Ok((embedder, info)) => {
+                self.embedder = embedder.clone();
+                if let Some(open) = &mut self.open {
+                    (open.embedder, open.model) = (embedder, info.clone());
+                }
+                self.outbox.send(Event::ModelReady(info));
+            }
+            Err(message) => self.refuse_device(reopened.before, message),
+        }
+    }
+
+    fn refuse_device(&mut self, device: DeviceChoice, message: String) {
+        self.device = device;
+        self.outbox.send(Event::DeviceRefused { device, message });
     }
 
     fn list_models(&self) {
-        let summary = |model: Model| ModelSummary { size: model.size(), id: model.id, card: Arc::clone(&model.card) };
-        let models = self.models.list().into_iter().map(summary).collect();
+        let (models, outbox) = (self.models.clone(), self.outbox.clone());
         let in_use = self.open.as_ref().map(|open| open.model.name.clone());
-        self.outbox.send(Event::Models { models, in_use });
+        self.errands.run(move || send_models(&models, in_use, &outbox));
     }
 
-    fn tell_about_model<E: ToString>(&self, result: Result<String, E>) {
-        self.outbox.send(match result {
-            Ok(text) => Event::ModelDone(text),
-            Err(error) => Event::ModelFailed(error.to_string()),
+    /// Does something with the models, says what came of it, and lists them anew.
+    fn with_models(&self, work: impl FnOnce(&ModelFolder) -> Result<String, String> + Send + 'static) {
+        let (models, outbox) = (self.models.clone(), self.outbox.clone());
+        let in_use = self.open.as_ref().map(|open| open.model.name.clone());
+        self.errands.run(move || {
+            outbox.send(match work(&models) {
+                Ok(text) => Event::ModelDone(text),
+                Err(message) => Event::ModelFailed(message),
+            });
+            send_models(&models, in_use, &outbox);
         });
-        self.list_models();
     }
 
-    fn delete_model(&mut self, id: &str) {
-        let needed = self.open.as_ref().is_some_and(|open| needs(&open.catalog, id).unwrap_or(true));
-        if needed {
-            let message = "This model is in use; choose another one for the folder first";
-            return self.outbox.send(Event::ModelFailed(message.into()));
-        }
-        let result = self.models.delete(id);
-        if result.is_ok()
-            && let Some(open) = self.open.as_mut().filter(|open| open.lock.is_some())
-            && let Err(error) = open.catalog.forget_model(id)
-        {
-            log::warn!("{error}");
-        }
-        self.tell_about_model(result.map(|()| "The model was deleted".to_owned()));
+    fn delete_model(&self, id: String) {
+        let data = self.data.clone();
+        let open = self.open.as_ref().and_then(|open| Some((open.library.folder.clone(), open.lock.clone()?)));
+        self.with_models(move |models| {
+            let away = delete_model(&data, models, &id).map_err(|error| error.to_string())?;
+            // Features stay where there is another model on them.
+            let is_backbone = models.list().iter().any(|model| model.card.backbone == id);
+            if let Some((folder, _lock)) = open.filter(|_| !is_backbone)
+                && let Err(error) = Catalog::open(&folder).and_then(|mut catalog| catalog.forget_model(&id))
+            {
+                log::warn!("{error}");
+            }
+            Ok(match away.as_slice() {
+                [] => "The model was deleted".to_owned(),
+                away => format!("The model was deleted; the built-in one will be used for {}", names(away)),
+            })
+        });
     }
 
     fn open(&mut self, path: &Path, garden: bool) {
         match self.try_open(path, garden) {
             // A change of the model that the end of the program interrupted goes on.
-            Ok(wanted) => self.start(wanted.map_or(JobKind::Index, JobKind::Use)),
+            Ok(wanted) => self.start(wanted.map_or(JobKind::Index, |model| JobKind::Use(model.id))),
             Err(error) => self.outbox.send(Event::OpenFailed { message: error.to_string() }),
         }
     }
@@ -505,14 +637,30 @@ impl Loop {
             stop: stop.clone(),
             messages: sender,
         };
+        let changes_model = !matches!(work.kind, JobKind::Index);
         let started = std::thread::Builder::new().name(format!("job-{}", self.jobs)).spawn(move || {
             work.run();
             drop(lock);
         });
         match started {
-            Ok(thread) => open.job = Some(RunningJob { messages, cancel, stop, thread, is_training }),
+            Ok(thread) => {
+                let device = self.device;
+                open.job = Some(RunningJob {
+                    messages,
+                    cancel,
+                    stop,
+                    thread,
+                    device,
+                    is_training,
+                    changes_model,
+                    given_up: false,
+                });
+            }
             Err(error) => {
                 let message = format!("A thread could not be started: {error}");
+                if is_training {
+                    self.outbox.send(Event::TrainingEnded(TrainingEnd::Failed { message: message.clone() }));
+                }
                 self.outbox.send(Event::JobEnded(Outcome::Failed { message }));
             }
         }
@@ -524,7 +672,10 @@ impl Loop {
         match message {
             Some(JobMessage::Event(event)) => open.hear(event),
             Some(JobMessage::Training(event)) => self.outbox.send(Event::Training(event)),
+            Some(JobMessage::ModelFailed(message)) => self.outbox.send(Event::ModelFailed(message)),
             Some(JobMessage::TrainingEnded(end)) => {
+                // The change of the model that may follow is none any more.
+                open.job.iter_mut().for_each(|job| job.is_training = false);
                 self.outbox.send(Event::TrainingEnded(end));
                 self.list_models();
             }
@@ -532,8 +683,13 @@ impl Loop {
                 let Changed { model, embedder, info, gallery } = *changed;
                 (self.model, self.embedder) = (model, embedder.clone());
                 self.outbox.send(Event::ModelReady(info.clone()));
+                self.outbox.send(Event::ModelDone(format!("In use now: {}", info.title)));
+                let device = open.job.as_ref().map(|job| job.device);
                 open.change_model(embedder, info, gallery);
                 self.list_models();
+                if device.is_some_and(|device| device != self.device) {
+                    self.reopen(self.device);
+                }
             }
             Some(JobMessage::Ended(outcome)) => self.end_job(outcome),
             None => self.end_job(Outcome::Failed { message: "The job ended unexpectedly".into() }),
@@ -542,8 +698,24 @@ impl Loop {
 
     fn end_job(&mut self, outcome: Outcome) {
         let Some(open) = &mut self.open else { return };
-        open.job = None;
+        let (mut outcome, job) = (outcome, open.job.take());
         open.refresh();
+        if let Some(job) = job {
+            if job.is_training {
+                // It ended before the training began, or without a word.
+                self.outbox.send(Event::TrainingEnded(match &outcome {
+                    Outcome::Failed { message } => TrainingEnd::Failed { message: message.clone() },
+                    Outcome::Done { .. } | Outcome::Cancelled { .. } => TrainingEnd::Stopped,
+                }));
+                outcome = Outcome::Done { completed: 0 };
+            } else if job.changes_model && job.given_up && matches!(outcome, Outcome::Cancelled { .. }) {
+                if let Err(error) = keep_present(&mut open.catalog) {
+                    log::warn!("{error}");
+                }
+                self.outbox.send(Event::ModelDone("The model in use stays the one it was".into()));
+                outcome = Outcome::Done { completed: 0 };
+            }
+        }
         self.outbox.send(Event::JobEnded(outcome));
         if let Some(next) = self.next.take() {
             self.start(next);
@@ -555,6 +727,7 @@ enum JobMessage {
     Event(IngestEvent),
     Training(TrainEvent),
     TrainingEnded(TrainingEnd),
+    ModelFailed(String),
     Changed(Box<Changed>),
     Ended(Outcome),
 }
@@ -573,7 +746,12 @@ struct RunningJob {
     /// Ends only the learning, and keeps the best so far.
     stop: Cancel,
     thread: JoinHandle<()>,
+    device: DeviceChoice,
     is_training: bool,
+    /// It ends, if all goes well, with another model in use.
+    changes_model: bool,
+    /// The user has cancelled it, rather than closed the library.
+    given_up: bool,
 }
 
 /// A job as it runs on its thread.
@@ -597,7 +775,13 @@ impl JobWork {
         let drawn = if self.draw_garden { self.draw() } else { None };
         let outcome = drawn.unwrap_or_else(|| match &self.kind {
             JobKind::Index => self.index(),
-            JobKind::Use(model) => self.use_model(model.clone()),
+            JobKind::Use(id) => match self.models.load(id) {
+                Ok(model) => self.use_model(model),
+                Err(error) => {
+                    self.send(JobMessage::ModelFailed(error.to_string()));
+                    Outcome::Done { completed: 0 }
+                }
+            },
             JobKind::Train { options, resume } => self.train(options, *resume),
         });
         self.send(JobMessage::Ended(outcome));
@@ -629,7 +813,10 @@ impl JobWork {
                 let info = embedder.info()?;
                 let gallery = Gallery::load(&catalog, info.key(), info.dimension)?;
                 self.send(JobMessage::Changed(Box::new(Changed { model, embedder, info, gallery })));
-            } else if !matches!(outcome, Outcome::Cancelled { .. }) {
+                // What has been embedded anew is no news of the folder.
+                return Ok(Outcome::Done { completed: 0 });
+            }
+            if !matches!(outcome, Outcome::Cancelled { .. }) {
                 keep_present(&mut catalog)?;
             }
             Ok(outcome)
@@ -841,9 +1028,14 @@ impl OpenLibrary {
         }
     }
 
-    fn preview_training(&self) {
-        let labels = Arc::new(dataset::preview(self.gallery.photos(), 0));
-        self.outbox.send(Event::TrainingPreview { labels, resumable: None });
+    fn preview_training(&self, errands: &Errands) {
+        let problems = self.catalog.problems().map_or(0, |problems| problems.len());
+        let labels = Arc::new(dataset::preview(self.gallery.photos(), problems));
+        let (outbox, folder) = (self.outbox.clone(), self.library.folder.clone());
+        errands.run(move || {
+            let resumable = checkpoint::pending(&folder);
+            outbox.send(Event::TrainingPreview { labels, resumable });
+        });
     }
 
     fn cancel_job(&self) {
@@ -862,6 +1054,14 @@ impl OpenLibrary {
             let _ = thread.join();
         }
     }
+}
+
+fn estimate(_options: &TrainOptions, _photos: usize, _device: DeviceChoice) -> Option<Duration> {
+    None
+}
+
+fn send_models(models: &ModelFolder, in_use: Option<String>, outbox: &Outbox) {
+    outbox.send(Event::Models { models: models.list().into(), in_use });
 }
 
 impl Drop for Loop {

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
 mod fixtures;
+#[path = "window/training.rs"] // without it this file itself would be meant as well
+mod training;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -397,6 +399,55 @@ fn light_and_dark() {
     assert!(!window.harness.ctx.global_style().visuals.dark_mode);
     assert_eq!(window.wait_for_tiles(2).len(), 2);
     assert_eq!(Settings::load(&window.data.path().join("settings.json")).theme, ThemeChoice::Light);
+}
+
+#[test]
+fn trains_while_the_library_can_be_searched() {
+    let photos = Photos::drawn("Garden", 4, 6);
+    let mut window = Window::on(&photos, 24);
+    window.key_with(Modifiers::COMMAND, Key::T);
+    window.wait_for_text("4 species, 24 photos");
+    window.press("Train");
+    window.wait_for_text("Training – Quick");
+    window.key(Key::Home);
+    window.wait_until_selected(1);
+    window.key_with(Modifiers::COMMAND, Key::Enter);
+    assert_eq!(window.wait_for_search().len(), 23);
+    // Closed, it goes on, and the line at the foot leads back.
+    window.wait_for_text("Result – Quick");
+    assert!(window.says("For photos of your species"), "{:#?}", window.texts());
+    let is_better = window.says("The new model is better");
+    if is_better {
+        window.wait_for_text("Model: Quick");
+    } else {
+        assert!(window.says("the present one stays in use"));
+        window.press("Use it anyway");
+        window.wait_for_text("In use now: Quick");
+    }
+    window.wait_for_text("The new model is in use");
+    window.press("Use the one before");
+    window.wait_for_text("In use now: Built in");
+    assert_eq!(window.wait_for_search().len(), 23);
+    window.press("Close the training panel");
+    window.wait_until_gone("Result – Quick");
+}
+
+#[test]
+fn a_device_that_is_not_there_is_refused_and_the_one_before_stays() {
+    let photos = Photos::plain("Garden", &[("rose", 12)]);
+    let mut window = Window::on(&photos, 12);
+    window.key_with(Modifiers::COMMAND, Key::T);
+    window.wait_for_text("12 photos, without labels");
+    window.press("Advanced");
+    window.wait_for_text("In use: CPU");
+    window.harness.run_steps(20);
+    window.all(Role::ComboBox).last().unwrap().click();
+    // No computer has both of them.
+    let absent = if cfg!(target_os = "macos") { "NVIDIA GPU (CUDA)" } else { "Apple GPU (Metal)" };
+    window.press(absent);
+    window.wait_for_text("choose another device");
+    let saved = || Settings::load(&window.data.path().join("settings.json")).device;
+    assert_eq!(saved(), DeviceChoice::Cpu);
 }
 
 #[test]

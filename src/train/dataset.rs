@@ -17,7 +17,7 @@ use crate::photo::{ContentHash, Photo, PhotoId};
 /// Fewer photos of a class teach nothing: there is no pair to learn from.
 pub const MIN_PHOTOS_A_CLASS: usize = 2;
 /// Fewer classes are no classes: a folder with one sub-folder is taken for one without labels.
-const MIN_CLASSES: usize = 2;
+pub const MIN_CLASSES: usize = 2;
 /// Photos of a class that are more similar than this count as one shot, and come to the same side of a split. Bursts of
 /// one flower lie above 0.95, other photos of the same species mostly below 0.9.
 const SAME_SHOT: f64 = 0.95;

@@ -17,6 +17,7 @@ pub fn header_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: &S
         ui.separator();
         add_command(ui, Command::Back, Button::new("Back"), state.at > 0, actions);
         command_button(ui, Command::ChoosePhoto, actions);
+        command_button(ui, Command::Train, actions);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let help = Button::new("?").min_size(egui::vec2(28.0, 28.0));
             add_command(ui, Command::ShowShortcuts, help, true, actions);
@@ -76,7 +77,7 @@ fn library_menu_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: 
         menu_item(ui, Command::ChoosePhoto, true, actions);
         menu_item(ui, Command::Paste, true, actions);
         ui.separator();
-        menu_item(ui, Command::Train, library.writable, actions);
+        menu_item(ui, Command::Train, true, actions);
         menu_item(ui, Command::ShowModels, true, actions);
         ui.separator();
         menu_item(ui, Command::ToggleSidebar, true, actions);

@@ -1,17 +1,17 @@
 //! The bar at the bottom: how far indexing is, how fast, how long still, on what; and how it ended.
 
-use std::time::Duration;
-
 use eframe::egui::{self, Align, Layout, ProgressBar, RichText, Ui};
 
 use super::state::{Action, OpenLibrary, State};
-use super::{command_button, count, count_of, theme};
+use super::train::Phase;
+use super::{command_button, count, count_of, duration, theme, train};
 use crate::command::Command;
 use crate::job::{Outcome, Progress};
 
 /// Whether there is anything to say.
-pub fn is_needed(library: &OpenLibrary) -> bool {
-    library.progress.is_some()
+pub fn is_needed(state: &State, library: &OpenLibrary) -> bool {
+    (state.train.is_running() && !state.train.open)
+        || library.progress.is_some()
         || !library.writable
         || matches!(library.outcome, Some(Outcome::Cancelled { .. } | Outcome::Failed { .. }))
 }
@@ -21,6 +21,8 @@ pub fn indexing_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, actions: &
     ui.horizontal(|ui| {
         if let Some(progress) = &library.progress {
             progress_ui(ui, state, progress, actions);
+        } else if let (Phase::Running(run), false) = (&state.train.phase, state.train.open) {
+            train::progress::line_ui(ui, run, actions);
         } else if !library.writable {
             ui.label(
                 "Another Florascope window has this folder open; here you can search, and changes are not followed",
@@ -89,15 +91,6 @@ fn summary(progress: &Progress) -> String {
         text += &format!(", {} left", duration(left));
     }
     text
-}
-
-/// A duration as one would say it: no more exact than it can be known.
-fn duration(time: Duration) -> String {
-    match time.as_secs() {
-        seconds @ 0..90 => format!("{} s", seconds.max(1)),
-        seconds @ 90..5400 => format!("{} min", (seconds + 30) / 60),
-        seconds => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ pub mod grid;
 pub mod header;
 pub mod indexing;
 pub mod large;
+pub mod models;
 pub mod problems;
 pub mod shortcuts;
 pub mod sidebar;
@@ -13,7 +14,10 @@ pub mod state;
 pub mod textures;
 pub mod theme;
 pub mod toasts;
+pub mod train;
 pub mod welcome;
+
+use std::time::Duration;
 
 use eframe::egui::{self, Response, RichText, Ui};
 
@@ -98,6 +102,24 @@ pub fn count_of(number: usize, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
+/// A duration as one would say it: no more exact than it can be known.
+pub fn duration(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..90 => format!("{} s", seconds.max(1)),
+        seconds @ 90..5400 => format!("{} min", (seconds + 30) / 60),
+        seconds => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// A number of bytes for people.
+pub fn megabytes(bytes: u64) -> String {
+    match bytes as f64 / 1e6 {
+        megabytes if megabytes < 10.0 => format!("{megabytes:.1} MB"),
+        megabytes if megabytes < 1000.0 => format!("{megabytes:.0} MB"),
+        megabytes => format!("{:.1} GB", megabytes / 1e3),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,5 +129,12 @@ mod tests {
         assert_eq!(count(7), "7");
         assert_eq!(count(1234567), "1\u{2009}234\u{2009}567");
         assert_eq!(count_of(1, "photo", "photos"), "1 photo");
+    }
+
+    #[test]
+    fn bytes_are_told_in_the_unit_that_fits() {
+        assert_eq!(megabytes(1_440_000), "1.4 MB");
+        assert_eq!(megabytes(89_600_000), "90 MB");
+        assert_eq!(megabytes(2_345_000_000), "2.3 GB");
     }
 }

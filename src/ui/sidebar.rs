@@ -14,11 +14,24 @@ const HISTORY_SHOWN: usize = 12;
 
 /// The side panel.
 pub fn sidebar_ui(ui: &mut Ui, state: &mut State, library: &OpenLibrary, actions: &mut Vec<Action>) {
+    model_ui(ui, state, actions);
     if let Some(visit) = state.visit().filter(|visit| visit.query.is_some()) {
         query_ui(ui, visit, actions);
     }
     history_ui(ui, state, actions);
     browse_ui(ui, state, library, actions);
+}
+
+/// At the foot: which model answers.
+fn model_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    let Some(model) = &state.model else { return };
+    let frame = egui::Frame::new();
+    egui::Panel::bottom("model").frame(frame).resizable(false).show_separator_line(false).show(ui, |ui| {
+        ui.add_space(theme::GAP);
+        let text = format!("Model: {}", model.title);
+        let button = Button::new(RichText::new(text).small().weak()).frame(false).truncate();
+        add_command(ui, Command::ShowModels, button, true, actions);
+    });
 }
 
 fn query_ui(ui: &mut Ui, visit: &Visit, actions: &mut Vec<Action>) {

@@ -7,15 +7,19 @@ use std::time::{Duration, Instant};
 
 use eframe::egui::TextureHandle;
 
+use crate::artefact::ModelSummary;
 use crate::catalog::Problem;
 use crate::command::Command;
-use crate::embed::ModelInfo;
+use crate::embed::{DeviceChoice, ModelInfo};
 use crate::job::{Outcome, Progress};
 use crate::library::Library;
 use crate::photo::Photo;
 use crate::query::{Facets, Filter, Hit, Query};
 use crate::settings::ThemeChoice;
-use crate::worker::ModelSummary;
+use crate::train::report::TrainOptions;
+
+use super::models::Models;
+use super::train::Train;
 
 /// What a panel asks for.
 #[derive(Clone, Debug)]
@@ -32,6 +36,27 @@ pub enum Action {
     SetTileSide(f32),
     SetTheme(ThemeChoice),
     DismissToast(usize),
+    SetDevice(DeviceChoice),
+    SetTrainOptions(TrainOptions),
+    StartTraining {
+        options: TrainOptions,
+        resume: bool,
+    },
+    StopTraining,
+    CancelTraining,
+    /// Back to the choice of a recipe.
+    TrainAgain,
+    UseModel(String),
+    RenameModel {
+        id: String,
+        title: String,
+    },
+    DeleteModel(String),
+    /// Ask for a file, and write the model to it.
+    ExportModel {
+        id: String,
+        title: String,
+    },
 }
 
 /// The open library.
@@ -113,8 +138,9 @@ pub struct State {
     /// All models on this computer, and the id of the one that the open library uses.
     pub models: Arc<[ModelSummary]>,
     pub model_in_use: Option<String>,
+    pub train: Train,
     pub problems_open: bool,
-    pub models_open: bool,
+    pub models_panel: Models,
     pub shortcuts_open: bool,
     /// Labels rather than folders in the side panel.
     pub by_label: bool,

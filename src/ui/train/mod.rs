@@ -1,0 +1,214 @@
+//! The panel for training, at the right: before the start what it will learn from and how, then how far it is, at last
+//! what came of it. The library stays in the middle of the window, so searching goes on meanwhile.
+
+pub mod progress;
+pub mod proof;
+pub mod setup;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use eframe::egui::{self, Align, Button, CentralPanel, Frame, Layout, Panel, RichText, ScrollArea, Ui};
+
+use super::state::{Action, OpenLibrary, State};
+use super::textures::Textures;
+use super::{add_command, theme};
+use crate::command::Command;
+use crate::settings::Settings;
+use crate::train::report::{CurvePoint, LabelPreview, Loss, Proof, Recipe, Task, TrainEvent, TrainOptions, TrainProgress};
+use crate::worker::TrainingEnd;
+
+/// What the panel shows.
+#[derive(Default)]
+pub struct Train {
+    pub open: bool,
+    /// What the user has chosen so far.
+    pub options: TrainOptions,
+    /// What would be learnt from; `None` until it is known.
+    pub labels: Option<Arc<LabelPreview>>,
+    /// What a training that was stopped or killed was doing, where it can go on.
+    pub resumable: Option<TrainOptions>,
+    /// How long trainings would take, the last answer for each recipe.
+    pub estimates: Vec<(TrainOptions, Option<Duration>)>,
+    pub phase: Phase,
+}
+
+/// Where the training is.
+#[derive(Default)]
+pub enum Phase {
+    #[default]
+    Setup,
+    Running(Run),
+    Ended(Run, TrainingEnd),
+}
+
+/// One training, as far as it has been heard of.
+#[derive(Default)]
+pub struct Run {
+    pub options: TrainOptions,
+    /// The model that was in use before.
+    pub before: Option<String>,
+    pub progress: Option<TrainProgress>,
+    pub curve: Vec<CurvePoint>,
+    pub notices: Vec<String>,
+    pub proof: Option<Arc<Proof>>,
+    /// The user wants no more than the best so far.
+    pub stopping: bool,
+}
+
+impl Train {
+    /// Another library is open: of that nothing is known yet.
+    pub fn reset(&mut self) {
+        *self = Self { open: self.open, ..Self::default() };
+    }
+
+    /// Whether a training is running.
+    pub fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running(_))
+    }
+
+    /// A training begins while this model is in use.
+    pub fn begin(&mut self, options: TrainOptions, before: Option<String>) {
+        self.phase = Phase::Running(Run { options, before, ..Run::default() });
+    }
+
+    /// What the running training tells.
+    pub fn hear(&mut self, event: TrainEvent) {
+        let Phase::Running(run) = &mut self.phase else { return };
+        match event {
+            TrainEvent::Progress(progress) => run.progress = Some(progress),
+            TrainEvent::Curve(point) => run.curve.push(point),
+            TrainEvent::Notice(text) => run.notices.push(text),
+            TrainEvent::Proof(proof) => run.proof = Some(proof),
+        }
+    }
+
+    /// The training is over.
+    pub fn end(&mut self, end: TrainingEnd) {
+        self.phase = match std::mem::take(&mut self.phase) {
+            Phase::Running(run) => Phase::Ended(run, end),
+            other => other,
+        };
+    }
+
+    /// What is known of a folder's labels. The recipes for whole networks need some.
+    pub fn take_labels(&mut self, labels: Arc<LabelPreview>) {
+        if !setup::Usable::of(&labels).is_labelled() {
+            self.options.recipe = Recipe::Quick;
+        }
+        self.labels = Some(labels);
+    }
+
+    /// How long these options would take, where that has been found out.
+    pub fn estimate(&self, options: &TrainOptions) -> Option<Duration> {
+        self.estimates.iter().find(|(asked, _)| asked == options).and_then(|(_, time)| *time)
+    }
+}
+
+/// What a recipe is called.
+pub fn recipe_name(recipe: Recipe) -> &'static str {
+    match recipe {
+        Recipe::Quick => "Quick",
+        Recipe::Full => "Full",
+        Recipe::Tutorial => "Tutorial",
+    }
+}
+
+/// What a measure of the proof is called.
+pub fn task_name(task: Task) -> &'static str {
+    match task {
+        Task::SeenSpecies => "Your species",
+        Task::UnseenSpecies => "New species",
+        Task::AlteredViews => "Altered views",
+    }
+}
+
+/// What a loss is called.
+pub fn loss_name(loss: Loss) -> &'static str {
+    match loss {
+        Loss::RandomTriplet => "Random triplets",
+        Loss::BatchHardTriplet => "Batch-hard triplets",
+        Loss::SemiHardTriplet => "Semi-hard triplets",
+        Loss::MultiSimilarity => "Multi-Similarity",
+        Loss::ProxyAnchor => "Proxy-Anchor",
+        Loss::NormalisedSoftmax => "Normalised softmax",
+    }
+}
+
+/// The panel: its title, what the phase has to say, and the buttons at its foot.
+pub fn train_ui(
+    ui: &mut Ui,
+    state: &State,
+    library: &OpenLibrary,
+    settings: &Settings,
+    textures: &mut Textures,
+    actions: &mut Vec<Action>,
+) {
+    let title = match &state.train.phase {
+        Phase::Setup => "Train".to_owned(),
+        Phase::Running(run) => format!("Training – {}", recipe_name(run.options.recipe)),
+        Phase::Ended(run, _) => format!("Result – {}", recipe_name(run.options.recipe)),
+    };
+    ui.horizontal(|ui| {
+        ui.label(RichText::new(title).heading());
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            add_command(ui, Command::Train, Button::new("×").frame(false), true, actions)
+                .accessible_name("Close the training panel");
+        });
+    });
+    ui.add_space(theme::GAP);
+    Panel::bottom("train-foot").frame(Frame::new()).resizable(false).show_separator_line(false).show(ui, |ui| {
+        ui.add_space(theme::GAP);
+        ui.separator();
+        ui.add_space(theme::GAP);
+        match &state.train.phase {
+            Phase::Setup => setup::foot_ui(ui, state, library, actions),
+            Phase::Running(run) => progress::foot_ui(ui, run, actions),
+            Phase::Ended(run, end) => proof::foot_ui(ui, state, library, run, end, actions),
+        }
+    });
+    CentralPanel::default().frame(Frame::new()).show(ui, |ui| {
+        let phase = std::mem::discriminant(&state.train.phase);
+        ScrollArea::vertical().id_salt(("train", format!("{phase:?}"))).auto_shrink(false).show(ui, |ui| {
+            // Room for the scroll bar.
+            ui.set_width(ui.available_width() - theme::GAP);
+            match &state.train.phase {
+                Phase::Setup => setup::setup_ui(ui, state, library, settings, actions),
+                Phase::Running(run) => progress::progress_ui(ui, library, run),
+                Phase::Ended(run, end) => proof::proof_ui(ui, state, library, run, end, textures),
+            }
+        });
+    });
+}
+
+/// A title over a part of the panel.
+fn section(ui: &mut Ui, text: &str) {
+    ui.add_space(theme::GAP);
+    ui.label(RichText::new(text).strong());
+}
+
+/// Text that may take several lines, less prominent than the rest.
+fn explain(ui: &mut Ui, text: impl Into<String>) {
+    ui.add(egui::Label::new(RichText::new(text).weak()).wrap());
+}
+
+/// A box with a message that must not be overlooked.
+fn notice_ui(ui: &mut Ui, text: &str, color: egui::Color32) {
+    let frame = Frame::new().inner_margin(theme::GAP as i8).corner_radius(theme::ROUNDING);
+    frame.fill(ui.visuals().faint_bg_color).show(ui, |ui| {
+        ui.set_width(ui.available_width());
+        ui.add(egui::Label::new(RichText::new(text).color(color)).wrap());
+    });
+}
+
+/// The one button to press next.
+fn primary(ui: &Ui, text: &str) -> Button<'static> {
+    let palette = theme::palette(ui);
+    let text = RichText::new(text).color(palette.on_accent).strong();
+    Button::new(text).fill(palette.accent).min_size(egui::vec2(96.0, 34.0))
+}
+
+/// The others beside it, of the same height.
+fn secondary(text: &str) -> Button<'_> {
+    Button::new(text).min_size(egui::vec2(0.0, 34.0))
+}

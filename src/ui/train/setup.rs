@@ -1,0 +1,373 @@
+//! Before the start: which recipe, what it would learn from, how long that would take, and, for those who want to
+//! know, everything that can be chosen.
+
+use std::time::Duration;
+
+use eframe::egui::{self, Align, ComboBox, DragValue, Frame, Grid, Label, Layout, RichText, ScrollArea, Sense, Ui};
+
+use super::{Train, explain, loss_name, notice_ui, primary, recipe_name, secondary, section};
+use crate::embed::DeviceChoice;
+use crate::settings::Settings;
+use crate::train::MIN_PHOTOS;
+use crate::train::dataset::{MIN_CLASSES, MIN_PHOTOS_A_CLASS};
+use crate::train::report::{Focus, LabelPreview, Loss, Recipe, TrainOptions};
+use crate::ui::state::{Action, OpenLibrary, State};
+use crate::ui::{count, count_of, duration, theme};
+
+const RECIPES: [Recipe; 3] = [Recipe::Quick, Recipe::Full, Recipe::Tutorial];
+const LOSSES: [Loss; 6] = [
+    Loss::NormalisedSoftmax,
+    Loss::ProxyAnchor,
+    Loss::MultiSimilarity,
+    Loss::BatchHardTriplet,
+    Loss::SemiHardTriplet,
+    Loss::RandomTriplet,
+];
+const DEVICES: [DeviceChoice; 4] = [DeviceChoice::Auto, DeviceChoice::Cpu, DeviceChoice::Cuda, DeviceChoice::Mps];
+/// Height of the list of species, in points.
+const LIST: f32 = 132.0;
+
+/// What of the labels a training can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usable {
+    pub classes: usize,
+    pub photos: usize,
+    /// Classes of too few photos.
+    pub too_small: usize,
+}
+
+impl Usable {
+    /// Of these labels.
+    pub fn of(labels: &LabelPreview) -> Self {
+        let large = labels.classes.iter().filter(|(_, photos)| *photos >= MIN_PHOTOS_A_CLASS);
+        let classes = large.clone().count();
+        Self { classes, photos: large.map(|(_, photos)| photos).sum(), too_small: labels.classes.len() - classes }
+    }
+
+    /// Whether there is a species to tell from another.
+    pub fn is_labelled(self) -> bool {
+        self.classes >= MIN_CLASSES
+    }
+}
+
+/// What is chosen before a training.
+pub fn setup_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: &Settings, actions: &mut Vec<Action>) {
+    let train = &state.train;
+    explain(ui, "Learn from the photos in this folder, so that searches find the right flowers more often.");
+    ui.add_space(theme::GAP);
+    if let Some(options) = &train.resumable {
+        resume_ui(ui, options, library.writable, actions);
+    }
+    let mut options = train.options.clone();
+    let is_labelled = train.labels.as_ref().is_none_or(|labels| Usable::of(labels).is_labelled());
+    for recipe in RECIPES {
+        recipe_ui(ui, train, recipe, is_labelled, &mut options);
+    }
+    if let Some(labels) = &train.labels {
+        labels_ui(ui, labels);
+    }
+    ui.add_space(theme::GAP);
+    ui.collapsing("Advanced", |ui| advanced_ui(ui, state, settings, is_labelled, &mut options, actions));
+    if options != train.options {
+        actions.push(Action::SetTrainOptions(options));
+    }
+}
+
+fn resume_ui(ui: &mut Ui, options: &TrainOptions, enabled: bool, actions: &mut Vec<Action>) {
+    let frame = Frame::new().inner_margin(10).corner_radius(theme::ROUNDING).fill(ui.visuals().faint_bg_color);
+    frame.stroke((1.0, theme::palette(ui).accent)).show(ui, |ui| {
+        ui.set_width(ui.available_width());
+        ui.label(RichText::new("A training was interrupted").strong());
+        explain(ui, format!("{}; it can go on from where it was.", recipe_name(options.recipe)));
+        if ui.add_enabled(enabled, primary(ui, "Resume")).on_hover_text("Go on from the last checkpoint").clicked() {
+            actions.push(Action::StartTraining { options: options.clone(), resume: true });
+        }
+    });
+    ui.add_space(theme::GAP);
+}
+
+/// One recipe as a card that is chosen with a click.
+fn recipe_ui(ui: &mut Ui, train: &Train, recipe: Recipe, is_labelled: bool, options: &mut TrainOptions) {
+    let is_chosen = options.recipe == recipe;
+    let needs_labels = recipe != Recipe::Quick && !is_labelled;
+    let (what, usually) = match recipe {
+        Recipe::Quick => {
+            ("Learns which features tell your flowers apart; the network itself stays as it is", "seconds")
+        }
+        Recipe::Full => (
+            "Every layer of the network learns from your photos: the best results, the longest wait",
+            "minutes on a GPU, longer without",
+        ),
+        Recipe::Tutorial => (
+            "A small network learns from nothing, as in the tutorial that this program grew out of: to compare with",
+            "minutes to hours",
+        ),
+    };
+    let time = train.estimate(&TrainOptions { recipe, ..options.clone() }).map_or(usually.to_owned(), about);
+    let fill = if is_chosen { ui.visuals().selection.bg_fill } else { ui.visuals().faint_bg_color };
+    let stroke = if is_chosen { theme::palette(ui).accent } else { fill };
+    let frame = Frame::new().inner_margin(10).corner_radius(theme::ROUNDING).fill(fill).stroke((1.0, stroke));
+    let card = ui.add_enabled_ui(!needs_labels, |ui| {
+        frame.show(ui, |ui| {
+            ui.set_width(ui.available_width());
+            ui.horizontal(|ui| {
+                ui.radio_value(&mut options.recipe, recipe, RichText::new(recipe_name(recipe)).strong());
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                    if !needs_labels {
+                        ui.label(RichText::new(time).weak());
+                    }
+                });
+            });
+            explain(ui, what);
+            if needs_labels {
+                explain(ui, "Needs sub-folders named after species.");
+            }
+        })
+    });
+    if card.inner.response.interact(Sense::click()).clicked() && !needs_labels {
+        options.recipe = recipe;
+    }
+}
+
+/// A time as it is said before the start.
+fn about(time: Duration) -> String {
+    format!("about {}", duration(time))
+}
+
+fn labels_ui(ui: &mut Ui, labels: &LabelPreview) {
+    let usable = Usable::of(labels);
+    section(ui, "Learns from");
+    if usable.is_labelled() {
+        let species = count(usable.classes);
+        ui.label(format!("{species} species, {}", count_of(usable.photos, "photo", "photos")));
+        classes_ui(ui, labels);
+    } else {
+        let all = labels.unlabelled + labels.classes.iter().map(|(_, photos)| photos).sum::<usize>();
+        ui.label(format!("{}, without labels", count_of(all, "photo", "photos")));
+        explain(
+            ui,
+            "Sub-folders named after species would teach more: at least two of them, with two photos or more in each. \
+             Without, it learns from altered views of each photo.",
+        );
+    }
+    let warning = theme::palette(ui).warning;
+    let mut left_out = Vec::new();
+    if usable.is_labelled() {
+        if usable.too_small > 0 {
+            let species = if usable.too_small == 1 {
+                "1 species has".into()
+            } else {
+                format!("{} species have", count(usable.too_small))
+            };
+            left_out.push(format!("{species} a single photo, too few to learn from"));
+        }
+        if labels.unlabelled > 0 {
+            let photos = if labels.unlabelled == 1 {
+                "1 photo is".into()
+            } else {
+                format!("{} photos are", count(labels.unlabelled))
+            };
+            left_out.push(format!("{photos} in no sub-folder and left out"));
+        }
+    }
+    if labels.problems > 0 {
+        left_out.push(format!("{} could not be read, and left out", count_of(labels.problems, "file", "files")));
+    }
+    for text in left_out {
+        ui.add(Label::new(RichText::new(text).color(warning)).wrap());
+    }
+}
+
+/// The species and how many photos there are of each. Only those in view are drawn: there may be thousands.
+fn classes_ui(ui: &mut Ui, labels: &LabelPreview) {
+    let height = 22.0;
+    let warning = theme::palette(ui).warning;
+    let frame = Frame::new().inner_margin(theme::GAP as i8).corner_radius(theme::ROUNDING);
+    frame.fill(ui.visuals().extreme_bg_color).show(ui, |ui| {
+        ui.spacing_mut().item_spacing.y = 0.0;
+        let area = ScrollArea::vertical().id_salt("species").max_height(LIST).auto_shrink([false, true]);
+        area.show_rows(ui, height, labels.classes.len(), |ui, rows| {
+            for (name, photos) in &labels.classes[rows] {
+                ui.allocate_ui_with_layout(
+                    egui::vec2(ui.available_width(), height),
+                    Layout::right_to_left(Align::Center),
+                    |ui| {
+                        ui.add_space(theme::GAP);
+                        if *photos < MIN_PHOTOS_A_CLASS {
+                            ui.label(RichText::new("1 photo, left out").small().color(warning));
+                        } else {
+                            ui.label(RichText::new(count(*photos)).small().weak());
+                        }
+                        ui.with_layout(Layout::left_to_right(Align::Center), |ui| ui.add(Label::new(name).truncate()));
+                    },
+                );
+            }
+        });
+    });
+}
+
+fn advanced_ui(
+    ui: &mut Ui,
+    state: &State,
+    settings: &Settings,
+    is_labelled: bool,
+    options: &mut TrainOptions,
+    actions: &mut Vec<Action>,
+) {
+    if is_labelled && options.recipe != Recipe::Tutorial {
+        ui.label("Meant for");
+        ui.horizontal(|ui| {
+            ui.radio_value(&mut options.focus, Focus::NewSpeciesToo, "New species too");
+            ui.radio_value(&mut options.focus, Focus::OnlyThese, "Only these species");
+        });
+        explain(
+            ui,
+            match options.focus {
+                Focus::NewSpeciesToo => {
+                    "Flowers of species that have no folder here are found well, too; your own species a little less \
+                     surely than they could be."
+                }
+                Focus::OnlyThese => {
+                    "The species of your folders are told apart as surely as possible; flowers of other species may be \
+                     found less well than before."
+                }
+            },
+        );
+        ui.add_space(theme::GAP);
+    }
+    Grid::new("advanced").num_columns(2).spacing([theme::WIDE_GAP, theme::GAP]).show(ui, |ui| {
+        if is_labelled && options.recipe != Recipe::Tutorial {
+            row(ui, "Loss", |ui| {
+                let name = |loss: Option<Loss>| loss.map_or("As the recipe", loss_name);
+                ComboBox::from_id_salt("loss")
+                    .selected_text(name(options.loss))
+                    .show_ui(ui, |ui| {
+                        for loss in std::iter::once(None).chain(LOSSES.map(Some)) {
+                            ui.selectable_value(&mut options.loss, loss, name(loss));
+                        }
+                    })
+                    .response
+            });
+        }
+        row(ui, "Epochs", |ui| epochs_ui(ui, &mut options.epochs));
+        row(ui, "Seed", |ui| {
+            let seed = ui.add(DragValue::new(&mut options.seed).range(0..=u64::from(u32::MAX)));
+            seed.on_hover_text("The same seed on the same device gives the same model")
+        });
+        if options.recipe != Recipe::Tutorial {
+            row(ui, "Start from", |ui| start_ui(ui, state, &mut options.start));
+        }
+        row(ui, "Device", |ui| {
+            ComboBox::from_id_salt("device")
+                .selected_text(device_name(settings.device))
+                .show_ui(ui, |ui| {
+                    for device in DEVICES {
+                        if ui.selectable_label(settings.device == device, device_name(device)).clicked() {
+                            actions.push(Action::SetDevice(device));
+                        }
+                    }
+                })
+                .response
+        });
+        if let Some(model) = &state.model {
+            ui.label("");
+            ui.label(RichText::new(format!("In use: {}", model.device)).weak());
+            ui.end_row();
+        }
+    });
+}
+
+/// A line of the grid, the name of its field said to screen readers, too.
+fn row(ui: &mut Ui, name: &str, field: impl FnOnce(&mut Ui) -> egui::Response) {
+    let label = ui.label(name).id;
+    field(ui).labelled_by(label);
+    ui.end_row();
+}
+
+fn epochs_ui(ui: &mut Ui, epochs: &mut Option<u32>) -> egui::Response {
+    let mut number = epochs.unwrap_or(0);
+    let field = DragValue::new(&mut number)
+        .range(0..=1000)
+        .custom_formatter(|number, _| if number < 1.0 { "As the recipe".into() } else { format!("{number:.0}") });
+    let response = ui.add(field.custom_parser(|text| text.trim().parse().ok().or(Some(0.0))));
+    if response.changed() {
+        *epochs = Some(number).filter(|number| *number > 0);
+    }
+    response.on_hover_text("How often each photo is learnt from; 0 for as often as the recipe does")
+}
+
+fn start_ui(ui: &mut Ui, state: &State, start: &mut Option<String>) -> egui::Response {
+    let title = |id: &str| {
+        let model = state.models.iter().find(|model| model.id == id);
+        model.map_or_else(|| id.to_owned(), |model| model.card.title.clone())
+    };
+    let chosen = start.as_deref().map_or_else(|| "As the recipe".to_owned(), title);
+    let combo = ComboBox::from_id_salt("start").selected_text(chosen).width(180.0).truncate().show_ui(ui, |ui| {
+        ui.selectable_value(start, None, "As the recipe");
+        for model in state.models.iter() {
+            ui.selectable_value(start, Some(model.id.clone()), &model.card.title);
+        }
+    });
+    combo.response.on_hover_text("The model whose network is the starting point")
+}
+
+fn device_name(device: DeviceChoice) -> &'static str {
+    match device {
+        DeviceChoice::Auto => "Automatic",
+        DeviceChoice::Cpu => "CPU",
+        DeviceChoice::Cuda => "NVIDIA GPU (CUDA)",
+        DeviceChoice::Mps => "Apple GPU (Metal)",
+    }
+}
+
+/// The button that starts it, and how long it will take; or why it cannot start.
+pub fn foot_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, actions: &mut Vec<Action>) {
+    let train = &state.train;
+    let obstacle = obstacle(train, library);
+    if let Some(text) = &obstacle {
+        notice_ui(ui, text, theme::palette(ui).warning);
+        ui.add_space(theme::GAP);
+    }
+    ui.horizontal(|ui| {
+        let button = if train.resumable.is_some() { secondary("Train") } else { primary(ui, "Train") };
+        if ui.add_enabled(obstacle.is_none(), button).clicked() {
+            actions.push(Action::StartTraining { options: train.options.clone(), resume: false });
+        }
+        let device = state.model.as_ref().map(|model| model.device.clone());
+        let time = train.estimate(&train.options).map(about);
+        let facts: Vec<String> = time.into_iter().chain(device).collect();
+        ui.add(Label::new(RichText::new(facts.join(" · ")).weak()).truncate());
+    });
+}
+
+/// Why a training cannot start.
+fn obstacle(train: &Train, library: &OpenLibrary) -> Option<String> {
+    if !library.writable {
+        return Some("Another Florascope window has this folder open; train there".into());
+    }
+    if train.labels.is_none() {
+        return Some("Looking at the folder…".into());
+    }
+    if library.photos < MIN_PHOTOS {
+        let found = count_of(library.photos, "photo", "photos");
+        return Some(format!("Too few photos to learn from: {found} here, at least {MIN_PHOTOS} are needed"));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_of_one_photo_do_not_count() {
+        let labels = |counts: &[usize]| LabelPreview {
+            classes: counts.iter().enumerate().map(|(number, photos)| (format!("s{number}"), *photos)).collect(),
+            ..LabelPreview::default()
+        };
+        assert_eq!(Usable::of(&labels(&[3, 1, 2])), Usable { classes: 2, photos: 5, too_small: 1 });
+        assert!(Usable::of(&labels(&[3, 1, 2])).is_labelled());
+        assert!(!Usable::of(&labels(&[30, 1])).is_labelled());
+        assert!(!Usable::of(&labels(&[])).is_labelled());
+    }
+}

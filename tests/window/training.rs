@@ -1,0 +1,393 @@
+//! The panel for training in each of its states: what it says and what its buttons ask for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use eframe::egui::accesskit::{Role, Toggled};
+use egui_kittest::kittest::{NodeT, Queryable};
+use egui_kittest::{Harness, Node};
+use florascope::artefact::{Card, Model};
+use florascope::library::Library;
+use florascope::photo::{ContentHash, Photo, PhotoId};
+use florascope::pictures::PictureLoader;
+use florascope::settings::Settings;
+use florascope::artefact::ModelSummary;
+use florascope::train::report::{
+    CurvePoint, Example, Focus, Interval, LabelPreview, Proof, ProofRow, Recipe, Score, Task, TrainEvent, TrainOptions,
+    TrainProgress,
+};
+use florascope::ui::state::{Action, OpenLibrary, State};
+use florascope::ui::textures::Textures;
+use florascope::ui::train::train_ui;
+use florascope::worker::TrainingEnd;
+
+use super::text_of;
+
+const PRESENT: &str = "efficientnet-lite0-imagenet-1";
+const NEW: &str = "quick-0123456789ab";
+
+/// The panel with a state of its own, and what it has asked for.
+struct Stage {
+    state: State,
+    library: OpenLibrary,
+    textures: Textures,
+    actions: Vec<Action>,
+}
+
+struct Panel(Harness<'static, Stage>);
+
+impl Panel {
+    /// On a folder with these labels.
+    fn on(labels: LabelPreview) -> Self {
+        let folder = std::env::temp_dir();
+        let photos = labels.unlabelled + labels.classes.iter().map(|(_, photos)| photos).sum::<usize>();
+        let library = OpenLibrary {
+            library: Arc::new(Library { root: folder.clone(), folder }),
+            writable: true,
+            photos,
+            loading: false,
+            facets: Arc::default(),
+            problems: Arc::default(),
+            progress: None,
+            outcome: None,
+        };
+        let mut state = State { model_in_use: Some(PRESENT.into()), ..State::default() };
+        state.train.open = true;
+        state.train.take_labels(Arc::new(labels));
+        let textures = Textures::new(PictureLoader::start(|| {}).unwrap());
+        let stage = Stage { state, library, textures, actions: Vec::new() };
+        let builder = Harness::builder().with_size(eframe::egui::vec2(420.0, 1600.0));
+        Self(builder.build_ui_state(
+            |ui, stage: &mut Stage| {
+                let Stage { state, library, textures, actions } = stage;
+                textures.begin_frame(&ui.ctx().clone());
+                train_ui(ui, state, library, &Settings::default(), textures, actions);
+                textures.end_frame();
+                // What the window does with a choice.
+                for action in actions.iter() {
+                    if let Action::SetTrainOptions(options) = action {
+                        state.train.options = options.clone();
+                    }
+                }
+            },
+            stage,
+        ))
+    }
+
+    fn on_species() -> Self {
+        Self::on(LabelPreview { classes: classes(&[12, 9, 1]), unlabelled: 3, problems: 2 })
+    }
+
+    /// While it trains so.
+    fn training(options: &TrainOptions, events: Vec<TrainEvent>) -> Self {
+        let mut panel = Self::on_species();
+        let train = &mut panel.0.state_mut().state.train;
+        train.begin(options.clone(), Some(PRESENT.into()));
+        events.into_iter().for_each(|event| train.hear(event));
+        panel.step();
+        panel
+    }
+
+    /// When it has ended so.
+    fn ended(events: Vec<TrainEvent>, end: TrainingEnd) -> Self {
+        let mut panel = Self::training(&TrainOptions::default(), events);
+        panel.0.state_mut().state.train.end(end);
+        panel.step();
+        panel
+    }
+
+    fn step(&mut self) {
+        self.0.run_steps(4);
+    }
+
+    fn texts(&self) -> Vec<String> {
+        self.0.root().children_recursive().map(|node| text_of(&node)).filter(|text| !text.is_empty()).collect()
+    }
+
+    #[track_caller]
+    fn expect(&self, parts: &[&str]) {
+        let texts = self.texts();
+        for part in parts {
+            assert!(texts.iter().any(|text| text.contains(part)), "{part:?} is missing in {texts:#?}");
+        }
+    }
+
+    #[track_caller]
+    fn expect_not(&self, part: &str) {
+        let texts = self.texts();
+        assert!(!texts.iter().any(|text| text.contains(part)), "{part:?} is there: {texts:#?}");
+    }
+
+    fn node(&self, role: Role, label: &str) -> Option<Node<'_>> {
+        self.0.root().children_recursive().find(|node| node.accesskit_node().role() == role && text_of(node) == label)
+    }
+
+    fn is_disabled(&self, role: Role, label: &str) -> bool {
+        self.node(role, label).unwrap().accesskit_node().is_disabled()
+    }
+
+    /// Clicks on a button, and gives what that asks for.
+    #[track_caller]
+    fn press(&mut self, label: &str) -> Vec<Action> {
+        self.0.state_mut().actions.clear();
+        self.node(Role::Button, label).unwrap_or_else(|| panic!("no button {label}: {:#?}", self.texts())).click();
+        self.step();
+        std::mem::take(&mut self.0.state_mut().actions)
+    }
+}
+
+fn classes(counts: &[usize]) -> Vec<(String, usize)> {
+    counts.iter().enumerate().map(|(number, photos)| (format!("Species {number}"), *photos)).collect()
+}
+
+fn photo(id: i64, label: &str) -> Arc<Photo> {
+    Arc::new(Photo {
+        id: PhotoId(id),
+        path: format!("{label}/{id}.jpg").into(),
+        content: ContentHash((id as u128).to_le_bytes()),
+    })
+}
+
+fn score(recall: f64) -> Score {
+    let interval = |value: f64| Interval { value, low: value - 0.05, high: (value + 0.05).min(1.0) };
+    Score { recall_at_1: interval(recall), recall_at_5: interval(recall + 0.02), map_at_r: interval(recall - 0.3) }
+}
+
+fn proof(better: bool) -> Arc<Proof> {
+    let row = |task, before, after| ProofRow {
+        task,
+        queries: 134,
+        gallery: 1536,
+        before: score(before),
+        after: score(after),
+    };
+    let verdict = if better {
+        "The new model is better. For photos of your species, the first result is right in 92.0 %."
+    } else {
+        "The new model is not better; the present one stays in use. The first result is right in 80.0 %."
+    };
+    let (rose, lily) = (photo(1, "Rose"), photo(2, "Lily"));
+    Arc::new(Proof {
+        rows: vec![row(Task::SeenSpecies, 0.8, 0.92), row(Task::UnseenSpecies, 0.7, 0.75)],
+        folds: 5,
+        better,
+        verdict: verdict.into(),
+        examples: vec![Example {
+            query: photo(9, "Rose"),
+            before: vec![Arc::clone(&lily), Arc::clone(&rose)],
+            after: vec![rose, lily],
+        }],
+    })
+}
+
+fn done(used: bool) -> TrainingEnd {
+    TrainingEnd::Done { id: NEW.into(), used, stopped_early: false }
+}
+
+#[test]
+fn before_the_start_it_says_what_is_learnt_from_and_how_long_that_takes() {
+    let mut panel = Panel::on_species();
+    let times = [(Recipe::Quick, 12), (Recipe::Full, 2400)];
+    panel.0.state_mut().state.train.estimates = times
+        .map(|(recipe, seconds)| (TrainOptions { recipe, ..TrainOptions::default() }, Some(Duration::from_secs(seconds))))
+        .into();
+    panel.step();
+    panel.expect(&[
+        "2 species, 21 photos",
+        "Species 0",
+        "1 species has a single photo",
+        "3 photos are in no sub-folder",
+        "2 files could not be read",
+        "about 12 s",
+        "about 40 min",
+    ]);
+    panel.expect_not("Resume");
+    let asked = panel.press("Train");
+    assert!(
+        matches!(&asked[..], [Action::StartTraining { options, resume: false }] if *options == TrainOptions::default()),
+        "{asked:?}"
+    );
+    panel.node(Role::RadioButton, "Full").unwrap().click();
+    panel.step();
+    let asked = panel.press("Train");
+    assert!(matches!(&asked[..], [Action::StartTraining { options, .. }] if options.recipe == Recipe::Full), "{asked:?}");
+    panel.0.check_accessibility();
+}
+
+#[test]
+fn what_can_be_chosen_is_under_advanced() {
+    let mut panel = Panel::on_species();
+    panel.expect_not("Only these species");
+    panel.press("Advanced");
+    panel.0.run_steps(20);
+    panel.expect(&["Loss", "Epochs", "Seed", "Start from", "Device", "species that have no folder here are found well"]);
+    panel.node(Role::RadioButton, "Only these species").unwrap().click();
+    panel.step();
+    panel.expect(&["flowers of other species may be found less well"]);
+    assert_eq!(panel.0.state().state.train.options.focus, Focus::OnlyThese);
+}
+
+#[test]
+fn without_labels_only_the_quick_recipe_is_offered() {
+    for labels in [
+        LabelPreview { unlabelled: 40, ..LabelPreview::default() },
+        LabelPreview { classes: classes(&[30, 1, 1]), ..LabelPreview::default() },
+    ] {
+        let mut panel = Panel::on(labels);
+        panel.step();
+        panel.expect(&["without labels", "Needs sub-folders named after species", "altered views"]);
+        assert!(panel.is_disabled(Role::RadioButton, "Full"));
+        assert!(panel.is_disabled(Role::RadioButton, "Tutorial"));
+        assert!(!panel.is_disabled(Role::RadioButton, "Quick"));
+        let asked = panel.press("Train");
+        assert!(matches!(&asked[..], [Action::StartTraining { options, .. }] if options.recipe == Recipe::Quick));
+    }
+}
+
+#[test]
+fn too_few_photos_or_another_window_are_told_before() {
+    let mut panel = Panel::on(LabelPreview { classes: classes(&[3, 2]), ..LabelPreview::default() });
+    panel.step();
+    panel.expect(&["Too few photos to learn from: 5 photos here, at least 10 are needed"]);
+    assert!(panel.is_disabled(Role::Button, "Train"));
+    let mut panel = Panel::on_species();
+    panel.0.state_mut().library.writable = false;
+    panel.step();
+    panel.expect(&["Another Florascope window has this folder open"]);
+    assert!(panel.is_disabled(Role::Button, "Train"));
+}
+
+#[test]
+fn an_interrupted_training_can_go_on() {
+    let mut panel = Panel::on_species();
+    let options = TrainOptions { recipe: Recipe::Full, seed: 7, ..TrainOptions::default() };
+    panel.0.state_mut().state.train.resumable = Some(options.clone());
+    panel.step();
+    panel.expect(&["A training was interrupted", "Full; it can go on from where it was"]);
+    let asked = panel.press("Resume");
+    assert!(
+        matches!(&asked[..], [Action::StartTraining { options: asked, resume: true }] if *asked == options),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn while_it_trains_it_shows_how_far_it_is_and_what_happened() {
+    let options = TrainOptions { recipe: Recipe::Full, ..TrainOptions::default() };
+    let progress = TrainProgress {
+        stage: "Learning",
+        epoch: 3,
+        epochs: 20,
+        step: 120,
+        steps: 1400,
+        rate: Some(231.4),
+        time_left: Some(Duration::from_secs(840)),
+        device: "NVIDIA GPU".into(),
+        memory: Some(2_300_000_000),
+        busy: Some(0.87),
+    };
+    let point = |epoch: u32| CurvePoint {
+        epoch: f64::from(epoch),
+        loss: Some(2.0 / f64::from(epoch)),
+        validation: Some(0.8 + 0.02 * f64::from(epoch)),
+    };
+    let mut events = vec![TrainEvent::Progress(progress), TrainEvent::Notice("Out of memory; going on with half the batch".into())];
+    events.extend((1..=3).map(|epoch| TrainEvent::Curve(point(epoch))));
+    let mut panel = Panel::training(&options, events);
+    panel.expect(&[
+        "Training – Full",
+        "Learning",
+        "Epoch 3 of 20 · step 120 of 1\u{2009}400 · 14 min left",
+        "231 photos a second",
+        "NVIDIA GPU",
+        "87 % of the time",
+        "2.3 GB",
+        "going on with half the batch",
+    ]);
+    assert!(panel.node(Role::Image, "Loss: 0.667 after 3 values").is_some(), "{:#?}", panel.texts());
+    assert!(panel.node(Role::Image, "First result right: 86.0 % after 3 values").is_some());
+    assert!(matches!(panel.press("Cancel")[..], [Action::CancelTraining]));
+    assert!(matches!(panel.press("Stop and keep the best so far")[..], [Action::StopTraining]));
+    panel.0.check_accessibility();
+}
+
+#[test]
+fn a_better_model_is_shown_with_its_proof() {
+    let mut panel = Panel::ended(vec![TrainEvent::Proof(proof(true))], done(true));
+    panel.0.state_mut().state.model_in_use = Some(NEW.into());
+    panel.step();
+    panel.expect(&[
+        "The new model is better",
+        "The new model is in use",
+        "Your species",
+        "New species",
+        "134 searches among 1\u{2009}536 photos",
+        "92.0 %",
+        "87.0 to 97.0",
+        "80.0 %",
+        "MAP@R",
+        "Measured 5 times",
+        "95 of 100",
+        "Query: Rose, 9.jpg",
+        "Before 1: Lily, 2.jpg, wrong",
+        "After 1: Rose, 1.jpg, right",
+    ]);
+    let asked = panel.press("Use the one before");
+    assert!(matches!(&asked[..], [Action::UseModel(id)] if id == PRESENT), "{asked:?}");
+    assert!(matches!(panel.press("Done")[..], [Action::TrainAgain]));
+    panel.0.check_accessibility();
+}
+
+#[test]
+fn a_model_that_is_not_better_is_not_used_unless_the_user_says_so() {
+    let mut panel = Panel::ended(vec![TrainEvent::Proof(proof(false))], done(false));
+    panel.expect(&["The new model is not better; the present one stays in use", "The present model is in use"]);
+    let asked = panel.press("Use it anyway");
+    assert!(matches!(&asked[..], [Action::UseModel(id)] if id == NEW), "{asked:?}");
+    assert!(matches!(panel.press("Keep the present one")[..], [Action::TrainAgain]));
+}
+
+#[test]
+fn too_few_photos_to_measure_is_said_without_a_table() {
+    let verdict = "Too few photos to measure whether the new model is better; the present one stays in use.";
+    let proof = Proof { verdict: verdict.into(), folds: 5, ..Proof::default() };
+    let panel = Panel::ended(vec![TrainEvent::Proof(Arc::new(proof))], done(false));
+    panel.expect(&["Too few photos to measure", "Use it anyway"]);
+    panel.expect_not("MAP@R");
+    panel.expect_not("Measured");
+}
+
+#[test]
+fn a_failure_says_what_happened_and_what_to_do() {
+    let end = TrainingEnd::Failed { message: "The model failed on a batch of photos: out of memory".into() };
+    let mut panel = Panel::ended(Vec::new(), end);
+    panel.expect(&["The training failed", "out of memory", "The model in use is as it was", "Try again"]);
+    assert!(matches!(panel.press("Back")[..], [Action::TrainAgain]));
+}
+
+#[test]
+fn a_stopped_training_that_can_go_on_offers_it() {
+    let mut panel = Panel::ended(Vec::new(), TrainingEnd::Stopped);
+    panel.expect(&["Stopped", "the present one stays in use"]);
+    panel.expect_not("Resume");
+    panel.0.state_mut().state.train.resumable = Some(TrainOptions::default());
+    panel.step();
+    assert!(matches!(panel.press("Resume")[..], [Action::StartTraining { resume: true, .. }]));
+}
+
+#[test]
+fn a_model_to_start_from_is_chosen_by_its_title() {
+    let mut panel = Panel::on_species();
+    let card = Arc::new(Card { title: "Roses of May".into(), ..Card::clone(&Model::built_in().card) });
+    panel.0.state_mut().state.models = [ModelSummary { id: NEW.into(), card, size: 1 }].into();
+    panel.press("Advanced");
+    panel.0.run_steps(20);
+    let combo = panel.0.root().children_recursive().filter(|node| node.accesskit_node().role() == Role::ComboBox).nth(1);
+    combo.unwrap().click();
+    panel.step();
+    panel.0.root().children_recursive().find(|node| text_of(node) == "Roses of May").unwrap().click();
+    panel.step();
+    assert_eq!(panel.0.state().state.train.options.start.as_deref(), Some(NEW));
+    let is_on = |node: &Node<'_>| node.accesskit_node().toggled() == Some(Toggled::True);
+    assert!(panel.0.root().children_recursive().filter(|node| is_on(node)).count() >= 1);
+}
