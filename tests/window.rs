@@ -438,7 +438,7 @@ fn a_device_that_is_not_there_is_refused_and_the_one_before_stays() {
     let mut window = Window::on(&photos, 12);
     window.key_with(Modifiers::COMMAND, Key::T);
     window.wait_for_text("12 photos, without labels");
-    window.press("Advanced");
+    window.all(Role::DisclosureTriangle).next().unwrap().click();
     window.wait_for_text("In use: CPU");
     window.harness.run_steps(20);
     window.all(Role::ComboBox).last().unwrap().click();
