@@ -219,20 +219,39 @@ pub fn resize_and_crop(picture: &RgbImage, width: u32, height: u32) -> Result<Rg
     resize_part(picture, Some((0.5, 0.5)), width, height)
 }
 
+/// Cuts out `[left, top, width, height]`, in pixels, and resizes that to a square.
+///
+/// # Errors
+/// When the part does not lie within the picture or has no pixels.
+pub fn resize_box(picture: &RgbImage, part: [f64; 4], side: u32) -> Result<RgbImage, DecodeError> {
+    let [left, top, width, height] = part;
+    resize_with(picture, side, side, |options| options.crop(left, top, width, height))
+}
+
 fn resize_part(
     picture: &RgbImage,
     crop_at: Option<(f64, f64)>,
     width: u32,
     height: u32,
 ) -> Result<RgbImage, DecodeError> {
+    resize_with(picture, width, height, |options| match crop_at {
+        Some(centre) => options.fit_into_destination(Some(centre)),
+        None => options,
+    })
+}
+
+fn resize_with(
+    picture: &RgbImage,
+    width: u32,
+    height: u32,
+    part: impl FnOnce(fir::ResizeOptions) -> fir::ResizeOptions,
+) -> Result<RgbImage, DecodeError> {
     let damaged = |e: &dyn std::fmt::Display| DecodeError::Damaged(e.to_string());
     let source = fir::images::ImageRef::new(picture.width(), picture.height(), picture.as_raw(), fir::PixelType::U8x3)
         .map_err(|e| damaged(&e))?;
     let mut target = fir::images::Image::new(width, height, fir::PixelType::U8x3);
-    let mut options = fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::CatmullRom));
-    if let Some(centre) = crop_at {
-        options = options.fit_into_destination(Some(centre));
-    }
+    let options = fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::CatmullRom));
+    let options = part(options);
     fir::Resizer::new().resize(&source, &mut target, &options).map_err(|e| damaged(&e))?;
     RgbImage::from_raw(width, height, target.into_vec()).ok_or(DecodeError::NoPixels)
 }

@@ -129,13 +129,7 @@ pub fn train(data: &DataFolder, arguments: &TrainArguments, common: &Common) -> 
     Ok(exit::DONE)
 }
 
-fn use_model(
-    library: &Library,
-    model: &Model,
-    common: &Common,
-    cancel: &Cancel,
-    bar: &Bar,
-) -> anyhow::Result<Outcome> {
+fn use_model(library: &Library, model: &Model, common: &Common, cancel: &Cancel, bar: &Bar) -> anyhow::Result<Outcome> {
     let mut catalog = Catalog::open(&library.folder)?;
     let embedder = Embedder::start(common.device, model.clone())?;
     let outcome = change_model(library, &mut catalog, &model.id, &embedder, cancel, &mut |event| {

@@ -44,7 +44,6 @@ impl DinoV2 {
     /// # Errors
     /// When a weight is missing or wrongly shaped, or the device has no room.
     pub(super) fn new(weights: &Weights, device: Device) -> Result<Self, ModelError> {
-        let _no_grad = tch::no_grad_guard();
         let loader = Loader { weights, device };
         let positions = weights.tensor("pos_embed", &[1, 1 + TRAINED_GRID * TRAINED_GRID, WIDTH])?;
         let class = weights.tensor("cls_token", &[1, 1, WIDTH])?.f_add(&positions.f_narrow(1, 0, 1)?)?;

@@ -76,15 +76,11 @@ impl EfficientNetLite {
     /// Floats in a feature vector.
     pub const DIMENSION: usize = 1280;
 
-    /// Builds the network from weights with the names of the package `efficientnet_lite_pytorch`.
+    /// Builds the network from weights with the names of the package `efficientnet_lite_pytorch`, in numbers of a kind.
     ///
     /// # Errors
     /// When a weight is missing or wrongly shaped, or the device has no room.
-    pub fn new(weights: &Weights, scale: Scale, device: Device) -> Result<Self, ModelError> {
-        Self::with_kind(weights, scale, device, best_kind(device))
-    }
-
-    fn with_kind(weights: &Weights, scale: Scale, device: Device, kind: Kind) -> Result<Self, ModelError> {
+    pub fn new(weights: &Weights, scale: Scale, device: Device, kind: Kind) -> Result<Self, ModelError> {
         let loader = Loader { weights, device, kind };
         let stem = Shape { inputs: 3, outputs: STEM_CHANNELS, kernel: 3, stride: 2, groups: 1 };
         let stem = loader.convolution("_conv_stem", "_bn0", stem)?;
@@ -134,7 +130,8 @@ pub(super) fn best_kind(device: Device) -> Kind {
 }
 
 fn relu6(mut x: Tensor) -> Result<Tensor, ModelError> {
-    Ok(x.f_clamp_(0.0, 6.0)?)
+    // Not a clamp: in place, that would keep a copy of its input for learning.
+    Ok(x.f_relu6_()?)
 }
 
 /// Inverted residual: expand, filter each channel by itself, project.
@@ -170,8 +167,7 @@ struct Shape {
 /// A convolution with its batch norm folded in and TensorFlow's "SAME" padding.
 #[derive(Debug)]
 struct Convolution {
-    weight: Tensor,
-    bias: Tensor,
+    folded: Convolved,
     kernel: i64,
     stride: i64,
     groups: i64,
@@ -182,15 +178,10 @@ impl Convolution {
         let size = x.size();
         let [top, bottom] = self.same_padding(size[2]);
         let [left, right] = self.same_padding(size[3]);
-        let convolve = |x: &Tensor, padding: [i64; 2]| {
-            let stride = [self.stride; 2];
-            x.f_conv2d(&self.weight, Some(&self.bias), stride, padding, [1, 1], self.groups)
-        };
-        Ok(if top == bottom && left == right {
-            convolve(x, [top, left])?
-        } else {
-            convolve(&x.f_constant_pad_nd([left, right, top, bottom])?, [0, 0])?
-        })
+        if top == bottom && left == right {
+            return self.folded.forward(x, self.stride, [top, left], self.groups);
+        }
+        self.folded.forward(&x.f_constant_pad_nd([left, right, top, bottom])?, self.stride, [0, 0], self.groups)
     }
 
     /// Zeros before and after a side of `length`, so that the output has ceil(length / stride); an odd one goes after.
@@ -228,8 +219,7 @@ impl Loader<'_> {
     fn convolution(&self, name: &str, norm: &str, shape: Shape) -> Result<Convolution, ModelError> {
         let Shape { inputs, outputs, kernel, stride, groups } = shape;
         let folded = self.weights.convolution(name, norm, [outputs, inputs, kernel, kernel], BATCH_NORM_EPSILON)?;
-        let Convolved { weight, bias } = folded.to(self.device, self.kind)?;
-        Ok(Convolution { weight, bias, kernel, stride, groups })
+        Ok(Convolution { folded: folded.to(self.device, self.kind)?, kernel, stride, groups })
     }
 }
 
@@ -250,8 +240,7 @@ mod tests {
             .map(|i| ((7 * (i / 3 / side) + 13 * (i / 3 % side) + 29 * (i % 3)) % 256) as u8)
             .collect();
         let picture = Tensor::from_data_size(&pixels, &[1, side, side, 3], Kind::Uint8).permute([0, 3, 1, 2]);
-        let network =
-            EfficientNetLite::with_kind(&Weights::built_in().unwrap(), Scale::LITE0, Device::Cpu, kind).unwrap();
+        let network = EfficientNetLite::new(&Weights::built_in().unwrap(), Scale::LITE0, Device::Cpu, kind).unwrap();
         let features = network.features(&picture).unwrap();
         Vec::<f32>::try_from(features.view([-1])).unwrap().into_iter().map(f64::from).collect()
     }

@@ -25,7 +25,7 @@ pub use efficientnet::{EfficientNetLite, Scale};
 pub use head::{Head, HeadPart};
 pub use resnet::ResNet;
 pub use weight_file::WeightFileError;
-pub use weights::Weights;
+pub use weights::{NamedTensors, Norms, Weights};
 
 use crate::artefact::Model;
 use crate::decode::{self, DecodeError};
@@ -175,6 +175,25 @@ impl Architecture {
         beginnings.iter().any(|beginning| weight.starts_with(beginning))
     }
 
+    /// Numbers to compute features in. The tutorial's distances are told exactly, for they are compared with those that
+    /// it prints, and the transformer has no need.
+    fn best_kind(self, device: Device) -> Kind {
+        match self {
+            Self::SiameseResNet18 | Self::DinoV2Small => Kind::Float,
+            _ => efficientnet::best_kind(device),
+        }
+    }
+
+    /// Numbers to learn in: half the bits on a GPU and where the processor has them, the weights themselves aside. The
+    /// tutorial is repeated as it was.
+    pub fn learning_kind(self, device: Device) -> Kind {
+        match (self, device) {
+            (Self::SiameseResNet18 | Self::DinoV2Small, _) => Kind::Float,
+            (_, Device::Cuda(_)) => Kind::BFloat16,
+            _ => efficientnet::best_kind(device),
+        }
+    }
+
     fn plan(self) -> Plan {
         let resnet = |blocks, bottleneck, classifier| Plan::ResNet(resnet::Plan { blocks, bottleneck, classifier });
         match self {
@@ -223,12 +242,38 @@ impl Backbone {
             None => Weights::built_in()?,
         };
         let architecture = model.card.architecture;
+        Self::build(architecture, &weights, device, architecture.best_kind(device))
+    }
+
+    /// A network from weights, for inference or, where they require gradients, for learning.
+    ///
+    /// # Errors
+    /// When a weight is missing or wrongly shaped, or the device has no room.
+    pub fn build(
+        architecture: Architecture,
+        weights: &Weights,
+        device: Device,
+        kind: Kind,
+    ) -> Result<Self, ModelError> {
         let network = match architecture.plan() {
-            Plan::EfficientNet(scale) => Network::EfficientNet(EfficientNetLite::new(&weights, scale, device)?),
-            Plan::ResNet(plan) => Network::ResNet(ResNet::new(&weights, plan, device)?),
-            Plan::DinoV2 => Network::DinoV2(DinoV2::new(&weights, device)?),
+            Plan::EfficientNet(scale) => Network::EfficientNet(EfficientNetLite::new(weights, scale, device, kind)?),
+            Plan::ResNet(plan) => Network::ResNet(ResNet::new(weights, plan, device, kind)?),
+            Plan::DinoV2 => Network::DinoV2(DinoV2::new(weights, device)?),
         };
         Ok(Self { architecture, network })
+    }
+
+    /// The weights that a model's backbone is built from, ready to learn on.
+    ///
+    /// # Errors
+    /// When the weights are damaged.
+    pub fn tensors(model: &Model) -> Result<NamedTensors, ModelError> {
+        let own = model.backbone_weights();
+        let weights = match &own {
+            Some((file, prefix)) => Weights::from_bytes(file, prefix)?,
+            None => Weights::built_in()?,
+        };
+        weights.all(|name| model.card.architecture.needs(name))
     }
 
     /// Floats in a feature vector.
@@ -245,6 +290,20 @@ impl Backbone {
         }
     }
 
+    /// 8-bit RGB pictures `[n, 3, height, width]` on the network's device -> 32-bit features `[n, dimension]`, not
+    /// normalised. The transformer wants 224 pixels a side, the others any size.
+    ///
+    /// # Errors
+    /// When libtorch fails, out of memory among other things.
+    pub fn forward(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
+        let features = match &self.network {
+            Network::EfficientNet(network) => network.features(pictures)?,
+            Network::ResNet(network) => network.features(pictures)?,
+            Network::DinoV2(network) => network.features(pictures)?,
+        };
+        Ok(features.f_to_kind(Kind::Float)?)
+    }
+
     /// Features of a batch, `inputs.len() * dimension` floats, one photo after the other; not normalised.
     ///
     /// # Errors
@@ -257,12 +316,7 @@ impl Backbone {
         let rows_first = Tensor::f_from_data_size(&bytes, &[count, side, side, 3], Kind::Uint8)?;
         // Permuted, not copied: this is the channels-last layout that the convolutions are fastest on.
         let pictures = rows_first.f_to_device(self.device())?.f_permute([0, 3, 1, 2])?;
-        let features = match &self.network {
-            Network::EfficientNet(network) => network.features(&pictures)?,
-            Network::ResNet(network) => network.features(&pictures)?,
-            Network::DinoV2(network) => network.features(&pictures)?,
-        };
-        let features = features.f_to_kind(Kind::Float)?.f_to_device(Device::Cpu)?.f_contiguous()?;
+        let features = self.forward(&pictures)?.f_to_device(Device::Cpu)?.f_contiguous()?;
         let mut values = vec![0.0; inputs.len() * self.dimension()];
         let length = values.len();
         features.f_copy_data(&mut values, length)?;

@@ -6,7 +6,6 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::efficientnet::best_kind;
 use super::weights::Convolved;
 use super::{Channels, ModelError, Weights};
 
@@ -48,17 +47,11 @@ pub struct ResNet {
 }
 
 impl ResNet {
-    /// Builds the network from weights with torchvision's names.
+    /// Builds the network from weights with torchvision's names, in numbers of a kind.
     ///
     /// # Errors
     /// When a weight is missing or wrongly shaped, or the device has no room.
-    pub(super) fn new(weights: &Weights, plan: Plan, device: Device) -> Result<Self, ModelError> {
-        // The tutorial's distances are told exactly, for they are compared with those that it prints.
-        let kind = if plan.classifier { Kind::Float } else { best_kind(device) };
-        Self::with_kind(weights, plan, device, kind)
-    }
-
-    fn with_kind(weights: &Weights, plan: Plan, device: Device, kind: Kind) -> Result<Self, ModelError> {
+    pub(super) fn new(weights: &Weights, plan: Plan, device: Device, kind: Kind) -> Result<Self, ModelError> {
         let channels = if plan.classifier { Channels::TUTORIAL } else { Channels::IMAGENET };
         let loader = Loader { weights, device, kind };
         let stem = loader.convolution("conv1", "bn1", [3, STEM_CHANNELS], 7, 2)?;
@@ -144,9 +137,7 @@ struct Convolution {
 
 impl Convolution {
     fn forward(&self, x: &Tensor) -> Result<Tensor, ModelError> {
-        let padding = [self.kernel / 2; 2];
-        let Convolved { weight, bias } = &self.folded;
-        Ok(x.f_conv2d(weight, Some(bias), [self.stride; 2], padding, [1, 1], 1)?)
+        self.folded.forward(x, self.stride, [self.kernel / 2; 2], 1)
     }
 }
 
@@ -205,7 +196,7 @@ mod tests {
             let file = safetensors::serialize(tensors.iter().map(|t| (t.name.as_str(), t)), None).unwrap();
             let weights = Weights::from_bytes(&file, "").unwrap();
             let crate::model::Plan::ResNet(plan) = architecture.plan() else { panic!("{architecture:?}") };
-            let network = ResNet::with_kind(&weights, plan, Device::Cpu, Kind::Float).unwrap();
+            let network = ResNet::new(&weights, plan, Device::Cpu, Kind::Float).unwrap();
             let features = Vec::<f32>::try_from(network.features(&picture).unwrap().view([-1])).unwrap();
             assert_eq!(features.len(), architecture.dimension());
             formula::reference(architecture).assert_equal(&features, 1e-5);

@@ -1,16 +1,142 @@
 //! Where a training of a whole network stands, on disk: so that it can go on after a stop or a kill.
+//!
+//! One safetensors file beside the library's catalog, replaced whole: the standing is JSON in its metadata.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
-use super::report::TrainOptions;
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use super::report::{CurvePoint, Loss, TrainOptions};
+use crate::artefact::NamedTensor;
+use crate::model::{ModelError, NamedTensors};
+
+const FILE: &str = "training.safetensors";
+const STANDING: &str = "standing";
+/// A longer header is none of ours.
+const MAX_HEADER: u64 = 16 << 20;
+
+/// All of a training but its numbers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    pub options: TrainOptions,
+    /// Names the photos and labels that are learnt from: a training goes on only with the same.
+    pub data: String,
+    /// Finished epochs.
+    pub epoch: u32,
+    /// Batches of the next epoch that are done.
+    pub batch: usize,
+    /// Steps of the optimiser.
+    pub steps: i64,
+    /// What the watchdog has made of the learning rates, of the loss and of the batch.
+    pub rate_factor: f64,
+    pub loss: Option<Loss>,
+    pub batch_size: usize,
+    /// Answers of the watchdog so far.
+    pub answers: u32,
+    pub curve: Vec<CurvePoint>,
+}
+
+/// Replaces the checkpoint of the library in `folder`.
+///
+/// # Errors
+/// When it cannot be written; the one before is there still.
+pub fn save(folder: &Path, standing: &Standing, tensors: &NamedTensors) -> io::Result<()> {
+    let named = |(name, tensor): (&String, &Tensor)| named_tensor(name, tensor).map_err(io::Error::other);
+    let tensors = tensors.iter().map(named).collect::<io::Result<Vec<_>>>()?;
+    let metadata = HashMap::from([(STANDING.to_owned(), serde_json::to_string(standing)?)]);
+    let bytes = safetensors::serialize(tensors.iter().map(|t| (t.name.as_str(), t)), Some(metadata));
+    let partial = folder.join(FILE).with_extension("partial");
+    std::fs::write(&partial, bytes.map_err(io::Error::other)?)?;
+    std::fs::rename(partial, folder.join(FILE))
+}
+
+/// A tensor's numbers in memory of our own.
+///
+/// # Errors
+/// When libtorch fails.
+pub fn named_tensor(name: &str, tensor: &Tensor) -> Result<NamedTensor, ModelError> {
+    let tensor = tensor.f_detach()?.f_to_device(tch::Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
+    let shape = tensor.size().iter().map(|side| *side as usize).collect();
+    let values = Vec::<f32>::try_from(tensor.f_reshape([-1])?)?;
+    Ok(NamedTensor { name: name.to_owned(), shape, values })
+}
+
+/// The checkpoint of the library in `folder`; `None` where there is none that can be read.
+pub fn load(folder: &Path) -> Option<(Standing, NamedTensors)> {
+    let file = std::fs::read(folder.join(FILE)).ok()?;
+    let (_, metadata) = SafeTensors::read_metadata(&file).ok()?;
+    let standing = serde_json::from_str(metadata.metadata().as_ref()?.get(STANDING)?).ok()?;
+    let tensors = SafeTensors::deserialize(&file).ok()?;
+    let load = |(name, view): (&str, safetensors::tensor::TensorView)| {
+        let shape: Vec<i64> = view.shape().iter().map(|side| *side as i64).collect();
+        Some((name.to_owned(), Tensor::f_from_data_size(view.data(), &shape, Kind::Float).ok()?))
+    };
+    Some((standing, tensors.iter().map(load).collect::<Option<_>>()?))
+}
+
+/// What a stopped or killed training on the library in `folder` was doing, where it can go on. Reads no more than the
+/// file's header.
+pub fn pending(folder: &Path) -> Option<TrainOptions> {
+    let mut file = std::fs::File::open(path(folder)).ok()?;
+    let mut length = [0; 8];
+    file.read_exact(&mut length).ok()?;
+    let length = u64::from_le_bytes(length);
+    let mut header = String::new();
+    file.take(length.min(MAX_HEADER)).read_to_string(&mut header).ok()?;
+    let header: serde_json::Value = serde_json::from_str(&header).ok()?;
+    let standing: Standing = serde_json::from_str(header.get("__metadata__")?.get(STANDING)?.as_str()?).ok()?;
+    Some(standing.options)
+}
+
+fn path(folder: &Path) -> PathBuf {
+    folder.join(FILE)
+}
 
 /// Throws away the checkpoint of a library, where there is one.
 pub fn forget(folder: &Path) {
-    let _ = folder;
+    match std::fs::remove_file(path(folder)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            log::warn!("A finished training's checkpoint could not be deleted ({error}): {}", path(folder).display());
+        }
+        _ => {}
+    }
 }
 
-/// What a stopped or killed training on the library in `folder` was doing, where it can go on.
-pub fn pending(folder: &Path) -> Option<TrainOptions> {
-    let _ = folder;
-    None
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_saved_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(pending(folder.path()), None);
+        let standing = Standing {
+            options: TrainOptions { seed: 7, ..TrainOptions::default() },
+            epoch: 3,
+            rate_factor: 0.5,
+            curve: vec![CurvePoint { epoch: 1.0, loss: Some(2.0), validation: None }],
+            ..Standing::default()
+        };
+        let tensors = NamedTensors::from([("a".to_owned(), Tensor::from_slice(&[1.0f32, 2.0]).view([2, 1]))]);
+        save(folder.path(), &standing, &tensors).unwrap();
+        save(folder.path(), &standing, &tensors).unwrap();
+        assert_eq!(pending(folder.path()), Some(standing.options.clone()));
+        let (loaded, numbers) = load(folder.path()).unwrap();
+        assert_eq!(loaded, standing);
+        assert_eq!(numbers["a"], tensors["a"]);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        forget(folder.path());
+        assert!(load(folder.path()).is_none() && pending(folder.path()).is_none());
+    }
+
+    #[test]
+    fn a_damaged_checkpoint_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(path(folder.path()), [255; 100]).unwrap();
+        assert!(pending(folder.path()).is_none() && load(folder.path()).is_none());
+    }
 }

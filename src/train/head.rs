@@ -37,19 +37,34 @@ pub fn whiten_within_classes(features: &Tensor, labels: &[i64], shrink: f64) -> 
     let classes = labels.iter().max().copied().unwrap_or(0) + 1;
     let d = x.size()[1];
     let sums = Tensor::f_zeros([classes, d], (Kind::Float, x.device()))?.f_index_add(0, &y, &x)?;
-    let counts = Tensor::f_zeros([classes], (Kind::Float, x.device()))?.f_index_add(0, &y, &y.f_ones_like()?.f_to_kind(Kind::Float)?)?;
+    let counts = Tensor::f_zeros([classes], (Kind::Float, x.device()))?.f_index_add(
+        0,
+        &y,
+        &y.f_ones_like()?.f_to_kind(Kind::Float)?,
+    )?;
     let means = sums.f_div(&counts.f_clamp_min(1.0)?.f_unsqueeze(1)?)?;
     let r = x.f_sub(&means.f_index_select(0, &y)?)?;
     let w = r.f_transpose(0, 1)?.f_matmul(&r)?.f_div_scalar(x.size()[0] as f64)?;
     let mean = w.f_diagonal(0, 0, 1)?.f_mean(Kind::Float)?;
-    let s = w.f_mul_scalar(1.0 - shrink)?.f_add(&Tensor::f_eye(d, (Kind::Float, x.device()))?.f_mul(&mean)?.f_mul_scalar(shrink)?)?;
+    let s = w
+        .f_mul_scalar(1.0 - shrink)?
+        .f_add(&Tensor::f_eye(d, (Kind::Float, x.device()))?.f_mul(&mean)?.f_mul_scalar(shrink)?)?;
     let (values, vectors) = s.f_linalg_eigh("L")?;
     let matrix = vectors.f_mul(&values.f_clamp_min(1e-12)?.f_rsqrt()?)?.f_matmul(&vectors.f_transpose(0, 1)?)?;
     let centre = x.f_mean_dim([0i64].as_slice(), false, Kind::Float)?;
-    Ok(HeadPart { weight: 1.0, centre: Vec::<f32>::try_from(centre)?, matrix: Vec::<f32>::try_from(matrix.f_contiguous()?.f_view([-1])?)? })
+    Ok(HeadPart {
+        weight: 1.0,
+        centre: Vec::<f32>::try_from(centre)?,
+        matrix: Vec::<f32>::try_from(matrix.f_contiguous()?.f_view([-1])?)?,
+    })
 }
 
-pub fn fit(features: &Tensor, labels: &[i64], options: &HeadOptions, tell: &mut dyn FnMut(HeadProgress) -> bool) -> Result<Head, ModelError> {
+pub fn fit(
+    features: &Tensor,
+    labels: &[i64],
+    options: &HeadOptions,
+    tell: &mut dyn FnMut(HeadProgress) -> bool,
+) -> Result<Head, ModelError> {
     let t0 = std::time::Instant::now();
     let mut white = whiten_within_classes(features, labels, 0.6)?;
     log::info!("whitening {:?}", t0.elapsed());
@@ -83,7 +98,8 @@ pub fn fit(features: &Tensor, labels: &[i64], options: &HeadOptions, tell: &mut 
             let e = &e / e.norm_scalaropt_dim(2.0, [-1i64].as_slice(), true).clamp_min(1e-12);
             let cn = &c / c.norm_scalaropt_dim(2.0, [-1i64].as_slice(), true).clamp_min(1e-12);
             let logits = e.matmul(&cn.tr()) * 16.0;
-            let loss = logits.cross_entropy_loss::<Tensor>(&y.index_select(0, &idx), None, tch::Reduction::Mean, -100, 0.1);
+            let loss =
+                logits.cross_entropy_loss::<Tensor>(&y.index_select(0, &idx), None, tch::Reduction::Mean, -100, 0.1);
             loss.backward();
             total += loss.double_value(&[]) * len as f64;
             step += 1;
@@ -101,10 +117,24 @@ pub fn fit(features: &Tensor, labels: &[i64], options: &HeadOptions, tell: &mut 
                 }
             });
         }
-        let go_on = tell(HeadProgress { epoch: epoch + 1, epochs, step: step as u64, steps: steps as u64, photos: (n * (epoch as i64 + 1)) as u64, loss: Some(total / n as f64), validation: None });
-        if !go_on { break; }
+        let go_on = tell(HeadProgress {
+            epoch: epoch + 1,
+            epochs,
+            step: step as u64,
+            steps: steps as u64,
+            photos: (n * (epoch as i64 + 1)) as u64,
+            loss: Some(total / n as f64),
+            validation: None,
+        });
+        if !go_on {
+            break;
+        }
     }
     log::info!("all {:?}", t0.elapsed());
-    let learnt = HeadPart { weight: 0.5, centre: Vec::<f32>::try_from(centre)?, matrix: Vec::<f32>::try_from(m.detach().contiguous().view([-1]))? };
+    let learnt = HeadPart {
+        weight: 0.5,
+        centre: Vec::<f32>::try_from(centre)?,
+        matrix: Vec::<f32>::try_from(m.detach().contiguous().view([-1]))?,
+    };
     Ok(Head { parts: vec![learnt, white] })
 }

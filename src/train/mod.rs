@@ -8,16 +8,21 @@
 //! the new one on photos that were set aside before.
 
 pub mod checkpoint;
+mod course;
+pub mod crops;
 pub mod dataset;
 pub mod head;
 pub mod loss;
+pub mod network;
 pub mod optimiser;
 pub mod plan;
 pub mod proof;
 pub mod random;
 pub mod report;
+pub mod sampler;
 pub mod unlabelled;
 pub mod views;
+pub mod watchdog;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -26,7 +31,7 @@ use tch::Tensor;
 
 use crate::artefact::{ArtefactError, Card, Model, ModelFolder, NamedTensor};
 use crate::catalog::{Catalog, CatalogError, ModelKey};
-use crate::embed::{DeviceChoice, EmbedError, Embedder};
+use crate::embed::{DeviceChoice, EmbedError, Embedder, open_device};
 use crate::ingest::{IngestEvent, ingest};
 use crate::job::{Cancel, Outcome, Progress};
 use crate::library::Library;
@@ -51,8 +56,16 @@ const CROSS_VALIDATE_BELOW: usize = 1000;
 pub enum TrainError {
     #[error("Too few photos to learn from: {found}; at least {MIN_PHOTOS} are needed")]
     TooFewPhotos { found: usize },
-    #[error("This recipe learns from sub-folders named after species, with at least two photos in each of two of them; here there are none. The quick recipe also learns without")]
+    #[error(
+        "This recipe learns from sub-folders named after species, with at least two photos in each of two of them; here there are none. The quick recipe also learns without"
+    )]
     NoClasses,
+    #[error(
+        "The learning overshot again and again, and was given up; the present model stays in use. Try another loss under Advanced"
+    )]
+    Diverged,
+    #[error("The memory is too small even for small batches; close other programs, or choose a smaller network")]
+    OutOfMemory,
     #[error("{0}")]
     Index(String),
     #[error("A thread could not be started: {0}")]
@@ -172,12 +185,7 @@ impl Training<'_> {
     }
 
     /// A head on the backbone's features as they are.
-    fn quick(
-        &self,
-        data: &Dataset,
-        catalog: &Catalog,
-        teller: &mut Teller,
-    ) -> Result<Option<Learnt>, TrainError> {
+    fn quick(&self, data: &Dataset, catalog: &Catalog, teller: &mut Teller) -> Result<Option<Learnt>, TrainError> {
         let present = self.present_embeddings(data, catalog)?;
         let proof = if data.is_labelled() {
             let folds = if data.len() < CROSS_VALIDATE_BELOW { SHARES } else { 1 };
@@ -200,12 +208,7 @@ impl Training<'_> {
     }
 
     /// The whole network, embedding the library anew with it; for the full recipe a head on its features, too.
-    fn network(
-        &self,
-        data: &Dataset,
-        mut catalog: Catalog,
-        teller: &mut Teller,
-    ) -> Result<Option<Learnt>, TrainError> {
+    fn network(&self, data: &Dataset, mut catalog: Catalog, teller: &mut Teller) -> Result<Option<Learnt>, TrainError> {
         if !data.is_labelled() {
             return Err(TrainError::NoClasses);
         }
@@ -255,8 +258,7 @@ impl Training<'_> {
         split: &Split,
         teller: &mut Teller,
     ) -> Result<Option<Vec<NamedTensor>>, TrainError> {
-        let _ = (data, split, teller);
-        Ok(None)
+        course::Course::new(self, data, split, open_device(self.device)?, teller)?.run()
     }
 
     /// Learns a head from some of the photos.

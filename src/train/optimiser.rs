@@ -85,3 +85,61 @@ impl AdamW {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parameter(value: f32) -> Tensor {
+        Tensor::from_slice(&[value]).set_requires_grad(true)
+    }
+
+    /// The gradient of `slope * parameter` is `slope`.
+    fn learn(optimiser: &mut AdamW, parameter: &Tensor, slope: f64, factor: f64) -> f64 {
+        (parameter * slope).sum(tch::Kind::Float).backward();
+        optimiser.step(factor).unwrap();
+        parameter.double_value(&[0])
+    }
+
+    #[test]
+    fn steps_are_those_of_the_paper() {
+        let p = parameter(1.0);
+        let group = Group { parameters: vec![p.shallow_clone()], rate: 0.1, decay: 0.5 };
+        let mut optimiser = AdamW::new(vec![group]).unwrap();
+        // Decay: 1 - 0.1 * 0.5. The first step is one rate long, whatever the gradient: mean 4 / 1, square 16 / 1.
+        let first = 0.95 - 0.1;
+        assert!((learn(&mut optimiser, &p, 4.0, 1.0) - first).abs() < 1e-6);
+        // Mean (0.9 * 0.4 + 0.1 * 1) / 0.19, square (0.999 * 0.016 + 0.001 * 1) / 0.001999; at half the rate.
+        let step = (0.46 / 0.19) / f64::sqrt(0.016984 / 0.001999);
+        let second = first * (1.0 - 0.05 * 0.5) - 0.05 * step;
+        assert!((learn(&mut optimiser, &p, 1.0, 0.5) - second).abs() < 1e-6);
+    }
+
+    #[test]
+    fn groups_have_their_own_rates_and_what_has_no_gradient_stays() {
+        let (a, b, idle) = (parameter(1.0), parameter(1.0), parameter(1.0));
+        let group = |p: &Tensor, rate| Group { parameters: vec![p.shallow_clone()], rate, decay: 0.0 };
+        let mut optimiser = AdamW::new(vec![group(&idle, 0.5), group(&a, 0.1), group(&b, 0.01)]).unwrap();
+        (&a + &b).sum(tch::Kind::Float).backward();
+        optimiser.step(1.0).unwrap();
+        let values = [&a, &b, &idle].map(|p| p.double_value(&[0]));
+        assert!((values[0] - 0.9).abs() < 1e-6 && (values[1] - 0.99).abs() < 1e-6 && values[2] == 1.0, "{values:?}");
+        assert_eq!(a.grad().double_value(&[0]), 0.0);
+    }
+
+    #[test]
+    fn it_goes_on_from_a_kept_state_as_if_it_had_not_been_interrupted() {
+        let optimiser_of = |p: &Tensor| {
+            AdamW::new(vec![Group { parameters: vec![p.shallow_clone()], rate: 0.1, decay: 0.01 }]).unwrap()
+        };
+        let whole = parameter(2.0);
+        let mut optimiser = optimiser_of(&whole);
+        learn(&mut optimiser, &whole, 3.0, 1.0);
+        let kept = parameter(whole.double_value(&[0]) as f32);
+        let mut resumed = optimiser_of(&kept);
+        let (steps, moments) = optimiser.state();
+        resumed.restore(steps, &moments.iter().map(Tensor::copy).collect::<Vec<_>>()).unwrap();
+        let expected = learn(&mut optimiser, &whole, -1.0, 1.0);
+        assert_eq!(learn(&mut resumed, &kept, -1.0, 1.0), expected);
+    }
+}

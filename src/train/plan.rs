@@ -46,8 +46,7 @@ impl TrainingPlan<'_> {
     pub fn run(&self, events: &mut dyn FnMut(PlanEvent)) -> Result<Option<Trained>, TrainError> {
         let start = self.start_model()?;
         let same_backbone = start.card.backbone == self.present.card.backbone;
-        let embedder =
-            if same_backbone { self.embedder.clone() } else { Embedder::start(self.device, start.clone())? };
+        let embedder = if same_backbone { self.embedder.clone() } else { Embedder::start(self.device, start.clone())? };
         let mut catalog = Catalog::open(&self.library.folder)?;
         let outcome = ingest(self.library, &mut catalog, &embedder, self.cancel, &mut |event| {
             events(if same_backbone { PlanEvent::Ingest(event) } else { PlanEvent::OfAnotherModel(event) });

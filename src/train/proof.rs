@@ -122,7 +122,7 @@ impl Tally {
 }
 
 /// Positions of the `k` nearest rows of `gallery` for each row of `queries`, the nearest first.
-fn nearest(queries: &Tensor, gallery: &Tensor, metric: Metric, k: usize) -> Result<Vec<i64>, ModelError> {
+pub(super) fn nearest(queries: &Tensor, gallery: &Tensor, metric: Metric, k: usize) -> Result<Vec<i64>, ModelError> {
     let _no_grad = tch::no_grad_guard();
     let products = queries.f_matmul(&gallery.f_transpose(0, 1)?)?;
     let similarity = match metric {
@@ -231,10 +231,7 @@ impl Comparison {
 }
 
 fn gain(row: &ProofRow) -> (f64, f64) {
-    (
-        row.after.recall_at_1.value - row.before.recall_at_1.value,
-        row.after.map_at_r.value - row.before.map_at_r.value,
-    )
+    (row.after.recall_at_1.value - row.before.recall_at_1.value, row.after.map_at_r.value - row.before.map_at_r.value)
 }
 
 fn is_better(rows: &[ProofRow], focus: Focus) -> bool {

@@ -89,7 +89,7 @@ pub struct TrainProgress {
 }
 
 /// A point of the curves.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CurvePoint {
     /// In epochs since the beginning, with fractions.
     pub epoch: f64,

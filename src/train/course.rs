@@ -1,0 +1,581 @@
+//! The learning of a whole network: epochs of batches, each measured at its end, watched all the time, and kept on disk.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+use tch::{Device, Kind, Tensor};
+
+use super::checkpoint::{self, Standing};
+use super::crops::{Batch, Crops, Cut, Order, Source};
+use super::dataset::{Dataset, Split};
+use super::head;
+use super::loss::{Objective, normalised, triplet};
+use super::network::{Learner, copy_of};
+use super::optimiser::{AdamW, Group};
+use super::proof::nearest;
+use super::random::Random;
+use super::report::{CurvePoint, Loss, Recipe, TrainEvent};
+use super::sampler::{paired_batches, random_batches, triplets};
+use super::watchdog::{Alarm, Watchdog, spread};
+use super::{Teller, TrainError, Training, memory};
+use crate::artefact::NamedTensor;
+use crate::embed::says_out_of_memory;
+use crate::model::{Architecture, HeadPart, INPUT_SIDE, ModelError, NamedTensors};
+use crate::photo::Metric;
+
+/// A checkpoint is written at the end of each epoch, and this often meanwhile.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(120);
+/// The curve gets a point this often.
+const POINTS_AN_EPOCH: usize = 20;
+/// Photos that the end of an epoch is measured with: queries, and what they are searched among.
+const MEASURED: [usize; 2] = [200, 600];
+/// So often the watchdog's answer is a lower rate and another loss; then the training is given up.
+const MAX_ANSWERS: u32 = 3;
+/// Smaller batches teach nothing: the work moves to the CPU.
+const MIN_BATCH: usize = 4;
+/// The tutorial's.
+const MARGIN: f64 = 1.0;
+const TRIPLETS_A_CLASS: usize = 8;
+
+/// How a recipe learns.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    cut: Cut,
+    /// Pixels a side.
+    side: u32,
+    /// Photos, or the tutorial's triplets.
+    batch: usize,
+    epochs: u32,
+    /// Of the backbone, of the map to embeddings, and of the loss's proxies.
+    rates: [f64; 3],
+    decay: f64,
+    /// `None` for the tutorial's own on triplets.
+    loss: Option<Loss>,
+    /// Steps in which the rates grow from nothing; they then fall to nothing along half a cosine.
+    warm_up: Option<f64>,
+    /// Of the average of the weights.
+    memory: f64,
+}
+
+impl Plan {
+    fn of(training: &Training, photos: usize, device: Device) -> Self {
+        let options = training.options;
+        if options.recipe == Recipe::Tutorial {
+            return Self {
+                cut: Cut::Squeezed,
+                side: INPUT_SIDE,
+                batch: 32,
+                epochs: options.epochs.unwrap_or(8),
+                rates: [1e-3; 3],
+                decay: 0.0,
+                loss: None,
+                warm_up: None,
+                memory: 0.0,
+            };
+        }
+        let is_gpu = device != Device::Cpu;
+        let is_transformer = training.start.card.architecture == Architecture::DinoV2Small;
+        Self {
+            cut: Cut::Random,
+            side: if is_gpu || is_transformer { INPUT_SIDE } else { 192 },
+            batch: if is_gpu { 64.min(photos) } else { 32.min(photos) },
+            epochs: options.epochs.unwrap_or(if is_gpu { 30 } else { 8 }),
+            rates: [env("RATE", 2e-4), env("HEAD_RATE", 1e-4), env("PROXY_RATE", 1e-2)],
+            decay: env("DECAY", 1e-2),
+            loss: Some(options.loss.unwrap_or(Loss::NormalisedSoftmax)),
+            warm_up: Some(0.1),
+            memory: env("EMA", 0.998),
+        }
+    }
+}
+
+fn env(name: &str, default: f64) -> f64 {
+    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
+}
+
+/// One training of a network, from its beginning or its checkpoint to the weights.
+pub(super) struct Course<'a, 'b, 'c> {
+    training: &'a Training<'a>,
+    data: &'a Dataset,
+    split: &'a Split,
+    teller: &'b mut Teller<'c>,
+    plan: Plan,
+    /// Photos that are learnt from, by class.
+    classes: Vec<Vec<usize>>,
+    photos: Arc<[Arc<crate::photo::Photo>]>,
+    learner: Learner,
+    objective: Option<Objective>,
+    optimiser: AdamW,
+    watchdog: Watchdog,
+    standing: Standing,
+    /// What the watchdog goes back to.
+    sound: (Standing, NamedTensors),
+    saved: Instant,
+    /// Seconds that the device computed, of those since the beginning.
+    computed: Duration,
+    began: Instant,
+    /// Pictures seen since then.
+    pictures: u64,
+}
+
+/// How an epoch ended.
+enum End {
+    Whole,
+    /// By the user.
+    Stopped,
+    /// By the watchdog, which has answered: once more from the last sound standing.
+    Again,
+}
+
+impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
+    pub(super) fn new(
+        training: &'a Training<'a>,
+        data: &'a Dataset,
+        split: &'a Split,
+        device: Device,
+        teller: &'b mut Teller<'c>,
+    ) -> Result<Self, TrainError> {
+        let mut classes = vec![Vec::new(); data.classes.len()];
+        for position in &split.learn {
+            if let Ok(class) = usize::try_from(data.labels[*position]) {
+                classes[class].push(*position);
+            }
+        }
+        // Whole classes are set aside.
+        classes.retain(|photos| photos.len() > 1);
+        let count = classes.iter().map(Vec::len).sum();
+        let plan = Plan::of(training, count, device);
+        let learner = match plan.loss {
+            Some(_) => {
+                let learn: Vec<usize> = classes.concat();
+                let labels = class_numbers(&classes);
+                let labels: Vec<i64> = learn.iter().map(|position| labels[position]).collect();
+                let features = data.features_of(&learn)?;
+                let mut first = head::whiten_within_classes(&features, &labels, 0.6)?;
+                scale_outputs(&mut first, &features)?;
+                Learner::fine_tune(training.start, &first, device)?
+            }
+            None => Learner::from_scratch(Architecture::SiameseResNet18, training.options.seed, device)?,
+        };
+        let standing = Standing {
+            options: training.options.clone(),
+            data: fingerprint(data, &split.learn),
+            rate_factor: 1.0,
+            loss: plan.loss,
+            batch_size: plan.batch,
+            ..Standing::default()
+        };
+        let now = Instant::now();
+        let mut course = Self {
+            training,
+            data,
+            split,
+            teller,
+            plan,
+            classes,
+            photos: data.photos.as_slice().into(),
+            learner,
+            objective: None,
+            optimiser: AdamW::new(Vec::new())?,
+            watchdog: Watchdog::new(None),
+            standing,
+            sound: Default::default(),
+            saved: now,
+            computed: Duration::ZERO,
+            began: now,
+            pictures: 0,
+        };
+        course.set_loss(course.plan.loss)?;
+        course.resume()?;
+        course.remember()?;
+        Ok(course)
+    }
+
+    /// Learns; `None` where it was stopped before there was anything to keep.
+    pub(super) fn run(mut self) -> Result<Option<Vec<NamedTensor>>, TrainError> {
+        while self.standing.epoch < self.plan.epochs {
+            let end = match self.epoch() {
+                Err(TrainError::Model(ModelError::Torch(error))) if says_out_of_memory(&error.to_string()) => {
+                    self.answer_out_of_memory()?;
+                    End::Again
+                }
+                other => other?,
+            };
+            match end {
+                End::Whole => {
+                    (self.standing.epoch, self.standing.batch) = (self.standing.epoch + 1, 0);
+                    self.measure()?;
+                    self.remember()?;
+                    self.save();
+                }
+                End::Again => self.go_back()?,
+                End::Stopped => {
+                    self.save();
+                    let nothing_learnt = self.standing.steps == 0;
+                    if self.training.cancel.is_cancelled() || nothing_learnt {
+                        return Ok(None);
+                    }
+                    break;
+                }
+            }
+        }
+        Ok(Some(self.learner.finish()?))
+    }
+
+    /// The loss, its proxies and the optimiser from their beginning.
+    fn set_loss(&mut self, loss: Option<Loss>) -> Result<(), TrainError> {
+        let device = self.learner.device;
+        self.standing.loss = loss;
+        let dimension = self.learner.projection_parameters().first().map_or(0, |matrix| matrix.size()[0]);
+        let objective =
+            loss.map(|loss| Objective::new(loss, self.classes.len() as i64, dimension, device)).transpose()?;
+        let [backbone, projection, proxies] = self.plan.rates;
+        let group = |parameters, rate, decay| Group { parameters, rate, decay };
+        self.optimiser = AdamW::new(vec![
+            group(self.learner.backbone_parameters(), backbone, self.plan.decay),
+            group(self.learner.projection_parameters(), projection, 0.0),
+            group(objective.iter().flat_map(Objective::parameters).collect(), proxies, 0.0),
+        ])?;
+        self.objective = objective;
+        self.watch();
+        self.start_proxies()
+    }
+
+    fn watch(&mut self) {
+        let margin = self.objective.as_ref().map_or(Some(MARGIN), Objective::collapsed);
+        self.watchdog = Watchdog::new(margin);
+    }
+
+    /// Proxies begin as the middles of their classes, as the features are before any learning.
+    fn start_proxies(&mut self) -> Result<(), TrainError> {
+        let Some(mut proxies) = self.objective.as_ref().and_then(|o| o.parameters().pop()) else { return Ok(()) };
+        let _no_grad = tch::no_grad_guard();
+        for (class, photos) in self.classes.iter().enumerate() {
+            let features = self.data.features_of(photos)?.f_to_device(self.learner.device)?;
+            let middle = self.learner.project(&features)?.f_mean_dim([0i64].as_slice(), true, Kind::Float)?;
+            // As long as numbers drawn at random are, to which the rates fit.
+            let middle = normalised(&middle)?.f_mul_scalar((proxies.size()[1] as f64).sqrt())?;
+            proxies.f_narrow(0, class as i64, 1)?.f_copy_(&middle)?;
+        }
+        proxies.zero_grad();
+        Ok(())
+    }
+
+    fn resume(&mut self) -> Result<(), TrainError> {
+        if !self.training.resume {
+            return Ok(());
+        }
+        let Some((standing, tensors)) = checkpoint::load(&self.training.library.folder) else { return Ok(()) };
+        if standing.options != self.standing.options || standing.data != self.standing.data {
+            self.notice("The photos or the settings have changed since the training was stopped; it begins anew");
+            return Ok(());
+        }
+        if standing.loss != self.standing.loss {
+            self.set_loss(standing.loss)?;
+        }
+        self.restore(&tensors, standing.steps)?;
+        for point in &standing.curve {
+            self.teller.tell(TrainEvent::Curve(*point));
+        }
+        self.standing = standing;
+        Ok(())
+    }
+
+    fn notice(&mut self, text: &str) {
+        log::warn!("{text}");
+        self.teller.tell(TrainEvent::Notice(text.to_owned()));
+    }
+
+    /// All numbers of the training as it stands.
+    fn state(&self) -> NamedTensors {
+        let mut state = self.learner.state();
+        for (number, tensor) in self.objective.iter().flat_map(Objective::parameters).enumerate() {
+            state.insert(format!("objective.{number}"), tensor);
+        }
+        for (number, tensor) in self.optimiser.state().1.into_iter().enumerate() {
+            state.insert(format!("optimiser.{number}"), tensor);
+        }
+        state
+    }
+
+    fn restore(&mut self, state: &NamedTensors, steps: i64) -> Result<(), TrainError> {
+        let numbered = |what: &str| {
+            let find = |number: usize| state.get(&format!("{what}.{number}")).map(Tensor::shallow_clone);
+            (0..).map_while(find).collect::<Vec<_>>()
+        };
+        self.learner.restore(state)?;
+        {
+            let _no_grad = tch::no_grad_guard();
+            let proxies = self.objective.iter().flat_map(Objective::parameters);
+            for (mut mine, kept) in proxies.zip(numbered("objective")) {
+                mine.f_copy_(&kept)?;
+            }
+        }
+        Ok(self.optimiser.restore(steps, &numbered("optimiser"))?)
+    }
+
+    /// Takes the present standing for sound.
+    fn remember(&mut self) -> Result<(), TrainError> {
+        let copy = |(name, tensor): (String, Tensor)| Ok((name, copy_of(&tensor)?));
+        let state = self.state().into_iter().map(copy).collect::<Result<_, ModelError>>()?;
+        self.sound = (self.standing.clone(), state);
+        Ok(())
+    }
+
+    /// Back to the last sound standing, but for what the watchdog has changed.
+    fn go_back(&mut self) -> Result<(), TrainError> {
+        let (standing, state) = std::mem::take(&mut self.sound);
+        self.restore(&state, standing.steps)?;
+        let same_batches = standing.batch_size == self.standing.batch_size;
+        (self.standing.epoch, self.standing.steps) = (standing.epoch, standing.steps);
+        self.standing.batch = if same_batches { standing.batch } else { 0 };
+        self.sound = (standing, state);
+        self.watch();
+        Ok(())
+    }
+
+    fn save(&mut self) {
+        self.saved = Instant::now();
+        if let Err(error) = checkpoint::save(&self.training.library.folder, &self.standing, &self.state()) {
+            self.notice(&format!("The training could not be saved ({error}); after a stop it would begin anew"));
+        }
+    }
+
+    /// The batches of an epoch. The same seed gives the same ones, also after a resume.
+    fn orders(&self) -> Vec<Order> {
+        let seed = self.training.options.seed.wrapping_mul(1_000_003).wrapping_add(u64::from(self.standing.epoch));
+        let mut random = Random::new(seed);
+        let size = self.standing.batch_size;
+        let batches = match self.standing.loss {
+            None => triplets(&self.classes, TRIPLETS_A_CLASS, size, &mut random),
+            Some(loss) if loss.needs_pairs() => paired_batches(&self.classes, size, &mut random),
+            Some(_) => random_batches(&self.classes.concat(), size, &mut random),
+        };
+        batches.into_iter().map(|positions| Order { positions, seed: random.next_u64() }).collect()
+    }
+
+    fn source(&self, cut: Cut) -> Source {
+        let library = self.training.library.clone();
+        Source { library, photos: Arc::clone(&self.photos), cut, side: self.plan.side }
+    }
+
+    fn epoch(&mut self) -> Result<End, TrainError> {
+        let mut orders = self.orders();
+        let batches = orders.len();
+        orders.drain(..self.standing.batch.min(batches));
+        let steps = batches as u64 * u64::from(self.plan.epochs);
+        let mut crops = Crops::start(&self.source(self.plan.cut), orders, crop_threads(self.learner.device))?;
+        let numbers = class_numbers(&self.classes);
+        let (mut losses, mut count) = (0.0, 0);
+        loop {
+            if self.training.is_stopped() {
+                return Ok(End::Stopped);
+            }
+            let Some(batch) = crops.next() else { return Ok(End::Whole) };
+            let began = Instant::now();
+            let done = self.standing.batch as u64 + u64::from(self.standing.epoch) * batches as u64;
+            let (loss, spread) = self.step(&batch, &numbers, done as f64 / steps as f64)?;
+            self.computed += began.elapsed();
+            if let Some(alarm) = self.watchdog.look(loss, spread) {
+                self.answer(alarm)?;
+                return Ok(End::Again);
+            }
+            self.standing.batch += 1;
+            self.pictures += batch.positions.len() as u64;
+            (losses, count) = (losses + loss, count + 1);
+            if self.standing.batch.is_multiple_of(batches.div_ceil(POINTS_AN_EPOCH)) || self.standing.batch == batches {
+                self.add_point(batches, Some(losses / f64::from(count)), None);
+                (losses, count) = (0.0, 0);
+            }
+            self.tell(batches, done + 1, steps);
+            if self.saved.elapsed() >= CHECKPOINT_EVERY {
+                self.remember()?;
+                self.save();
+            }
+        }
+    }
+
+    /// One step of the optimiser at a share of the whole way, 0 to 1; gives the loss and the spread of the embeddings.
+    fn step(&mut self, batch: &Batch, numbers: &HashMap<usize, i64>, way: f64) -> Result<(f64, f64), TrainError> {
+        let pictures = self.pictures_of(batch)?;
+        let (loss, embeddings) = match &self.objective {
+            Some(objective) => {
+                let labels: Vec<i64> = batch.positions.iter().map(|position| numbers[position]).collect();
+                let embeddings = self.learner.embed(&pictures)?;
+                (
+                    objective.of(&embeddings, &Tensor::f_from_slice(&labels)?.f_to_device(self.learner.device)?)?,
+                    embeddings,
+                )
+            }
+            None => self.triplet_loss(&pictures)?,
+        };
+        loss.f_backward()?;
+        let factor = self.standing.rate_factor * self.plan.schedule(way);
+        self.optimiser.step(factor)?;
+        self.standing.steps += 1;
+        self.learner.follow(self.standing.steps, self.plan.memory)?;
+        Ok((loss.f_double_value(&[])?, spread(&embeddings)?))
+    }
+
+    /// The tutorial's: anchors, positives and negatives go through the network one after the other.
+    fn triplet_loss(&self, pictures: &Tensor) -> Result<(Tensor, Tensor), TrainError> {
+        let third = pictures.size()[0] / 3;
+        let part = |number| self.learner.embed(&pictures.f_narrow(0, number * third, third)?);
+        let (anchor, positive, negative) = (part(0)?, part(1)?, part(2)?);
+        Ok((triplet(&anchor, &positive, &negative, MARGIN)?, anchor))
+    }
+
+    fn pictures_of(&self, batch: &Batch) -> Result<Tensor, ModelError> {
+        let side = i64::from(self.plan.side);
+        let shape = [batch.positions.len() as i64, side, side, 3];
+        Ok(Tensor::f_from_data_size(&batch.pixels, &shape, Kind::Uint8)?)
+    }
+
+    fn add_point(&mut self, batches: usize, loss: Option<f64>, validation: Option<f64>) {
+        let epoch = f64::from(self.standing.epoch) + self.standing.batch as f64 / batches.max(1) as f64;
+        let point = CurvePoint { epoch, loss, validation };
+        self.standing.curve.push(point);
+        self.teller.tell(TrainEvent::Curve(point));
+    }
+
+    fn tell(&mut self, batches: usize, step: u64, steps: u64) {
+        let seconds = self.began.elapsed().as_secs_f64();
+        let progress = &mut self.teller.progress;
+        (progress.epoch, progress.epochs) = (self.standing.epoch + 1, self.plan.epochs);
+        (progress.step, progress.steps) = (step, steps);
+        progress.rate = (seconds > 0.5).then(|| self.pictures as f64 / seconds);
+        progress.busy = Some((self.computed.as_secs_f64() / seconds.max(1e-9)) as f32);
+        let pictures_a_step = self.pictures as f64 / (self.standing.steps.max(1)) as f64;
+        let _ = (batches, pictures_a_step);
+        progress.time_left = None;
+        progress.memory = memory();
+        let event = TrainEvent::Progress(progress.clone());
+        self.teller.tell(event);
+    }
+
+    /// R@1 at the end of an epoch, of some of the photos that were set aside.
+    fn measure(&mut self) -> Result<(), TrainError> {
+        let [queries, gallery] = MEASURED;
+        let known: Vec<usize> = self.classes.concat();
+        let (queries, gallery) = (some_of(&self.split.seen, queries), some_of(&known, gallery));
+        if queries.is_empty() {
+            return Ok(());
+        }
+        let Some(found) = self.embed_all(&queries)? else { return Ok(()) };
+        let Some(there) = self.embed_all(&gallery)? else { return Ok(()) };
+        let metric = if self.objective.is_some() { Metric::Cosine } else { Metric::Euclidean };
+        let first = nearest(&found.1, &there.1, metric, 1)?;
+        let label = |position: usize| self.data.labels[position];
+        let pairs = found.0.iter().zip(first);
+        let right = pairs.filter(|(query, first)| label(**query) == label(there.0[*first as usize])).count();
+        let recall = right as f64 / found.0.len().max(1) as f64;
+        self.standing.batch = 0;
+        self.add_point(1, None, Some(recall));
+        Ok(())
+    }
+
+    /// Embeddings for measuring of those photos that can be read; `None` where it was stopped.
+    fn embed_all(&mut self, positions: &[usize]) -> Result<Option<(Vec<usize>, Tensor)>, TrainError> {
+        let cut = if self.objective.is_some() { Cut::Middle } else { Cut::Squeezed };
+        let orders = positions.chunks(32).map(|some| Order { positions: some.to_vec(), seed: 0 }).collect();
+        let mut crops = Crops::start(&self.source(cut), orders, crop_threads(self.learner.device))?;
+        let (mut there, mut rows) = (Vec::new(), Vec::new());
+        while let Some(batch) = crops.next() {
+            if self.training.is_stopped() {
+                return Ok(None);
+            }
+            rows.push(self.learner.embed_for_measuring(&self.pictures_of(&batch)?)?.f_to_device(Device::Cpu)?);
+            there.extend(batch.positions);
+        }
+        Ok(Some((there, Tensor::f_cat(&rows, 0).map_err(ModelError::from)?)))
+    }
+
+    /// What to do about an alarm, said in plain words.
+    fn answer(&mut self, alarm: Alarm) -> Result<(), TrainError> {
+        self.standing.answers += 1;
+        if self.standing.answers > MAX_ANSWERS {
+            return Err(TrainError::Diverged);
+        }
+        self.standing.rate_factor *= 0.3;
+        match alarm {
+            Alarm::NotANumber => self.notice(
+                "The learning overshot: its numbers became infinite. It goes on from the last sound state, more slowly",
+            ),
+            Alarm::Collapsed if self.standing.loss.is_some_and(|loss| loss != Loss::NormalisedSoftmax) => {
+                self.set_loss(Some(Loss::NormalisedSoftmax))?;
+                self.sound.1 = self.learner.state();
+                self.notice(
+                    "All photos began to look the same to the network. It goes on more slowly, and with the loss \
+                     \"normalised softmax\", which does not do that",
+                );
+            }
+            Alarm::Collapsed => self.notice(
+                "All photos began to look the same to the network. It goes on from the last sound state, more slowly",
+            ),
+        }
+        Ok(())
+    }
+
+    fn answer_out_of_memory(&mut self) -> Result<(), TrainError> {
+        let half = self.standing.batch_size / 2;
+        if half >= MIN_BATCH {
+            self.standing.batch_size = half;
+            self.notice(&format!("The memory is full: going on with {half} photos at a time"));
+            return Ok(());
+        }
+        if self.learner.device == Device::Cpu {
+            return Err(TrainError::OutOfMemory);
+        }
+        self.notice("The GPU's memory is too small for this network: going on with the CPU, which takes longer");
+        self.standing.batch_size = self.plan.batch;
+        self.learner.move_to(Device::Cpu)?;
+        self.set_loss(self.standing.loss)
+    }
+}
+
+impl Plan {
+    /// What the rates are multiplied by at a share of the whole way, 0 to 1.
+    fn schedule(&self, way: f64) -> f64 {
+        let Some(warm_up) = self.warm_up else { return 1.0 };
+        // The very first step, too, has to go somewhere.
+        ((way + 1e-3) / warm_up).min(0.5 * (1.0 + (std::f64::consts::PI * way).cos()))
+    }
+}
+
+fn class_numbers(classes: &[Vec<usize>]) -> HashMap<usize, i64> {
+    classes.iter().zip(0..).flat_map(|(photos, class)| photos.iter().map(move |photo| (*photo, class))).collect()
+}
+
+/// Threads that make crops. On a CPU the network needs the others; on a GPU they must not let it wait.
+fn crop_threads(device: Device) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    if device == Device::Cpu { 1 } else { cores.saturating_sub(1) }
+}
+
+/// At most `count` items, spread evenly.
+fn some_of(all: &[usize], count: usize) -> Vec<usize> {
+    let count = count.min(all.len());
+    (0..count).map(|number| all[number * all.len() / count]).collect()
+}
+
+/// Scales a map so that its outputs have a length of about 1: the size that the rates fit to.
+fn scale_outputs(part: &mut HeadPart, features: &Tensor) -> Result<(), ModelError> {
+    let matrix = Tensor::f_from_slice(&part.matrix)?.f_view([part.outputs() as i64, part.centre.len() as i64])?;
+    let outputs = features.f_sub(&Tensor::f_from_slice(&part.centre)?)?.f_matmul(&matrix.f_transpose(0, 1)?)?;
+    let length = outputs.f_norm_scalaropt_dim(2.0, [-1i64].as_slice(), true)?.f_mean(Kind::Float)?;
+    let length = f64::try_from(length)?.max(1e-12) as f32;
+    part.matrix.iter_mut().for_each(|value| *value /= length);
+    Ok(())
+}
+
+/// Names the photos that are learnt from, and their labels.
+fn fingerprint(data: &Dataset, learn: &[usize]) -> String {
+    let mut hasher = Sha256::new();
+    for position in learn {
+        hasher.update(data.photos[*position].content.0);
+        hasher.update(data.labels[*position].to_le_bytes());
+    }
+    hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,205 @@
+//! A network whose weights change: the tensors that learn, their running average, and the map from features to the
+//! embeddings that the loss sees.
+
+use tch::{Device, Kind, Tensor};
+
+use super::checkpoint::named_tensor;
+use super::loss::normalised;
+use super::random::Random;
+use crate::artefact::{Model, NamedTensor};
+use crate::model::{Architecture, Backbone, HeadPart, ModelError, NamedTensors, Norms, Weights};
+
+/// Statistics of batch norms: they are measured rather than learnt.
+fn is_statistic(name: &str) -> bool {
+    name.ends_with("running_mean") || name.ends_with("running_var")
+}
+
+/// A network that learns, on a device.
+pub struct Learner {
+    pub architecture: Architecture,
+    pub device: Device,
+    /// What the forward pass is computed in; the weights themselves have 32 bits.
+    kind: Kind,
+    norms: Norms,
+    /// Of the backbone.
+    tensors: NamedTensors,
+    /// Their exponential moving average; `None` where the last weights are used as they are.
+    average: Option<NamedTensors>,
+    projection: Option<Projection>,
+}
+
+/// Features of length 1 -> embeddings of length 1.
+struct Projection {
+    centre: Tensor,
+    /// `[outputs, inputs]`.
+    matrix: Tensor,
+}
+
+const CENTRE: &str = "projection.centre";
+const MATRIX: &str = "projection.matrix";
+
+impl Learner {
+    /// Goes on from a model's backbone, its batch norms frozen, with a first map from features to embeddings.
+    ///
+    /// # Errors
+    /// When the weights are damaged or the device has no room.
+    pub fn fine_tune(model: &Model, projection: &HeadPart, device: Device) -> Result<Self, ModelError> {
+        let tensors = learning(Backbone::tensors(model)?, device)?;
+        let average = tensors.iter().map(|(name, t)| Ok((name.clone(), copy_of(t)?)));
+        let average = Some(average.collect::<Result<_, ModelError>>()?);
+        let inputs = projection.centre.len() as i64;
+        let matrix = Tensor::f_from_slice(&projection.matrix)?.f_view([projection.outputs() as i64, inputs])?;
+        let projection = Projection {
+            centre: Tensor::f_from_slice(&projection.centre)?.f_to_device(device)?,
+            matrix: matrix.f_to_device(device)?.f_set_requires_grad(true)?,
+        };
+        let architecture = model.card.architecture;
+        let kind = architecture.learning_kind(device);
+        let norms = Norms::Frozen;
+        Ok(Self { architecture, device, kind, norms, tensors, average, projection: Some(projection) })
+    }
+
+    /// Begins from nothing, its batch norms live; embeddings are the features themselves.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn from_scratch(architecture: Architecture, seed: u64, device: Device) -> Result<Self, ModelError> {
+        let mut random = Random::new(seed);
+        let weights = Weights::made_up(move || random.normal());
+        let kind = architecture.learning_kind(device);
+        Backbone::build(architecture, &weights, Device::Cpu, Kind::Float)?;
+        let tensors = learning(weights.into_made_up(), device)?;
+        Ok(Self { architecture, device, kind, norms: Norms::Live, tensors, average: None, projection: None })
+    }
+
+    /// What the optimiser has to move in the backbone.
+    pub fn backbone_parameters(&self) -> Vec<Tensor> {
+        let learns = |(name, _): &(&String, &Tensor)| !is_statistic(name);
+        self.tensors.iter().filter(learns).map(|(_, tensor)| tensor.shallow_clone()).collect()
+    }
+
+    /// And behind it.
+    pub fn projection_parameters(&self) -> Vec<Tensor> {
+        self.projection.iter().map(|projection| projection.matrix.shallow_clone()).collect()
+    }
+
+    /// 8-bit RGB pictures, rows first `[n, height, width, 3]`, -> embeddings `[n, dimension]` with gradients.
+    ///
+    /// # Errors
+    /// When libtorch fails, out of memory among other things.
+    pub fn embed(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
+        self.embed_with(&self.tensors, self.norms, pictures)
+    }
+
+    /// The same with the averaged weights, for measuring.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn embed_for_measuring(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
+        let _no_grad = tch::no_grad_guard();
+        self.embed_with(self.average.as_ref().unwrap_or(&self.tensors), Norms::Frozen, pictures)
+    }
+
+    fn embed_with(&self, tensors: &NamedTensors, norms: Norms, pictures: &Tensor) -> Result<Tensor, ModelError> {
+        let weights = Weights::from_memory(tensors, norms);
+        let backbone = Backbone::build(self.architecture, &weights, self.device, self.kind)?;
+        let features = backbone.forward(&pictures.f_to_device(self.device)?.f_permute([0, 3, 1, 2])?)?;
+        if self.projection.is_some() { self.project(&normalised(&features)?) } else { Ok(features) }
+    }
+
+    /// Features of length 1 -> embeddings of length 1; the features themselves where there is no map.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn project(&self, features: &Tensor) -> Result<Tensor, ModelError> {
+        let Some(Projection { centre, matrix }) = &self.projection else { return Ok(features.shallow_clone()) };
+        normalised(&features.f_sub(centre)?.f_matmul(&matrix.f_transpose(0, 1)?)?)
+    }
+
+    /// Goes on computing on another device.
+    ///
+    /// # Errors
+    /// When it has no room.
+    pub fn move_to(&mut self, device: Device) -> Result<(), ModelError> {
+        self.device = device;
+        self.kind = self.architecture.learning_kind(device);
+        self.tensors = learning(std::mem::take(&mut self.tensors), device)?;
+        for average in self.average.iter_mut().flat_map(|average| average.values_mut()) {
+            *average = average.f_to_device(device)?;
+        }
+        if let Some(Projection { centre, matrix }) = &mut self.projection {
+            *centre = centre.f_to_device(device)?;
+            *matrix = copy_of(&matrix.f_to_device(device)?)?.f_set_requires_grad(true)?;
+        }
+        Ok(())
+    }
+
+    /// Brings the average up to date after step number `step` of the optimiser: the more steps, the longer it
+    /// remembers.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn follow(&mut self, step: i64, memory: f64) -> Result<(), ModelError> {
+        let _no_grad = tch::no_grad_guard();
+        let share = 1.0 - memory.min((1.0 + step as f64) / (10.0 + step as f64));
+        for (average, tensor) in self.average.iter_mut().flat_map(|a| a.values_mut()).zip(self.tensors.values()) {
+            let _ = average.f_lerp_(tensor, share)?;
+        }
+        Ok(())
+    }
+
+    /// All that a checkpoint has to keep.
+    pub fn state(&self) -> NamedTensors {
+        let mut state = NamedTensors::new();
+        for (prefix, tensors) in [("", Some(&self.tensors)), ("average.", self.average.as_ref())] {
+            for (name, tensor) in tensors.into_iter().flatten() {
+                state.insert(format!("{prefix}{name}"), tensor.shallow_clone());
+            }
+        }
+        if let Some(Projection { centre, matrix }) = &self.projection {
+            state.insert(CENTRE.to_owned(), centre.shallow_clone());
+            state.insert(MATRIX.to_owned(), matrix.shallow_clone());
+        }
+        state
+    }
+
+    /// The inverse of [`Learner::state`].
+    ///
+    /// # Errors
+    /// When a tensor is missing or otherwise shaped.
+    pub fn restore(&mut self, state: &NamedTensors) -> Result<(), ModelError> {
+        let _no_grad = tch::no_grad_guard();
+        for (name, mut tensor) in self.state() {
+            let kept = state.get(&name).ok_or(ModelError::MissingTensor(name))?;
+            tensor.f_copy_(kept)?;
+        }
+        Ok(())
+    }
+
+    /// The weights to use: the averaged ones where there are such.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn finish(&self) -> Result<Vec<NamedTensor>, ModelError> {
+        let tensors = self.average.as_ref().unwrap_or(&self.tensors);
+        tensors.iter().map(|(name, tensor)| named_tensor(name, tensor)).collect()
+    }
+}
+
+fn learning(tensors: NamedTensors, device: Device) -> Result<NamedTensors, ModelError> {
+    let place = |(name, tensor): (String, Tensor)| {
+        let learns = !is_statistic(&name);
+        Ok((name, copy_of(&tensor.f_to_device(device)?)?.f_set_requires_grad(learns)?))
+    };
+    tensors.into_iter().map(place).collect()
+}
+
+/// The numbers of a tensor in memory of their own, without gradients.
+///
+/// # Errors
+/// When there is no memory.
+pub fn copy_of(tensor: &Tensor) -> Result<Tensor, ModelError> {
+    let mut copy = tensor.f_detach()?.f_zeros_like()?;
+    copy.f_copy_(&tensor.f_detach()?)?;
+    Ok(copy)
+}
