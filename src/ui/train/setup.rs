@@ -67,7 +67,11 @@ pub fn setup_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: &Se
         labels_ui(ui, labels);
     }
     ui.add_space(theme::GAP);
-    ui.collapsing("Advanced", |ui| advanced_ui(ui, state, settings, is_labelled, &mut options, actions));
+    let advanced = ui.collapsing("Advanced", |ui| advanced_ui(ui, state, settings, is_labelled, &mut options, actions));
+    // What unfolds below the panel's edge would not be seen.
+    if advanced.openness > 0.0 && advanced.openness < 1.0 {
+        advanced.body_response.iter().for_each(|body| body.scroll_to_me(None));
+    }
     if options != train.options {
         actions.push(Action::SetTrainOptions(options));
     }
