@@ -6,12 +6,12 @@ use std::time::Duration;
 use eframe::egui::accesskit::{Role, Toggled};
 use egui_kittest::kittest::NodeT;
 use egui_kittest::{Harness, Node};
+use florascope::artefact::ModelSummary;
 use florascope::artefact::{Card, Model};
 use florascope::library::Library;
 use florascope::photo::{ContentHash, Photo, PhotoId};
 use florascope::pictures::PictureLoader;
 use florascope::settings::Settings;
-use florascope::artefact::ModelSummary;
 use florascope::train::report::{
     CurvePoint, Example, Focus, Interval, LabelPreview, Proof, ProofRow, Recipe, Score, Task, TrainEvent, TrainOptions,
     TrainProgress,

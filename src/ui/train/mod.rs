@@ -15,7 +15,9 @@ use super::textures::Textures;
 use super::{add_command, theme};
 use crate::command::Command;
 use crate::settings::Settings;
-use crate::train::report::{CurvePoint, LabelPreview, Loss, Proof, Recipe, Task, TrainEvent, TrainOptions, TrainProgress};
+use crate::train::report::{
+    CurvePoint, LabelPreview, Loss, Proof, Recipe, Task, TrainEvent, TrainOptions, TrainProgress,
+};
 use crate::worker::TrainingEnd;
 
 /// What the panel shows.
