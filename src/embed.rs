@@ -15,7 +15,7 @@ use tch::{Cuda, Device};
 
 use crate::artefact::Model;
 use crate::catalog::ModelKey;
-use crate::model::{Backbone, Head, ModelError, NetworkInput};
+use crate::model::{Architecture, Backbone, Head, ModelError, NetworkInput};
 use crate::photo::{Embedded, Embedding, Metric};
 
 /// Photos in a batch on a CPU: larger ones are slower, since their layers' outputs leave the cache.
@@ -62,6 +62,8 @@ pub struct ModelInfo {
     pub backbone: String,
     /// Floats in an embedding.
     pub dimension: usize,
+    /// Of its backbone.
+    pub architecture: Architecture,
     /// How embeddings are compared.
     pub metric: Metric,
     /// Features -> embeddings; `None` where they are the same.
@@ -304,6 +306,7 @@ fn describe(model: &Model, backbone: &Backbone) -> Result<ModelInfo, EmbedError>
         title: model.card.title.clone(),
         backbone: model.card.backbone.clone(),
         dimension: head.as_ref().map_or(backbone.dimension(), |head| head.dimension()),
+        architecture: model.card.architecture,
         metric: model.card.metric,
         head,
         device,

@@ -333,7 +333,7 @@ impl Pipeline {
                         return;
                     }
                     let path = file.path.clone();
-                    let sent = match prepare(&shared.0, reader.as_ref(), shared.1.key(), file) {
+                    let sent = match prepare(&shared.0, reader.as_ref(), &shared.1, file) {
                         Ok(ready) => prepared.send(ready).is_ok(),
                         Err(error) => {
                             let problem = Problem { path, reason: error.to_string() };
@@ -371,13 +371,13 @@ fn decode_threads() -> usize {
 fn prepare(
     library: &Library,
     catalog: Option<&Catalog>,
-    model: ModelKey,
+    model: &ModelInfo,
     file: FoundFile,
 ) -> Result<Prepared, DecodeError> {
     let bytes = decode::read_file(&library.root.join(&file.path))?;
     let content = ContentHash::of(&bytes);
     // A catalog that cannot be asked costs time, not correctness.
-    let known = catalog.and_then(|catalog| catalog.embedding_of(content, model).ok().flatten());
+    let known = catalog.and_then(|catalog| catalog.embedding_of(content, model.key()).ok().flatten());
     let known = known.map(|embedding| Embedded { embedding, features: None });
     let has_thumbnail = catalog.is_some_and(|catalog| catalog.has_thumbnail(content).unwrap_or(false));
     if let Some(embedded) = known.clone().filter(|_| has_thumbnail) {
@@ -388,7 +388,7 @@ fn prepare(
     drop(bytes);
     let pixels = match known {
         Some(embedded) => Pixels::EmbeddedBefore(embedded),
-        None => Pixels::ToEmbed(NetworkInput::from_picture(&picture)?),
+        None => Pixels::ToEmbed(NetworkInput::from_picture(&picture, model.architecture)?),
     };
     let thumbnail = if has_thumbnail { None } else { Some(decode::thumbnail(&picture)?) };
     Ok(Prepared { photo: UnembeddedPhoto { file, content, thumbnail }, pixels })

@@ -6,6 +6,12 @@
 //! photos on disk -> scan -> decode -> embed -> catalog (SQLite) -> index (Faiss) -> query -> grid
 //! ```
 //!
+//! Training is a job beside that road:
+//!
+//! ```text
+//! catalog (features, thumbnails, labels) -> data set -> split -> learn -> prove -> model file -> embed anew
+//! ```
+//!
 //! A network turns each photo into an embedding, a vector of length 1, such that photos of the same species lie close
 //! together. Embeddings are kept in the library's catalog; the index answers which of them lie nearest to a query's.
 //!
@@ -18,15 +24,18 @@
 //! | [`library`] | where things lie on disk; who may write a library | photo |
 //! | [`scan`] | folder -> files that are new, changed, gone | catalog's nouns |
 //! | [`decode`] | bytes -> upright RGB picture; resizing; thumbnails. The only decode path | - |
-//! | [`model`] | networks and their weights | libtorch |
+//! | [`model`] | networks, heads, and their weights; weight files of others, read as data | libtorch |
+//! | [`artefact`] | a trained model as one file; the folder of all models | model |
 //! | [`embed`] | batches of pictures -> embeddings, on threads that own the networks | libtorch |
 //! | [`catalog`] | photos, embeddings, thumbnails, problems. The only SQL | SQLite |
 //! | [`index`] | nearest neighbours. The only Faiss | Faiss |
 //! | [`query`] | query -> ranked photos; browsing; evaluation over a gallery | catalog, index, embed |
 //! | [`evaluate`] | recall@k, R-precision, MAP@R | - |
 //! | [`ingest`] | the indexing job: scan, decode, embed, commit, in a bounded line of threads | all the above |
-//! | [`worker`] | owns the open library: loads it, runs the job, answers queries | ingest, query |
-//! | [`cli`] | the same without a window | ingest, query |
+//! | [`train`] | the training job: data set, samplers, losses, heads, networks, proof, checkpoints, watchdog | libtorch, catalog, artefact |
+//! | [`in_use`] | the model that a library uses, and the change to another | catalog, artefact, ingest |
+//! | [`worker`] | owns the open library: loads it, runs its jobs, answers queries | ingest, train, query |
+//! | [`cli`] | the same without a window | ingest, train, query |
 //! | [`pictures`] | thumbnails and large pictures for the screen, behind its back | catalog, decode |
 //! | [`garden`] | the sample garden: flower pictures that the program draws itself | - |
 //! | [`settings`] | what the window remembers | - |
@@ -37,12 +46,14 @@
 //! # What always holds
 //!
 //! - Only `main`, [`app`], [`command`] and [`ui`] know egui; workers get a plain wake-up closure.
-//! - Only [`model`] and [`embed`] know libtorch, only [`catalog`] SQL, only [`index`] Faiss ([`query`] passes its errors
+//! - Only [`model`], [`embed`] and [`train`] know libtorch, only [`catalog`] SQL, only [`index`] Faiss ([`query`] passes its errors
 //!   on).
 //! - The catalog is the truth. The index is built from it at every start, thumbnails can be thrown away. Each embedding
 //!   names the model that made it, and belongs to a content rather than a path.
 //! - The thread that draws never decodes, queries or waits.
 //! - A job ends as done, cancelled or failed; what it finished is kept. What is finished is committed every second.
+//! - A new model is used only where it proved better on photos that it had not learnt from, unless the user says
+//!   otherwise; until the library is embedded with it, the old one answers.
 //! - A photo that cannot be read is a row in the problem list, never the end of a job.
 //! - Nothing of the user's is ever written to, moved or deleted, and nothing leaves the machine: there is no network
 //!   code in the program.

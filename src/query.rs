@@ -94,7 +94,8 @@ pub fn read_photo(path: &Path) -> Result<RgbImage, QueryError> {
 /// # Errors
 /// When the picture is empty or the model fails.
 pub fn embed_picture(embedder: &Embedder, picture: &RgbImage) -> Result<Embedding, QueryError> {
-    let input = NetworkInput::from_picture(picture).map_err(QueryError::Picture)?;
+    let architecture = embedder.info()?.architecture;
+    let input = NetworkInput::from_picture(picture, architecture).map_err(QueryError::Picture)?;
     let embedded = embedder.embed_query(vec![input])?.pop().flatten().ok_or(QueryError::NoEmbedding)?;
     Ok(embedded.embedding)
 }

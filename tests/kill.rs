@@ -12,10 +12,12 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use common::{BINARY, FLOWERS, Place, commented, listing, plain};
+use common::{BINARY, FLOWERS, Place, commented, encode, listing, plain};
 use florascope::catalog::{Catalog, ModelKey};
 use florascope::cli::exit;
+use florascope::garden;
 use florascope::photo::PhotoId;
+use florascope::train::checkpoint;
 
 const PHOTOS: usize = 350;
 const KILLS: usize = 10;
@@ -201,4 +203,81 @@ fn a_stop_is_quick_and_keeps_what_is_finished() {
     assert_eq!(report["photos"], kept);
     let status = place.run(["status", "--json"], [place.photos()]).expect_code(exit::DONE).json();
     assert_eq!((&status["photos"], &status["complete"]), (&report["photos"], &serde_json::json!(false)));
+}
+
+fn start_training(place: &Place) -> Child {
+    let mut command = Command::new(BINARY);
+    // The network takes part in all: small pictures and few epochs, but everything else as on a large folder.
+    command.args(["train", "--recipe", "full", "--epochs", "6", "--resume", "--json", "--data-dir"]);
+    command.args([place.data(), place.photos()]);
+    plain(&mut command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+#[test]
+fn a_training_killed_ten_times_goes_on_and_ends_with_a_sound_model() {
+    let _turn = turn();
+    let place = Place::empty();
+    for species in garden::SPECIES.iter().take(4) {
+        for number in 1..=6 {
+            let picture = image::imageops::thumbnail(&garden::draw(species, number), 256, 256);
+            place.write(format!("{}/{number}.jpg", species.name), &encode(&picture, image::ImageFormat::Jpeg));
+        }
+    }
+    place.index().expect_code(exit::DONE);
+    let folder = place.library().folder;
+    let query = place.photos().join(garden::SPECIES[0].name).join("1.jpg");
+
+    let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    println!("seed {seed}");
+    let mut fraction = fractions(seed);
+    let (mut kills, mut went_on) = (0, 0);
+    let mut longest = Duration::from_secs(8);
+    let (mut before, mut models_before) = (0, 0);
+    while kills < KILLS {
+        let moment = EARLIEST + longest.mul_f64(fraction());
+        let started = Instant::now();
+        let mut child = start_training(&place);
+        let ended = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break Some(status);
+            }
+            if started.elapsed() >= moment {
+                break None;
+            }
+            std::thread::sleep(LOOK_EVERY);
+        };
+        if ended.is_some() {
+            assert_done(&child.wait_with_output().unwrap());
+            assert_eq!(checkpoint::pending(&folder), None, "what is finished need not go on");
+            (longest, before, models_before) = (moment.min(longest), 0, place.models());
+            continue;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+        assert!(kept(&place) == 24, "the library is whole");
+        let steps = checkpoint::load(&folder).map_or(0, |(standing, _)| standing.steps);
+        println!("kill {kills} after {moment:?}: {steps} steps kept");
+        // Only a finished training leaves nothing to go on from: its model.
+        let models = place.models();
+        assert!(steps >= before || models > models_before, "what was learnt is kept");
+        models_before = models;
+        went_on += usize::from(steps > 0);
+        before = steps;
+        if kills % 4 == 0 {
+            let found = place.run(["search", "--json"], [place.photos(), query.clone()]).expect_code(exit::DONE).json();
+            assert!(found[0]["results"].as_array().unwrap().len() > 3, "{found}");
+        }
+    }
+    let output = start_training(&place).wait_with_output().unwrap();
+    assert_done(&output);
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let end: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    let model = end["model"].as_str().unwrap();
+    println!("{went_on} of {KILLS} kills left something to go on from; at last {end}");
+    place.run(["models", "use", model], [place.photos()]).expect_code(exit::DONE);
+    let found = place.run(["search", "--json"], [place.photos(), query]).expect_code(exit::DONE).json();
+    let first = found[0]["results"][0]["path"].as_str().unwrap();
+    assert!(first.ends_with("1.jpg") && first.contains(garden::SPECIES[0].name), "a photo finds itself: {found}");
+    assert_eq!(checkpoint::pending(&folder), None);
 }

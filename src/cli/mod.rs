@@ -22,7 +22,7 @@ use crate::job::{Cancel, Outcome, Progress};
 use crate::library::{DataFolder, Library};
 use crate::model::NetworkInput;
 use crate::photo::label_of;
-use crate::query::{Filter, Gallery, embed_picture, read_photo};
+use crate::query::{Filter, Gallery, QueryError, embed_picture, read_photo};
 use crate::scan::scan;
 
 /// Exit codes, documented in `--help`.
@@ -322,14 +322,16 @@ fn embed_labelled(
     }
     let mut progress = Progress::begin("Embedding the queries", Some(found.to_read.len() as u64));
     let mut embedded = Vec::new();
-    for files in found.to_read.chunks(embedder.info()?.batch) {
+    let info = embedder.info()?;
+    for files in found.to_read.chunks(info.batch) {
         let mut labels = Vec::new();
         let mut inputs = Vec::new();
         for file in files {
             // A photo right in the folder carries the folder's own name.
             let label = label_of(&file.path).or(root.file_name());
-            let input = read_photo(&root.join(&file.path))
-                .and_then(|picture| NetworkInput::from_picture(&picture).map_err(crate::query::QueryError::Picture));
+            let input = read_photo(&root.join(&file.path)).and_then(|picture| {
+                NetworkInput::from_picture(&picture, info.architecture).map_err(QueryError::Picture)
+            });
             match (input, label) {
                 (Ok(input), Some(label)) => {
                     inputs.push(input);

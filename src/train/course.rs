@@ -82,17 +82,13 @@ impl Plan {
             side: if is_gpu || is_transformer { INPUT_SIDE } else { 192 },
             batch: if is_gpu { 64.min(photos) } else { 32.min(photos) },
             epochs: options.epochs.unwrap_or(if is_gpu { 30 } else { 8 }),
-            rates: [env("RATE", 2e-4), env("HEAD_RATE", 1e-4), env("PROXY_RATE", 1e-2)],
-            decay: env("DECAY", 1e-2),
+            rates: [2e-4, 1e-4, 1e-2],
+            decay: 1e-2,
             loss: Some(options.loss.unwrap_or(Loss::NormalisedSoftmax)),
             warm_up: Some(0.1),
-            memory: env("EMA", 0.998),
+            memory: 0.998,
         }
     }
-}
-
-fn env(name: &str, default: f64) -> f64 {
-    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
 }
 
 /// How long a recipe takes for a network, told by a few steps on made-up pictures: learning, then embedding all photos.
@@ -712,4 +708,172 @@ fn fingerprint(data: &Dataset, learn: &[usize]) -> String {
         hasher.update(data.labels[*position].to_le_bytes());
     }
     hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artefact::BUILT_IN;
+    use crate::catalog::Catalog;
+    use crate::embed::{DeviceChoice, Embedder};
+    use crate::garden;
+    use crate::ingest::ingest;
+    use crate::job::Cancel;
+    use crate::library::{DataFolder, Library};
+    use crate::train::TrainProgress;
+
+    /// A library of sixteen pictures of four species.
+    struct World {
+        _folder: tempfile::TempDir,
+        data: DataFolder,
+        library: Library,
+        embedder: Embedder,
+        dataset: Dataset,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let photos = folder.path().join("photos");
+            for species in garden::SPECIES.iter().take(4) {
+                std::fs::create_dir_all(photos.join(species.name)).unwrap();
+                for number in 1..=4 {
+                    let picture = image::imageops::thumbnail(&garden::draw(species, number), 200, 200);
+                    picture.save(photos.join(species.name).join(format!("{number}.jpg"))).unwrap();
+                }
+            }
+            let data = DataFolder::open(Some(folder.path().join("data"))).unwrap();
+            let library = data.library(&photos).unwrap();
+            let _lock = library.lock().unwrap();
+            let mut catalog = Catalog::open(&library.folder).unwrap();
+            let embedder = Embedder::start(DeviceChoice::Cpu, Model::built_in()).unwrap();
+            ingest(&library, &mut catalog, &embedder, &Cancel::default(), &mut |_| {});
+            let dataset = Dataset::load(&catalog, BUILT_IN).unwrap();
+            assert_eq!(dataset.len(), 16);
+            Self { _folder: folder, data, library, embedder, dataset }
+        }
+
+        /// Learns; `change` alters the course first, and `hear` is told everything, with what cancels.
+        fn learn(
+            &self,
+            options: &TrainOptions,
+            resume: bool,
+            change: impl FnOnce(&mut Course),
+            mut hear: impl FnMut(&TrainEvent, &Cancel),
+        ) -> Result<Option<Vec<NamedTensor>>, TrainError> {
+            let (models, present, cancel) = (self.data.models(), Model::built_in(), Cancel::default());
+            let training = Training {
+                library: &self.library,
+                models: &models,
+                device: DeviceChoice::Cpu,
+                present: &present,
+                start: &present,
+                embedder: &self.embedder,
+                options,
+                resume,
+                stop: &Cancel::default(),
+                cancel: &cancel,
+            };
+            let mut events = |event: TrainEvent| hear(&event, &cancel);
+            let mut teller = Teller { events: &mut events, progress: TrainProgress::default(), began: Instant::now() };
+            let split = self.dataset.split(0, 5).unwrap();
+            let mut course = Course::new(&training, &self.dataset, &split, Device::Cpu, &mut teller)?;
+            change(&mut course);
+            course.run()
+        }
+    }
+
+    fn options(recipe: Recipe, epochs: u32) -> TrainOptions {
+        TrainOptions { recipe, epochs: Some(epochs), ..TrainOptions::default() }
+    }
+
+    #[test]
+    fn a_stopped_training_goes_on_to_the_same_weights_as_one_that_was_never_stopped() {
+        let world = World::new();
+        let options = options(Recipe::Full, 2);
+        let whole = world.learn(&options, false, |_| {}, |_, _| {}).unwrap().unwrap();
+        let stopped = world.learn(
+            &options,
+            false,
+            |_| {},
+            |event, cancel| {
+                if matches!(event, TrainEvent::Curve(CurvePoint { validation: Some(_), .. })) {
+                    cancel.cancel();
+                }
+            },
+        );
+        assert!(stopped.unwrap().is_none());
+        assert_eq!(checkpoint::pending(&world.library.folder).as_ref(), Some(&options));
+        let mut epochs = Vec::new();
+        let resumed = world.learn(
+            &options,
+            true,
+            |_| {},
+            |event, _| {
+                if let TrainEvent::Progress(progress) = event {
+                    epochs.push(progress.epoch);
+                }
+            },
+        );
+        assert!(resumed.unwrap().unwrap() == whole, "other weights");
+        assert!(!epochs.contains(&1), "{epochs:?}");
+    }
+
+    #[test]
+    fn a_learning_that_overshoots_is_answered_and_at_last_given_up() {
+        let world = World::new();
+        let mut notices = Vec::new();
+        let absurd = |course: &mut Course| {
+            course.plan.rates = [1e12; 3];
+            course.plan.warm_up = None;
+            course.set_loss(course.plan.loss).unwrap();
+            course.remember().unwrap();
+        };
+        let end = world.learn(&options(Recipe::Full, 40), false, absurd, |event, _| {
+            if let TrainEvent::Notice(text) = event {
+                notices.push(text.clone());
+            }
+        });
+        assert!(matches!(end, Err(TrainError::Diverged)), "{:?}", end.map(|weights| weights.map(|w| w.len())));
+        assert_eq!(notices.len() as u32, MAX_ANSWERS, "{notices:?}");
+        assert!(notices.iter().all(|text| text.contains("more slowly")), "{notices:?}");
+    }
+
+    #[test]
+    fn a_full_memory_is_answered_with_half_the_batch() {
+        let world = World::new();
+        let mut notices = Vec::new();
+        let halve = |course: &mut Course| {
+            course.answer_out_of_memory().unwrap();
+            course.go_back().unwrap();
+        };
+        let weights = world.learn(&options(Recipe::Full, 1), false, halve, |event, _| {
+            if let TrainEvent::Notice(text) = event {
+                notices.push(text.clone());
+            }
+        });
+        assert!(weights.unwrap().is_some());
+        assert_eq!(notices.len(), 1, "{notices:?}");
+        assert!(notices[0].starts_with("The memory is full"), "{notices:?}");
+    }
+
+    #[test]
+    fn the_tutorials_network_learns_from_scratch() {
+        let world = World::new();
+        let mut losses = Vec::new();
+        let weights = world.learn(
+            &options(Recipe::Tutorial, 1),
+            false,
+            |_| {},
+            |event, _| {
+                if let TrainEvent::Curve(CurvePoint { loss: Some(loss), .. }) = event {
+                    losses.push(*loss);
+                }
+            },
+        );
+        let weights = weights.unwrap().unwrap();
+        assert!(!losses.is_empty() && losses.iter().all(|loss| loss.is_finite()), "{losses:?}");
+        let mean = weights.iter().find(|weight| weight.name == "bn1.running_mean").unwrap();
+        assert!(mean.values.iter().any(|value| *value != 0.0), "batch norms learn their statistics");
+    }
 }

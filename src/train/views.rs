@@ -45,7 +45,8 @@ pub fn altered_views(
     random.shuffle(&mut chosen);
     chosen.truncate(VIEWS);
     let (mut positions, mut values, mut dimension) = (Vec::new(), Vec::new(), 0);
-    for some in chosen.chunks(embedder.info()?.batch) {
+    let info = embedder.info()?;
+    for some in chosen.chunks(info.batch) {
         if cancel.is_cancelled() {
             break;
         }
@@ -54,7 +55,9 @@ pub fn altered_views(
             let photo = &data.photos[*position];
             let small = catalog.thumbnail(photo.content)?.and_then(|jpeg| decode::decode(&jpeg).ok());
             let picture = small.or_else(|| decode::decode_file(&library.root.join(&photo.path)).ok());
-            let input = picture.and_then(|picture| NetworkInput::from_picture(&altered(&picture, &mut random)).ok());
+            let input = picture.and_then(|picture| {
+                NetworkInput::from_picture(&altered(&picture, &mut random), info.architecture).ok()
+            });
             if let Some(input) = input {
                 inputs.push(input);
                 of.push(*position);

@@ -142,6 +142,11 @@ impl Place {
     }
 
     /// The program with its data in this place, ended after two minutes at the latest.
+    /// Models besides the one in the program.
+    pub fn models(&self) -> usize {
+        DataFolder::open(Some(self.data())).unwrap().models().list().len() - 1
+    }
+
     pub fn run<O: AsRef<OsStr>, P: AsRef<OsStr>>(
         &self,
         options: impl IntoIterator<Item = O>,
