@@ -94,7 +94,9 @@ fn a_model_is_trained_listed_exported_deleted_imported_and_used() {
     let elsewhere = Place::with_flowers();
     models(&elsewhere, &["import", &text]).expect_code(exit::DONE);
     use_model(&elsewhere, id).expect_code(exit::DONE);
-    assert_eq!(search(&elsewhere)[0]["results"][1]["similarity"], with_model[0]["results"][1]["similarity"]);
+    let similarity = |answer: &Value| answer[0]["results"][1]["similarity"].as_f64().unwrap();
+    let (there, here) = (similarity(&search(&elsewhere)), similarity(&with_model));
+    assert!((there - here).abs() < 1e-3, "{there} {here}");
     assert!(path.exists());
 }
 
