@@ -21,7 +21,9 @@ use crate::ui::grid::{Grid, Layout, empty_ui};
 use crate::ui::state::{Action, Answer, OpenLibrary, State, Toast, Visit};
 use crate::ui::textures::{Textures, upload};
 use crate::ui::train::Phase;
-use crate::ui::{drop_target, header, indexing, large, models, problems, shortcuts, sidebar, theme, toasts, train, welcome};
+use crate::ui::{
+    drop_target, header, indexing, large, models, problems, shortcuts, sidebar, theme, toasts, train, welcome,
+};
 use crate::worker::{Event, Request, TrainingEnd, View, Worker};
 
 /// Earlier searches that are kept.

@@ -9,7 +9,7 @@ mod fixtures;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use desktop::{Node, Screen, View, Window};
 use fixtures::{Photos, another_of, bytes};
@@ -255,6 +255,48 @@ fn the_sample_garden_is_drawn_stopped_and_resumed() {
     window.ask_to_close();
     let end = window.ended(Duration::from_secs(15));
     assert!(end.success(), "{end}");
+}
+
+#[test]
+fn a_click_on_train_leads_to_better_results() {
+    let (screen, data, shots) = (screen(), tempfile::tempdir().unwrap(), Shots::new());
+    let photos = Photos::drawn("Garden", 10, 6);
+    let window = launch(&screen, &data, Some(&photos));
+    window.wait_for("the end of indexing", PATIENCE, |view| {
+        (view.has_text("60 photos") && view.node("Button", "Stop").is_none()).then_some(())
+    });
+    let begun = Instant::now();
+    window.click_node(&wait_for_button(&window, "Train…"));
+    wait_for_text(&window, "10 species, 60 photos");
+    shots.take(&window, "before training");
+    let train = window.wait_for("the button", PATIENCE, |view| {
+        view.nodes("Button").find(|node| node.label == "Train" && !node.disabled).cloned()
+    });
+    window.click_node(&train);
+
+    // A search meanwhile.
+    wait_for_text(&window, "Training – Quick");
+    window.key("Home");
+    let selected = wait_until_selected(&window, 1);
+    window.key_with("ctrl", "Return");
+    wait_for_results(&window, selected.label.split(", ").nth(1).unwrap());
+
+    // The proof, and what follows from it.
+    wait_for_text(&window, "Result – Quick");
+    wait_for_text(&window, "Your species");
+    let is_better = window.view().has_text("The new model is better");
+    let model = if is_better { "Model: Quick – Garden" } else { "Model: Built in" };
+    wait_for_button(&window, model);
+    wait_for_text(&window, if is_better { "The new model is in use" } else { "The present model is in use" });
+    shots.take(&window, "trained");
+    assert!(is_better, "the garden's species are far from being told apart by the built-in model");
+    wait_for_results(&window, selected.label.split(", ").nth(1).unwrap());
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+
+    // Back to the model before, as it is offered.
+    window.click_node(&wait_for_button(&window, "Use the one before"));
+    wait_for_button(&window, "Model: Built in");
+    assert!(window.close().success());
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The learning of a whole network: epochs of batches, each measured at its end, watched all the time, and kept on disk.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
@@ -16,11 +17,11 @@ use super::network::{Learner, copy_of};
 use super::optimiser::{AdamW, Group};
 use super::proof::nearest;
 use super::random::Random;
-use super::report::{CurvePoint, Loss, Recipe, TrainEvent};
+use super::report::{CurvePoint, Loss, Recipe, TrainEvent, TrainOptions};
 use super::sampler::{paired_batches, random_batches, triplets};
 use super::watchdog::{Alarm, Watchdog, spread};
 use super::{Teller, TrainError, Training, memory};
-use crate::artefact::NamedTensor;
+use crate::artefact::{Model, NamedTensor};
 use crate::embed::says_out_of_memory;
 use crate::model::{Architecture, HeadPart, INPUT_SIDE, ModelError, NamedTensors};
 use crate::photo::Metric;
@@ -60,8 +61,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn of(training: &Training, photos: usize, device: Device) -> Self {
-        let options = training.options;
+    fn of(options: &TrainOptions, start: Architecture, photos: usize, device: Device) -> Self {
         if options.recipe == Recipe::Tutorial {
             return Self {
                 cut: Cut::Squeezed,
@@ -76,7 +76,7 @@ impl Plan {
             };
         }
         let is_gpu = device != Device::Cpu;
-        let is_transformer = training.start.card.architecture == Architecture::DinoV2Small;
+        let is_transformer = start == Architecture::DinoV2Small;
         Self {
             cut: Cut::Random,
             side: if is_gpu || is_transformer { INPUT_SIDE } else { 192 },
@@ -95,6 +95,41 @@ fn env(name: &str, default: f64) -> f64 {
     std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
 }
 
+/// How long a recipe takes for a network, told by a few steps on made-up pictures: learning, then embedding all photos.
+///
+/// # Errors
+/// When the device fails.
+pub(super) fn expected_time(options: &TrainOptions, photos: usize, device: Device) -> Result<Duration, TrainError> {
+    let is_full = options.recipe == Recipe::Full;
+    let plan = Plan::of(options, Architecture::EfficientNetLite0, photos, device);
+    let learner = if is_full {
+        let dimension = Architecture::EfficientNetLite0.dimension();
+        let first = HeadPart { weight: 1.0, centre: vec![0.0; dimension], matrix: vec![0.01; dimension * 64] };
+        Learner::fine_tune(&Model::built_in(), &first, device)?
+    } else {
+        Learner::from_scratch(Architecture::SiameseResNet18, 0, device)?
+    };
+    // A part of a batch as each thread gets it. The first step is slower: libtorch compiles for it.
+    let count = if device == Device::Cpu { 8 } else { plan.batch as i64 };
+    let side = i64::from(plan.side);
+    let pictures = Tensor::f_zeros([count, side, side, 3], (Kind::Uint8, device))?;
+    let threads = if device == Device::Cpu && is_full { cpu_replicas() } else { 1 };
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    tch::set_num_threads(if threads > 1 { 1 } else { cores as i32 });
+    let mut rate = 0.0;
+    for _ in 0..3 {
+        let began = Instant::now();
+        learner.embed(&pictures)?.f_sum(Kind::Float)?.f_backward()?;
+        rate = (count as usize * threads) as f64 / began.elapsed().as_secs_f64();
+    }
+    let pictures = match plan.loss {
+        Some(_) => photos as f64,
+        // Three in a triplet; the classes are not known here, about 64 photos make one in the flowers that it was made for.
+        None => (photos / 64 * TRIPLETS_A_CLASS * 3) as f64,
+    };
+    Ok(Duration::from_secs_f64(pictures * f64::from(plan.epochs) / rate + photos as f64 / (3.0 * rate)))
+}
+
 /// One training of a network, from its beginning or its checkpoint to the weights.
 pub(super) struct Course<'a, 'b, 'c> {
     training: &'a Training<'a>,
@@ -106,6 +141,8 @@ pub(super) struct Course<'a, 'b, 'c> {
     classes: Vec<Vec<usize>>,
     photos: Arc<[Arc<crate::photo::Photo>]>,
     learner: Learner,
+    /// For the threads that learn side by side on a CPU; none where one network takes the whole batch.
+    replicas: Vec<Replica>,
     objective: Option<Objective>,
     optimiser: AdamW,
     watchdog: Watchdog,
@@ -116,9 +153,13 @@ pub(super) struct Course<'a, 'b, 'c> {
     /// Seconds that the device computed, of those since the beginning.
     computed: Duration,
     began: Instant,
-    /// Pictures seen since then.
+    /// Pictures seen and steps made since then.
     pictures: u64,
+    steps_here: u64,
 }
+
+/// Behind a lock, since a tensor may be sent to another thread but not shared.
+type Replica = Mutex<Learner>;
 
 /// How an epoch ended.
 enum End {
@@ -146,7 +187,7 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
         // Whole classes are set aside.
         classes.retain(|photos| photos.len() > 1);
         let count = classes.iter().map(Vec::len).sum();
-        let plan = Plan::of(training, count, device);
+        let plan = Plan::of(training.options, training.start.card.architecture, count, device);
         let learner = match plan.loss {
             Some(_) => {
                 let learn: Vec<usize> = classes.concat();
@@ -177,6 +218,7 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
             classes,
             photos: data.photos.as_slice().into(),
             learner,
+            replicas: Vec::new(),
             objective: None,
             optimiser: AdamW::new(Vec::new())?,
             watchdog: Watchdog::new(None),
@@ -186,6 +228,7 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
             computed: Duration::ZERO,
             began: now,
             pictures: 0,
+            steps_here: 0,
         };
         course.set_loss(course.plan.loss)?;
         course.resume()?;
@@ -239,6 +282,10 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
             group(objective.iter().flat_map(Objective::parameters).collect(), proxies, 0.0),
         ])?;
         self.objective = objective;
+        let side_by_side = device == Device::Cpu && loss.is_some();
+        let count = if side_by_side { cpu_replicas() } else { 0 };
+        self.replicas =
+            (0..count).map(|_| Ok(Mutex::new(self.learner.replica()?))).collect::<Result<_, ModelError>>()?;
         self.watch();
         self.start_proxies()
     }
@@ -384,12 +431,13 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
             }
             self.standing.batch += 1;
             self.pictures += batch.positions.len() as u64;
+            self.steps_here += 1;
             (losses, count) = (losses + loss, count + 1);
             if self.standing.batch.is_multiple_of(batches.div_ceil(POINTS_AN_EPOCH)) || self.standing.batch == batches {
                 self.add_point(batches, Some(losses / f64::from(count)), None);
                 (losses, count) = (0.0, 0);
             }
-            self.tell(batches, done + 1, steps);
+            self.tell(done + 1, steps);
             if self.saved.elapsed() >= CHECKPOINT_EVERY {
                 self.remember()?;
                 self.save();
@@ -403,17 +451,33 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
         let (loss, embeddings) = match &self.objective {
             Some(objective) => {
                 let labels: Vec<i64> = batch.positions.iter().map(|position| numbers[position]).collect();
-                let embeddings = self.learner.embed(&pictures)?;
-                (
-                    objective.of(&embeddings, &Tensor::f_from_slice(&labels)?.f_to_device(self.learner.device)?)?,
-                    embeddings,
-                )
+                let labels = Tensor::f_from_slice(&labels)?.f_to_device(self.learner.device)?;
+                if self.replicas.is_empty() {
+                    let embeddings = self.learner.embed(&pictures)?;
+                    let loss = objective.of(&embeddings, &labels)?;
+                    loss.f_backward()?;
+                    (loss, embeddings)
+                } else {
+                    learn_side_by_side(&self.replicas, objective, &pictures, &labels)?
+                }
             }
-            None => self.triplet_loss(&pictures)?,
+            None => {
+                let (loss, anchors) = self.triplet_loss(&pictures)?;
+                loss.f_backward()?;
+                (loss, anchors)
+            }
         };
-        loss.f_backward()?;
         let factor = self.standing.rate_factor * self.plan.schedule(way);
-        self.optimiser.step(factor)?;
+        if self.replicas.is_empty() {
+            self.optimiser.step(factor)?;
+        } else {
+            let mut gradients = sum_of_gradients(&mut self.replicas)?;
+            for mut proxies in self.objective.iter().flat_map(Objective::parameters) {
+                gradients.push(copy_of(&proxies.f_grad()?)?);
+                proxies.zero_grad();
+            }
+            self.optimiser.step_down(&gradients, factor)?;
+        }
         self.standing.steps += 1;
         self.learner.follow(self.standing.steps, self.plan.memory)?;
         Ok((loss.f_double_value(&[])?, spread(&embeddings)?))
@@ -440,16 +504,15 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
         self.teller.tell(TrainEvent::Curve(point));
     }
 
-    fn tell(&mut self, batches: usize, step: u64, steps: u64) {
+    fn tell(&mut self, step: u64, steps: u64) {
         let seconds = self.began.elapsed().as_secs_f64();
         let progress = &mut self.teller.progress;
         (progress.epoch, progress.epochs) = (self.standing.epoch + 1, self.plan.epochs);
         (progress.step, progress.steps) = (step, steps);
         progress.rate = (seconds > 0.5).then(|| self.pictures as f64 / seconds);
         progress.busy = Some((self.computed.as_secs_f64() / seconds.max(1e-9)) as f32);
-        let pictures_a_step = self.pictures as f64 / (self.standing.steps.max(1)) as f64;
-        let _ = (batches, pictures_a_step);
-        progress.time_left = None;
+        let left = seconds / self.steps_here.max(1) as f64 * steps.saturating_sub(step) as f64;
+        progress.time_left = Duration::try_from_secs_f64(left).ok();
         progress.memory = memory();
         let event = TrainEvent::Progress(progress.clone());
         self.teller.tell(event);
@@ -535,6 +598,72 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
     }
 }
 
+/// A batch in as many parts as there are replicas, each on a thread of its own: on a CPU that is faster than all threads
+/// on one network, since nobody waits for the slowest at every layer. The loss sees the whole batch. Gradients come into
+/// the replicas; gives the loss and the embeddings.
+fn learn_side_by_side(
+    replicas: &[Replica],
+    objective: &Objective,
+    pictures: &Tensor,
+    labels: &Tensor,
+) -> Result<(Tensor, Tensor), ModelError> {
+    let parts = pictures.f_chunk(replicas.len() as i64, 0)?;
+    let tasks = replicas.iter().zip(parts).map(|(replica, part)| {
+        move || {
+            let replica = replica.lock().unwrap_or_else(PoisonError::into_inner);
+            replica.embed(&part)
+        }
+    });
+    let embedded = on_threads(tasks.collect())?;
+    let joined = Tensor::f_cat(&embedded, 0)?.f_detach()?.f_set_requires_grad(true)?;
+    let loss = objective.of(&joined, labels)?;
+    loss.f_backward()?;
+    let mut first = 0;
+    let mut tasks = Vec::new();
+    for part in embedded {
+        let count = part.size()[0];
+        let gradient = joined.f_grad()?.f_narrow(0, first, count)?;
+        first += count;
+        tasks.push(move || Ok(part.f_mul(&gradient)?.f_sum(Kind::Float)?.f_backward()?));
+    }
+    on_threads(tasks)?;
+    Ok((loss, joined))
+}
+
+/// Runs each task on a thread of its own, on which libtorch uses no further ones; the answers come in order.
+fn on_threads<T: Send>(tasks: Vec<impl FnOnce() -> Result<T, ModelError> + Send>) -> Result<Vec<T>, ModelError> {
+    std::thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for task in tasks {
+            threads.push(scope.spawn(move || {
+                tch::set_num_threads(1);
+                task()
+            }));
+        }
+        let answers = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        answers.collect()
+    })
+}
+
+/// The gradients of all replicas, added in their order, so that the same seed gives the same numbers.
+fn sum_of_gradients(replicas: &mut [Replica]) -> Result<Vec<Tensor>, ModelError> {
+    let mut sums: Vec<Tensor> = Vec::new();
+    for (number, replica) in replicas.iter_mut().enumerate() {
+        let replica = replica.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let parameters = replica.backbone_parameters().into_iter().chain(replica.projection_parameters());
+        for (place, mut parameter) in parameters.enumerate() {
+            let gradient = parameter.f_grad()?;
+            if number == 0 {
+                sums.push(if gradient.defined() { copy_of(&gradient)? } else { gradient });
+            } else if gradient.defined() && sums[place].defined() {
+                let _ = sums[place].f_add_(&gradient)?;
+            }
+            parameter.zero_grad();
+        }
+    }
+    Ok(sums)
+}
+
 impl Plan {
     /// What the rates are multiplied by at a share of the whole way, 0 to 1.
     fn schedule(&self, way: f64) -> f64 {
@@ -552,6 +681,11 @@ fn class_numbers(classes: &[Vec<usize>]) -> HashMap<usize, i64> {
 fn crop_threads(device: Device) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     if device == Device::Cpu { 1 } else { cores.saturating_sub(1) }
+}
+
+/// More threads than this have too small a part of a batch each.
+fn cpu_replicas() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get()).min(8)
 }
 
 /// At most `count` items, spread evenly.

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eframe::egui::accesskit::{Role, Toggled};
-use egui_kittest::kittest::{NodeT, Queryable};
+use egui_kittest::kittest::NodeT;
 use egui_kittest::{Harness, Node};
+use florascope::artefact::ModelSummary;
 use florascope::artefact::{Card, Model};
 use florascope::library::Library;
 use florascope::photo::{ContentHash, Photo, PhotoId};
 use florascope::pictures::PictureLoader;
 use florascope::settings::Settings;
-use florascope::artefact::ModelSummary;
 use florascope::train::report::{
     CurvePoint, Example, Focus, Interval, LabelPreview, Proof, ProofRow, Recipe, Score, Task, TrainEvent, TrainOptions,
     TrainProgress,
@@ -126,6 +126,12 @@ impl Panel {
         self.node(role, label).unwrap().accesskit_node().is_disabled()
     }
 
+    /// Opens what is folded away.
+    fn unfold(&mut self) {
+        self.node(Role::DisclosureTriangle, "Advanced").unwrap().click();
+        self.0.run_steps(20);
+    }
+
     /// Clicks on a button, and gives what that asks for.
     #[track_caller]
     fn press(&mut self, label: &str) -> Vec<Action> {
@@ -189,7 +195,9 @@ fn before_the_start_it_says_what_is_learnt_from_and_how_long_that_takes() {
     let mut panel = Panel::on_species();
     let times = [(Recipe::Quick, 12), (Recipe::Full, 2400)];
     panel.0.state_mut().state.train.estimates = times
-        .map(|(recipe, seconds)| (TrainOptions { recipe, ..TrainOptions::default() }, Some(Duration::from_secs(seconds))))
+        .map(|(recipe, seconds)| {
+            (TrainOptions { recipe, ..TrainOptions::default() }, Some(Duration::from_secs(seconds)))
+        })
         .into();
     panel.step();
     panel.expect(&[
@@ -210,7 +218,10 @@ fn before_the_start_it_says_what_is_learnt_from_and_how_long_that_takes() {
     panel.node(Role::RadioButton, "Full").unwrap().click();
     panel.step();
     let asked = panel.press("Train");
-    assert!(matches!(&asked[..], [Action::StartTraining { options, .. }] if options.recipe == Recipe::Full), "{asked:?}");
+    assert!(
+        matches!(&asked[..], [Action::StartTraining { options, .. }] if options.recipe == Recipe::Full),
+        "{asked:?}"
+    );
     panel.0.check_accessibility();
 }
 
@@ -218,9 +229,15 @@ fn before_the_start_it_says_what_is_learnt_from_and_how_long_that_takes() {
 fn what_can_be_chosen_is_under_advanced() {
     let mut panel = Panel::on_species();
     panel.expect_not("Only these species");
-    panel.press("Advanced");
-    panel.0.run_steps(20);
-    panel.expect(&["Loss", "Epochs", "Seed", "Start from", "Device", "species that have no folder here are found well"]);
+    panel.unfold();
+    panel.expect(&[
+        "Loss",
+        "Epochs",
+        "Seed",
+        "Start from",
+        "Device",
+        "species that have no folder here are found well",
+    ]);
     panel.node(Role::RadioButton, "Only these species").unwrap().click();
     panel.step();
     panel.expect(&["flowers of other species may be found less well"]);
@@ -291,7 +308,8 @@ fn while_it_trains_it_shows_how_far_it_is_and_what_happened() {
         loss: Some(2.0 / f64::from(epoch)),
         validation: Some(0.8 + 0.02 * f64::from(epoch)),
     };
-    let mut events = vec![TrainEvent::Progress(progress), TrainEvent::Notice("Out of memory; going on with half the batch".into())];
+    let mut events =
+        vec![TrainEvent::Progress(progress), TrainEvent::Notice("Out of memory; going on with half the batch".into())];
     events.extend((1..=3).map(|epoch| TrainEvent::Curve(point(epoch))));
     let mut panel = Panel::training(&options, events);
     panel.expect(&[
@@ -380,9 +398,9 @@ fn a_model_to_start_from_is_chosen_by_its_title() {
     let mut panel = Panel::on_species();
     let card = Arc::new(Card { title: "Roses of May".into(), ..Card::clone(&Model::built_in().card) });
     panel.0.state_mut().state.models = [ModelSummary { id: NEW.into(), card, size: 1 }].into();
-    panel.press("Advanced");
-    panel.0.run_steps(20);
-    let combo = panel.0.root().children_recursive().filter(|node| node.accesskit_node().role() == Role::ComboBox).nth(1);
+    panel.unfold();
+    let combo =
+        panel.0.root().children_recursive().filter(|node| node.accesskit_node().role() == Role::ComboBox).nth(1);
     combo.unwrap().click();
     panel.step();
     panel.0.root().children_recursive().find(|node| text_of(node) == "Roses of May").unwrap().click();

@@ -15,7 +15,9 @@ use super::textures::Textures;
 use super::{add_command, theme};
 use crate::command::Command;
 use crate::settings::Settings;
-use crate::train::report::{CurvePoint, LabelPreview, Loss, Proof, Recipe, Task, TrainEvent, TrainOptions, TrainProgress};
+use crate::train::report::{
+    CurvePoint, LabelPreview, Loss, Proof, Recipe, Task, TrainEvent, TrainOptions, TrainProgress,
+};
 use crate::worker::TrainingEnd;
 
 /// What the panel shows.
@@ -152,8 +154,14 @@ pub fn train_ui(
     ui.horizontal(|ui| {
         ui.label(RichText::new(title).heading());
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            add_command(ui, Command::Train, Button::new("×").frame(false), true, actions)
-                .accessible_name("Close the training panel");
+            add_command(
+                ui,
+                Command::Train,
+                Button::new("×").min_size(egui::Vec2::splat(28.0)).frame_when_inactive(false),
+                true,
+                actions,
+            )
+            .accessible_name("Close the training panel");
         });
     });
     ui.add_space(theme::GAP);

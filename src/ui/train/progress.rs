@@ -127,6 +127,7 @@ fn curve_ui(
         .allow_double_click_reset(false)
         .allow_axis_zoom_drag(false)
         .show_crosshair(false)
+        .grid_color(ui.visuals().weak_text_color().gamma_multiply(0.35))
         .set_margin_fraction(egui::vec2(0.02, 0.12))
         .y_axis_min_width(44.0)
         .x_axis_formatter(

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use eframe::egui::{self, Color32, Grid, Label, Pos2, Rect, RichText, Sense, Stroke, Ui};
+use eframe::egui::{self, Color32, Label, Pos2, Rect, RichText, Sense, Stroke, Ui};
 use egui_plot::{GridMark, HoverPosition, Line, Plot, Points};
 
 use super::{Run, explain, notice_ui, primary, secondary, section};
@@ -159,7 +159,7 @@ fn row_ui(ui: &mut Ui, row: &ProofRow) {
     );
     legend_ui(ui);
     plot_ui(ui, row, title);
-    table_ui(ui, row);
+    ui.scope(|ui| table_ui(ui, row));
 }
 
 fn colors(ui: &Ui) -> [Color32; 2] {
@@ -197,7 +197,9 @@ fn plot_ui(ui: &mut Ui, row: &ProofRow, title: &str) {
         .include_x(100.0)
         .include_y(-0.5)
         .include_y(2.5)
-        .set_margin_fraction(egui::vec2(0.02, 0.0))
+        // The last number needs room at its right.
+        .set_margin_fraction(egui::vec2(0.06, 0.0))
+        .grid_color(ui.visuals().weak_text_color().gamma_multiply(0.35))
         .y_axis_min_width(52.0)
         .y_grid_spacer(|_| (0..3).map(|line| GridMark { value: f64::from(line), step_size: 1.0 }).collect())
         .y_axis_formatter(|mark, _| MEASURES.get(2 - mark.value as usize).map_or("", |(_, short)| short).to_owned())
@@ -225,32 +227,41 @@ fn plot_ui(ui: &mut Ui, row: &ProofRow, title: &str) {
 }
 
 fn table_ui(ui: &mut Ui, row: &ProofRow) {
-    let cell = |ui: &mut Ui, interval: &Interval, is_better: bool| {
-        ui.vertical(|ui| {
-            ui.spacing_mut().item_spacing.y = 0.0;
-            let text = RichText::new(percent(interval.value));
-            ui.label(if is_better { text.strong() } else { text });
-            let range = format!("{:.1} to {:.1}", interval.low * 100.0, interval.high * 100.0);
-            ui.label(RichText::new(range).small().weak());
-        });
-    };
-    Grid::new(("table", row.task as u8)).num_columns(3).striped(true).spacing([theme::WIDE_GAP, 6.0]).show(ui, |ui| {
-        ui.label("");
-        for title in ["Before", "After"] {
-            ui.label(RichText::new(title).strong());
+    /// Width of a column of numbers.
+    const NUMBERS: f32 = 96.0;
+    let words = (ui.available_width() - 2.0 * (NUMBERS + theme::GAP)).max(80.0);
+    ui.spacing_mut().item_spacing.y = 0.0;
+    let line = |ui: &mut Ui, fill: bool, height: f32, cells: [&[RichText]; 3]| {
+        let (rect, _) = ui.allocate_exact_size(egui::vec2(ui.available_width(), height), Sense::hover());
+        if fill {
+            ui.painter().rect_filled(rect, theme::ROUNDING, ui.visuals().faint_bg_color);
         }
-        ui.end_row();
-        for ((words, short), (before, after)) in MEASURES.into_iter().zip(intervals(row)) {
-            ui.vertical(|ui| {
-                ui.spacing_mut().item_spacing.y = 0.0;
-                ui.label(words);
-                ui.label(RichText::new(short).small().weak());
+        let mut left = rect.left() + theme::GAP;
+        for (lines, width) in cells.into_iter().zip([words, NUMBERS, NUMBERS]) {
+            let cell = Rect::from_min_size(egui::pos2(left, rect.top()), egui::vec2(width, height))
+                .shrink2(egui::vec2(0.0, 4.0));
+            ui.scope_builder(egui::UiBuilder::new().max_rect(cell), |ui| {
+                for text in lines {
+                    ui.add(Label::new(text.clone()).extend());
+                }
             });
-            cell(ui, &before, false);
-            cell(ui, &after, after.value > before.value);
-            ui.end_row();
+            left += width + theme::GAP;
         }
-    });
+        ui.advance_cursor_after_rect(rect);
+    };
+    let [before, after] = ["Before", "After"].map(|title| [RichText::new(title).strong()]);
+    line(ui, false, 26.0, [&[], &before, &after]);
+    for (number, ((words, short), (before, after))) in MEASURES.into_iter().zip(intervals(row)).enumerate() {
+        let name = [RichText::new(words), RichText::new(short).small().weak()];
+        let cell = |interval: &Interval, is_better: bool| {
+            let value = RichText::new(percent(interval.value));
+            let range = format!("{:.1} to {:.1}", interval.low * 100.0, interval.high * 100.0);
+            let value = if is_better { value.color(theme::palette(ui).accent) } else { value };
+            [value, RichText::new(range).small().weak()]
+        };
+        let (old, new) = (cell(&before, false), cell(&after, after.value > before.value));
+        line(ui, number % 2 == 0, 44.0, [&name, &old, &new]);
+    }
 }
 
 fn percent(share: f64) -> String {

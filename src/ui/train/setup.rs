@@ -67,7 +67,11 @@ pub fn setup_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: &Se
         labels_ui(ui, labels);
     }
     ui.add_space(theme::GAP);
-    ui.collapsing("Advanced", |ui| advanced_ui(ui, state, settings, is_labelled, &mut options, actions));
+    let advanced = ui.collapsing("Advanced", |ui| advanced_ui(ui, state, settings, is_labelled, &mut options, actions));
+    // What unfolds below the panel's edge would not be seen.
+    if advanced.openness > 0.0 && advanced.openness < 1.0 {
+        advanced.body_response.iter().for_each(|body| body.scroll_to_me(None));
+    }
     if options != train.options {
         actions.push(Action::SetTrainOptions(options));
     }
@@ -111,6 +115,7 @@ fn recipe_ui(ui: &mut Ui, train: &Train, recipe: Recipe, is_labelled: bool, opti
         frame.show(ui, |ui| {
             ui.set_width(ui.available_width());
             ui.horizontal(|ui| {
+                radio_outline(ui);
                 ui.radio_value(&mut options.recipe, recipe, RichText::new(recipe_name(recipe)).strong());
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                     if !needs_labels {
@@ -126,6 +131,16 @@ fn recipe_ui(ui: &mut Ui, train: &Train, recipe: Recipe, is_labelled: bool, opti
     });
     if card.inner.response.interact(Sense::click()).clicked() && !needs_labels {
         options.recipe = recipe;
+    }
+}
+
+/// An empty radio button is seen by its outline, whatever it lies on.
+fn radio_outline(ui: &mut Ui) {
+    let stroke = egui::Stroke::new(1.0, ui.visuals().weak_text_color());
+    let fill = ui.visuals().extreme_bg_color;
+    let widgets = &mut ui.visuals_mut().widgets;
+    for widget in [&mut widgets.inactive, &mut widgets.hovered, &mut widgets.active] {
+        (widget.bg_stroke, widget.bg_fill) = (stroke, fill);
     }
 }
 
@@ -217,6 +232,7 @@ fn advanced_ui(
     if is_labelled && options.recipe != Recipe::Tutorial {
         ui.label("Meant for");
         ui.horizontal(|ui| {
+            radio_outline(ui);
             ui.radio_value(&mut options.focus, Focus::NewSpeciesToo, "New species too");
             ui.radio_value(&mut options.focus, Focus::OnlyThese, "Only these species");
         });
