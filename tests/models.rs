@@ -163,6 +163,9 @@ fn wrong_files_and_names_are_told_apart() {
     assert!(ended.stderr.contains("/nowhere/x"), "{}", ended.stderr);
     models(&place, &["rename", &id, " "]).expect_code(exit::FAILED);
     models(&place, &["polish"]).expect_code(exit::USAGE);
+    for options in [["--epochs", "0"], ["--loss", "guess"], ["--recipe", "slow"], ["--seed", "-1"]] {
+        place.run([&["train"], &options[..]].concat(), [place.photos()]).expect_code(exit::USAGE);
+    }
 }
 
 #[test]
