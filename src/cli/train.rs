@@ -28,8 +28,9 @@ pub struct TrainArguments {
     #[arg(long, value_enum)]
     loss: Option<Loss>,
     /// Passes over the photos [default: the recipe's]
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     epochs: Option<u32>,
+    /// The same seed on the same device gives the same model
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Which species the model is meant for

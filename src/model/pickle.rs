@@ -119,6 +119,7 @@ impl<'a> Pickle<'a> {
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),
+            copied: 0,
         };
         for _ in 0..MAX_STEPS {
             let opcode = reader.byte()?;
@@ -128,7 +129,7 @@ impl<'a> Pickle<'a> {
             }
             reader.step(opcode)?;
         }
-        Err(damaged("its description is too long"))
+        Err(too_long())
     }
 
     pub fn value(&self, id: Id) -> Option<&Value<'a>> {
@@ -145,6 +146,10 @@ fn damaged(what: &str) -> WeightFileError {
     WeightFileError::Damaged(what.to_owned())
 }
 
+fn too_long() -> WeightFileError {
+    damaged("its description is too long")
+}
+
 fn cut_off() -> WeightFileError {
     damaged("it ends too early")
 }
@@ -157,6 +162,8 @@ struct Reader<'a> {
     /// Heights of the stack.
     marks: Vec<usize>,
     memo: HashMap<u64, Id>,
+    /// Entries of tables that were made from lists: one list can be named again and again.
+    copied: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -430,6 +437,14 @@ impl<'a> Reader<'a> {
         };
         match (call, arguments.as_slice()) {
             (Call::OrderedDict, []) => self.push(Value::Dict(Vec::new())),
+            (Call::OrderedDict, [list]) => {
+                let entries = self.entries(*list).ok_or_else(|| damaged("a table in it is none"))?;
+                self.copied += entries.len();
+                if self.copied > MAX_STEPS {
+                    return Err(too_long());
+                }
+                self.push(Value::Dict(entries));
+            }
             (Call::RebuildTensor, [storage, offset, shape, strides, ..]) => {
                 let tensor = self.tensor(*storage, *offset, *shape, *strides);
                 self.push(Value::Tensor(tensor.ok_or_else(|| damaged("a tensor in it is described wrongly"))?));
@@ -438,6 +453,16 @@ impl<'a> Reader<'a> {
             _ => return Err(damaged("a call in it has the wrong arguments")),
         }
         Ok(())
+    }
+
+    /// A table as a list of pairs, the way Python 2 wrote it.
+    fn entries(&self, list: Id) -> Option<Vec<(Id, Id)>> {
+        let Some(Value::List(pairs)) = self.values.get(list) else { return None };
+        let pair = |id: &Id| match self.values.get(*id) {
+            Some(Value::List(pair) | Value::Tuple(pair)) => Some((*pair.first()?, *pair.get(1)?)),
+            _ => None,
+        };
+        pairs.iter().map(pair).collect()
     }
 
     fn tensor(&self, storage: Id, offset: Id, shape: Id, strides: Id) -> Option<Tensor> {
@@ -522,6 +547,35 @@ mod tests {
     }
 
     #[test]
+    fn what_could_make_objects_is_no_part_of_the_language() {
+        let ordered = b"ccollections\nOrderedDict\n";
+        let tensor = b"ctorch._utils\n_rebuild_tensor_v2\n";
+        for (what, code) in [
+            ("OBJ", [b"(", &ordered[..], b"o."].concat()),
+            ("NEWOBJ", [&ordered[..], b")\x81."].concat()),
+            ("NEWOBJ_EX", [&ordered[..], b")}\x92."].concat()),
+            ("EXT1", b"\x82\x01.".to_vec()),
+            ("EXT4", b"\x84\x01\0\0\0.".to_vec()),
+            ("PERSID", b"Pwhatever\n.".to_vec()),
+            ("a state for a call", [&ordered[..], b"}b."].concat()),
+            ("a call of a text", b"S'x'\n)R.".to_vec()),
+            ("a dict made of a number", [&ordered[..], b"(K\x01tR."].concat()),
+            ("a dict made of numbers", [&ordered[..], b"(](K\x01etR."].concat()),
+            ("a tensor of no storage", [&tensor[..], b"(NK\0))tR."].concat()),
+            ("a tensor of nothing", [&tensor[..], b")R."].concat()),
+            ("a storage by a text", b"S'storage'\nQ.".to_vec()),
+            ("a number of 2 GB", b"\x8b\xff\xff\xff\x7f.".to_vec()),
+            ("a negative number of bytes", b"T\xff\xff\xff\xff.".to_vec()),
+            ("more than there is", b"0.".to_vec()),
+            ("what lies under a mark", b"N(0.".to_vec()),
+            ("a place that was never filled", b"h\x07.".to_vec()),
+            ("nothing", Vec::new()),
+        ] {
+            assert!(matches!(Pickle::read(&code), Err(WeightFileError::Damaged(_))), "{what}");
+        }
+    }
+
+    #[test]
     fn plain_values_of_every_protocol_are_read() {
         let old = b"(lp0\nI7\naL-3L\naV a\na.";
         let new = b"\x80\x04\x95\x0f\0\0\0\0\0\0\0]\x94(K\x07\x8a\x01\xfd\x8c\x02 ae.";
@@ -538,12 +592,31 @@ mod tests {
     }
 
     #[test]
+    fn a_table_may_be_a_list_of_pairs() {
+        // As Python 2 wrote it: what a state dict published before 2019 looks like.
+        let pickle = b"\x80\x02ccollections\nOrderedDict\nq\0]q\x01(]q\x02(U\x01aK\x01e]q\x03(U\x01bK\x02ee\x85R.";
+        let pickle = Pickle::read(pickle).unwrap();
+        let Some(Value::Dict(entries)) = pickle.value(pickle.root) else { panic!("{pickle:?}") };
+        let [(a, _), (_, two)] = entries.as_slice() else { panic!("{entries:?}") };
+        assert!(matches!((pickle.value(*a), pickle.value(*two)), (Some(Value::Text("a")), Some(Value::Integer(2)))));
+    }
+
+    #[test]
     fn depth_cycles_and_lengths_that_lie_do_no_harm() {
         // A list that holds itself; a hundred thousand lists in each other; a text of 4 GB that is not there.
         assert!(Pickle::read(b"]q\0h\0a.").is_ok());
         let deep = [vec![b']'; 100_000], vec![b'a'; 99_999], vec![b'.']].concat();
         assert!(Pickle::read(&deep).is_ok());
         assert!(matches!(Pickle::read(b"X\xff\xff\xff\xffab"), Err(WeightFileError::Damaged(_))));
+        // Each list holds the one before it twice: a million million million million values, if they were counted.
+        let doubled = |number: u8| vec![b']', b'q', number, b'(', b'h', number - 1, b'h', number - 1, b'e'];
+        let bomb = [b"]q\0".to_vec(), (1..80).flat_map(doubled).collect(), vec![b'.']].concat();
+        assert_eq!(Pickle::read(&bomb).unwrap().values.len(), 80);
+        // A table of a thousand entries, made two thousand times.
+        let entries = [&b"(K\0K\0lq\0"[..], b"0]q\x01("].concat();
+        let entries = [entries, b"h\0".repeat(1000), b"e0".to_vec()].concat();
+        let tables = [entries, b"ccollections\nOrderedDict\nh\x01\x85R0".repeat(2000), b"N.".to_vec()].concat();
+        assert!(matches!(Pickle::read(&tables), Err(WeightFileError::Damaged(text)) if text.contains("too long")));
         let endless = vec![b'N'; MAX_STEPS + 1];
         assert!(matches!(Pickle::read(&endless), Err(WeightFileError::Damaged(_))));
     }

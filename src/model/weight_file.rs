@@ -209,7 +209,7 @@ mod tests {
     use tch::Device;
 
     use super::*;
-    use crate::model::formula;
+    use crate::model::{Weights, formula};
 
     fn written(tensors: &[NamedTensor]) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::with_suffix(".pth").unwrap();
@@ -331,17 +331,22 @@ mod tests {
         assert_eq!(names, ["turned", "part", "half", "bf16", "double", "scalar"]);
     }
 
-    /// `FLORASCOPE_WEIGHTS=file cargo test -- --ignored real_weights`: a published file, end to end.
+    /// `FLORASCOPE_WEIGHTS=file:file cargo test --lib -- --ignored real_weights --nocapture`: published files, to be
+    /// compared with what PyTorch makes of them.
     #[test]
-    #[ignore = "needs a file of weights"]
+    #[ignore = "needs files of weights"]
     fn real_weights_give_features() {
-        let path = std::env::var_os("FLORASCOPE_WEIGHTS").unwrap();
-        let begun = std::time::Instant::now();
-        let model = load(Path::new(&path)).unwrap();
-        let loaded = begun.elapsed();
-        let backbone = Backbone::open(&model, Device::Cpu).unwrap();
-        let features = backbone.features(&[formula::picture()]).unwrap();
-        let length = features.iter().map(|v| v * v).sum::<f32>().sqrt();
-        println!("{} in {loaded:?}: first {:?}, length {length}", model.card.backbone, &features[..6]);
+        for path in std::env::split_paths(&std::env::var_os("FLORASCOPE_WEIGHTS").unwrap()) {
+            let begun = std::time::Instant::now();
+            let model = load(&path).unwrap();
+            let loaded = begun.elapsed();
+            let (file, prefix) = model.backbone_weights().unwrap();
+            let weights = Weights::from_bytes(&file, prefix).unwrap();
+            let network = Backbone::build(model.card.architecture, &weights, Device::Cpu, tch::Kind::Float).unwrap();
+            let features = network.features(&[formula::picture()]).unwrap();
+            let length = features.iter().map(|v| v * v).sum::<f32>().sqrt();
+            let first: Vec<f32> = features.into_iter().filter(|v| *v != 0.0).take(6).collect();
+            println!("{} in {loaded:?}: {first:?}, length {length}", model.id);
+        }
     }
 }

@@ -103,7 +103,8 @@ impl Usage {
 
 fn model_ui(ui: &mut Ui, model: &ModelSummary, usage: Usage, panel: &mut Models, actions: &mut Vec<Action>) {
     let accent = theme::palette(ui).accent;
-    let stroke = if usage == Usage::InUse { (1.5, accent) } else { (1.5, egui::Color32::TRANSPARENT) };
+    let border = ui.visuals().widgets.noninteractive.bg_stroke.color;
+    let stroke = if usage == Usage::InUse { (1.5, accent) } else { (1.5, border.gamma_multiply(0.5)) };
     let frame = Frame::new().fill(ui.visuals().faint_bg_color).stroke(stroke).corner_radius(theme::ROUNDING);
     let drawn = frame.inner_margin(theme::MARGIN).show(ui, |ui| {
         ui.horizontal_top(|ui| {
