@@ -64,7 +64,6 @@ impl App {
         theme::install(ctx);
         // What the command line asks for goes before what was chosen the last time.
         let device = if device == DeviceChoice::Auto { settings.device } else { device };
-        let settings = Settings { device, ..settings };
         let wake = |ctx: &Context| {
             let ctx = ctx.clone();
             move || ctx.request_repaint()
@@ -76,7 +75,7 @@ impl App {
             data,
             saved_settings: settings.clone(),
             settings,
-            state: State::default(),
+            state: State { device, ..State::default() },
             grid: Layout::default(),
             reveal: None,
             to_top: false,
@@ -160,7 +159,7 @@ impl App {
             let widest = (ui.available_width() - 220.0).max(TRAIN_WIDTH);
             let panel = Panel::right("train").frame(frame).default_size(TRAIN_WIDTH);
             panel.size_range(TRAIN_WIDTH..=widest.min(760.0)).show(ui, |ui| {
-                train::train_ui(ui, &self.state, library, &self.settings, &mut self.textures, actions);
+                train::train_ui(ui, &self.state, library, &mut self.textures, actions);
             });
         }
         let frame = Frame::central_panel(ui.style()).inner_margin(theme::MARGIN);
@@ -256,7 +255,7 @@ impl App {
             // Answers to what is not on the screen any more.
             Event::Preview { .. } | Event::Answer { .. } | Event::QueryFailed { .. } => {}
             Event::DeviceRefused { device, message } => {
-                self.settings.device = device;
+                (self.state.device, self.settings.device) = (device, device);
                 self.complain(message);
             }
             Event::Gallery { .. } | Event::Problems(_) | Event::Progress(_) | Event::JobEnded(_) => {
@@ -310,7 +309,7 @@ impl App {
             return;
         }
         let asked =
-            (TrainOptions { recipe: Recipe::Quick, ..train.options.clone() }, library.photos, self.settings.device);
+            (TrainOptions { recipe: Recipe::Quick, ..train.options.clone() }, library.photos, self.state.device);
         if self.estimates_of.as_ref() == Some(&asked) {
             return;
         }
@@ -333,6 +332,7 @@ impl App {
             Event::Progress(progress) => (library.progress, library.outcome) = (Some(progress), None),
             Event::JobEnded(outcome) => {
                 library.progress = None;
+                self.state.train.changing = false;
                 if let Outcome::Done { completed } = &outcome
                     && *completed > 0
                 {
@@ -463,7 +463,7 @@ impl App {
                     self.apply_theme(ctx);
                 }
                 Action::SetDevice(device) => {
-                    self.settings.device = device;
+                    (self.state.device, self.settings.device) = (device, device);
                     self.worker.send(Request::SetDevice(device));
                 }
                 Action::SetTrainOptions(options) => self.state.train.options = options,
@@ -479,7 +479,10 @@ impl App {
                 }
                 Action::CancelTraining => self.worker.send(Request::CancelJob),
                 Action::TrainAgain => self.state.train.phase = Phase::Setup,
-                Action::UseModel(id) => self.worker.send(Request::UseModel(id)),
+                Action::UseModel(id) => {
+                    self.state.train.changing = true;
+                    self.worker.send(Request::UseModel(id));
+                }
                 Action::DismissToast(number) => {
                     if number < self.state.toasts.len() {
                         self.state.toasts.remove(number);
