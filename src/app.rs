@@ -21,7 +21,9 @@ use crate::ui::grid::{Grid, Layout, empty_ui};
 use crate::ui::state::{Action, Answer, OpenLibrary, State, Toast, Visit};
 use crate::ui::textures::{Textures, upload};
 use crate::ui::train::Phase;
-use crate::ui::{drop_target, header, indexing, large, problems, shortcuts, sidebar, theme, toasts, train, welcome};
+use crate::ui::{
+    drop_target, header, indexing, large, models, problems, shortcuts, sidebar, theme, toasts, train, welcome,
+};
 use crate::worker::{Event, Request, TrainingEnd, View, Worker};
 
 /// Earlier searches that are kept.
@@ -47,6 +49,8 @@ pub struct App {
     estimates_of: Option<(TrainOptions, usize, DeviceChoice)>,
     /// Whether a button or list had the keyboard's focus when the last frame ended.
     widget_had_focus: bool,
+    /// Or a field for text.
+    was_typing: bool,
 }
 
 impl App {
@@ -83,6 +87,7 @@ impl App {
             was_focused: false,
             estimates_of: None,
             widget_had_focus: false,
+            was_typing: false,
         };
         app.apply_theme(ctx);
         app.refresh_recent();
@@ -102,6 +107,9 @@ impl App {
                 DesktopAnswer::Folder(path) => self.open(path),
                 DesktopAnswer::Photo(path) => self.search(Query::File(path)),
                 DesktopAnswer::Dark(dark) => self.system_is_dark = Some(dark),
+                DesktopAnswer::Model(path) => self.worker.send(Request::ImportModel(path)),
+                DesktopAnswer::Weights(path) => self.worker.send(Request::LoadWeights(path)),
+                DesktopAnswer::Export { id, path } => self.worker.send(Request::ExportModel { id, path }),
                 DesktopAnswer::Failed(message) => self.complain(message),
             }
         }
@@ -130,11 +138,17 @@ impl App {
                 self.state.library = Some(library);
             }
         }
+        if self.state.models_panel.open {
+            let library = self.state.library.take();
+            models::models_ui(&ctx, &mut self.state, library.as_ref(), &mut actions);
+            self.state.library = library;
+        }
         shortcuts::shortcuts_ui(&ctx, &mut self.state.shortcuts_open);
         toasts::toasts_ui(&ctx, &self.state, &mut actions);
         drop_target::drop_target_ui(&ctx, ui, self.state.library.is_some());
         self.textures.end_frame();
         self.widget_had_focus = ctx.memory(|memory| memory.focused().is_some());
+        self.was_typing = ctx.text_edit_focused();
         if !actions.is_empty() {
             self.perform(&ctx, actions);
             ctx.request_repaint();
@@ -261,9 +275,15 @@ impl App {
             Event::Gallery { .. } | Event::Problems(_) | Event::Progress(_) | Event::JobEnded(_) => {
                 self.hear_of_library(event);
             }
-            Event::Models { models, in_use } => (self.state.models, self.state.model_in_use) = (models, in_use),
+            Event::Models { models, in_use } => {
+                self.state.models_panel.wanted.take_if(|wanted| in_use.as_ref() == Some(wanted));
+                (self.state.models, self.state.model_in_use) = (models, in_use);
+            }
             Event::ModelDone(text) => self.state.toasts.push(Toast::new(text, false)),
-            Event::ModelFailed(message) => self.complain(message),
+            Event::ModelFailed(message) => {
+                self.state.models_panel.wanted = None;
+                self.complain(message);
+            }
             Event::TrainingPreview { labels, resumable } => {
                 self.state.train.resumable = resumable;
                 self.state.train.take_labels(labels);
@@ -332,7 +352,11 @@ impl App {
             Event::Progress(progress) => (library.progress, library.outcome) = (Some(progress), None),
             Event::JobEnded(outcome) => {
                 library.progress = None;
-                self.state.train.changing = false;
+                // Indexing that was cancelled may have made way for the change of the model.
+                if !matches!(outcome, Outcome::Cancelled { .. }) {
+                    self.state.models_panel.wanted = None;
+                    self.state.train.changing = false;
+                }
                 if let Outcome::Done { completed } = &outcome
                     && *completed > 0
                 {
@@ -354,6 +378,9 @@ impl App {
         }
         if let Some(path) = dropped.into_iter().next() {
             self.desktop.classify(path);
+        }
+        if self.was_typing {
+            return;
         }
         for input in ctx.input(|input| input.events.clone()) {
             match input {
@@ -388,6 +415,10 @@ impl App {
             for shortcut in command.info().shortcuts {
                 let belongs_to_focus = matches!(shortcut.logical_key, Key::Space | Key::Enter | Key::Escape);
                 if is_plain(shortcut) && (menu_is_open || (focused && belongs_to_focus)) {
+                    continue;
+                }
+                // All but Ctrl with a key may be meant for the text.
+                if self.was_typing && !shortcut.modifiers.command {
                     continue;
                 }
                 // "?" and "+" come with Shift on many keyboards.
@@ -481,8 +512,12 @@ impl App {
                 Action::TrainAgain => self.state.train.phase = Phase::Setup,
                 Action::UseModel(id) => {
                     self.state.train.changing = true;
+                    self.state.models_panel.wanted = Some(id.clone());
                     self.worker.send(Request::UseModel(id));
                 }
+                Action::RenameModel { id, title } => self.worker.send(Request::RenameModel { id, title }),
+                Action::DeleteModel(id) => self.worker.send(Request::DeleteModel(id)),
+                Action::ExportModel { id, title } => self.desktop.choose_export(id, &title),
                 Action::DismissToast(number) => {
                     if number < self.state.toasts.len() {
                         self.state.toasts.remove(number);
@@ -550,11 +585,13 @@ impl App {
                 }
             }
             Command::ShowModels => {
-                self.state.models_open = !self.state.models_open;
-                if self.state.models_open {
+                self.state.models_panel.open = !self.state.models_panel.open;
+                if self.state.models_panel.open {
                     self.worker.send(Request::ListModels);
                 }
             }
+            Command::ImportModel => self.desktop.choose_model(),
+            Command::LoadWeights => self.desktop.choose_weights(),
             Command::ShowShortcuts => self.state.shortcuts_open = !self.state.shortcuts_open,
             Command::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
             Command::Back => {}
@@ -564,8 +601,8 @@ impl App {
     /// Closes what is uppermost; at last the query.
     fn escape(&mut self) {
         let state = &mut self.state;
-        if state.shortcuts_open || state.problems_open || state.models_open {
-            (state.shortcuts_open, state.problems_open, state.models_open) = (false, false, false);
+        if state.shortcuts_open || state.problems_open || state.models_panel.open {
+            (state.shortcuts_open, state.problems_open, state.models_panel.open) = (false, false, false);
         } else if state.large {
             state.large = false;
             self.reveal = state.selected;

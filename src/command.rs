@@ -22,6 +22,8 @@ pub enum Command {
     StopIndexing,
     Train,
     ShowModels,
+    ImportModel,
+    LoadWeights,
     LargerThumbnails,
     SmallerThumbnails,
     ToggleSidebar,
@@ -70,6 +72,8 @@ impl Command {
         Self::StopIndexing,
         Self::Train,
         Self::ShowModels,
+        Self::ImportModel,
+        Self::LoadWeights,
         Self::LargerThumbnails,
         Self::SmallerThumbnails,
         Self::ToggleSidebar,
@@ -119,6 +123,13 @@ impl Command {
             Self::Train => {
                 ("Train…", "Learn from the photos in this folder, for better results", &const { [command(Key::T)] })
             }
+            Self::ImportModel => ("Import…", "Take in a model that was exported on another computer", &[]),
+            Self::LoadWeights => (
+                "Load weights…",
+                "Use another network, or start training from it: EfficientNet-Lite0 to 2, ResNet18, 34 and 50 or \
+                 DINOv2 ViT-S/14 as .safetensors, .pt or .pth",
+                &[],
+            ),
             Self::ShowModels => ("Models…", "The models on this computer", &const { [command(Key::M)] }),
             Self::LargerThumbnails => {
                 ("Larger thumbnails", "Fewer, larger pictures", &const { [key(Key::Plus), key(Key::Equals)] })

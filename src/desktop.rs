@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::artefact::EXTENSION;
 use crate::decode::EXTENSIONS;
 
 /// Nobody cancels a dialog sooner than this.
@@ -18,6 +19,15 @@ const FASTEST_HAND: Duration = Duration::from_millis(300);
 pub enum Answer {
     Folder(PathBuf),
     Photo(PathBuf),
+    /// A model's file to take in.
+    Model(PathBuf),
+    /// A file of a network's weights.
+    Weights(PathBuf),
+    /// Where to write the model of this id.
+    Export {
+        id: String,
+        path: PathBuf,
+    },
     /// The system prefers dark windows, or light ones.
     Dark(bool),
     Failed(String),
@@ -55,6 +65,36 @@ impl Desktop {
             let dialog = rfd::FileDialog::new().set_title("Choose a photo to search with");
             let dialog = dialog.add_filter("Photos", EXTENSIONS).add_filter("All files", &["*"]);
             answer_of_dialog(|| dialog.pick_file().map(Answer::Photo))
+        });
+    }
+
+    /// Lets the user choose an exported model.
+    pub fn choose_model(&self) {
+        self.ask("dialog", || {
+            let dialog = rfd::FileDialog::new().set_title("Import a model").add_filter("Models", &[EXTENSION]);
+            answer_of_dialog(|| dialog.add_filter("All files", &["*"]).pick_file().map(Answer::Model))
+        });
+    }
+
+    /// Lets the user choose a file of weights.
+    pub fn choose_weights(&self) {
+        self.ask("dialog", || {
+            let dialog = rfd::FileDialog::new().set_title("Load a network's weights");
+            let dialog = dialog.add_filter("Weights", &["safetensors", "pt", "pth", "bin"]);
+            answer_of_dialog(|| dialog.add_filter("All files", &["*"]).pick_file().map(Answer::Weights))
+        });
+    }
+
+    /// Lets the user choose where to write a model to.
+    pub fn choose_export(&self, id: String, title: &str) {
+        let name: String = title.chars().map(|c| if "/\\:*?\"<>|".contains(c) { '-' } else { c }).collect();
+        self.ask("dialog", move || {
+            let dialog = rfd::FileDialog::new().set_title("Export the model").add_filter("Models", &[EXTENSION]);
+            answer_of_dialog(|| {
+                let path = dialog.set_file_name(format!("{name}.{EXTENSION}")).save_file()?;
+                let path = if path.extension().is_none() { path.with_extension(EXTENSION) } else { path };
+                Some(Answer::Export { id, path })
+            })
         });
     }
 
@@ -113,7 +153,7 @@ fn answer_of_dialog(show: impl FnOnce() -> Option<Answer>) -> Option<Answer> {
     let started = Instant::now();
     show().or_else(|| {
         (started.elapsed() < FASTEST_HAND).then(|| {
-            let advice = "drop the folder or photo on the window instead, or install xdg-desktop-portal or zenity";
+            let advice = "install xdg-desktop-portal or zenity. Folders and photos can also be dropped on the window";
             Answer::Failed(format!("The system has no file dialog; {advice}"))
         })
     })

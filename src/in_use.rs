@@ -1,12 +1,14 @@
 //! The model that a library uses, and the change to another one: the catalog is brought up to date with the new model
 //! first, while the old one still answers, and the change counts only when that is complete.
 
-use crate::artefact::{BUILT_IN, Model, ModelFolder};
+use std::path::PathBuf;
+
+use crate::artefact::{ArtefactError, Model, ModelFolder};
 use crate::catalog::{Catalog, CatalogError};
 use crate::embed::Embedder;
 use crate::ingest::{IngestEvent, ingest};
 use crate::job::{Cancel, Outcome};
-use crate::library::Library;
+use crate::library::{DataFolder, Library};
 
 /// Facts of a catalog: ids of models.
 const IN_USE: &str = "model in use";
@@ -66,11 +68,44 @@ pub fn keep_present(catalog: &mut Catalog) -> Result<(), CatalogError> {
     catalog.forget_fact(WANTED)
 }
 
-/// Whether a library uses or wants a model; nobody may delete it then.
+/// Why a model was not deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteError {
+    #[error("This model is in use; first choose another one for {}", names(.0))]
+    InUse(Vec<PathBuf>),
+    #[error("The program's data cannot be listed: {0}")]
+    Data(#[from] std::io::Error),
+    #[error(transparent)]
+    Artefact(#[from] ArtefactError),
+}
+
+/// Deletes a model that no folder uses or wants. A folder that is not there now does not count, for nobody could choose
+/// another model for it; such ones are returned. When they come back they take the built-in model.
 ///
 /// # Errors
-/// When the catalog cannot be read.
-pub fn needs(catalog: &Catalog, id: &str) -> Result<bool, CatalogError> {
+/// When the model is in use, or its file cannot be deleted.
+pub fn delete_model(data: &DataFolder, models: &ModelFolder, id: &str) -> Result<Vec<PathBuf>, DeleteError> {
+    let uses = |library: &Library| {
+        let catalog = Catalog::open_read_only(&library.folder);
+        let uses = catalog.and_then(|catalog| catalog.map_or(Ok(false), |catalog| needs(&catalog, id)));
+        // A catalog that cannot be read uses nothing.
+        uses.inspect_err(|error| log::warn!("{error}")).unwrap_or(false)
+    };
+    let folders = data.libraries()?.into_iter().filter(uses).map(|library| library.root);
+    let (here, away): (Vec<_>, Vec<_>) = folders.partition(|root| root.is_dir());
+    if !here.is_empty() {
+        return Err(DeleteError::InUse(here));
+    }
+    models.delete(id)?;
+    Ok(away)
+}
+
+/// Folders in a row, for people.
+pub fn names(folders: &[PathBuf]) -> String {
+    folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn needs(catalog: &Catalog, id: &str) -> Result<bool, CatalogError> {
     let is = |fact| Ok::<_, CatalogError>(catalog.fact(fact)?.is_some_and(|value| value == id.as_bytes()));
-    Ok(id == BUILT_IN || is(IN_USE)? || is(WANTED)?)
+    Ok(is(IN_USE)? || is(WANTED)?)
 }

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 use image::RgbImage;
 
-use crate::artefact::{Card, Model, ModelFolder};
+use crate::artefact::{Model, ModelFolder, ModelSummary};
 use crate::catalog::{Catalog, CatalogError, Changes, Problem};
 use crate::decode::shrink_to_fit;
 use crate::embed::{DeviceChoice, EmbedError, Embedder, ModelInfo};
 use crate::garden;
-use crate::in_use::{change_model, keep_present, model_in_use, model_wanted, needs};
+use crate::in_use::{change_model, delete_model, keep_present, model_in_use, model_wanted, names};
 use crate::ingest::{IngestEvent, ingest};
 use crate::job::{Cancel, Outcome, Progress};
 use crate::library::{DataFolder, Library, WriterLock};
@@ -166,15 +166,6 @@ pub enum TrainingEnd {
     Failed {
         message: String,
     },
-}
-
-/// A model as the panel lists it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ModelSummary {
-    pub id: String,
-    pub card: Arc<Card>,
-    /// Bytes on disk.
-    pub size: u64,
 }
 
 /// Events on their way to the window. What describes a state replaces its older version, so the queue stays short even
@@ -445,7 +436,8 @@ impl Loop {
             Request::UseModel(id) => self.start(JobKind::Use(id)),
             Request::ListModels => self.list_models(),
             Request::RenameModel { id, title } => self.with_models(move |models| {
-                models.rename(&id, &title).map(|_| format!("Renamed to {title}")).map_err(|error| error.to_string())
+                let renamed = models.rename(&id, &title).map_err(|error| error.to_string())?;
+                Ok(format!("Renamed to {}", renamed.card.title))
             }),
             Request::DeleteModel(id) => self.delete_model(id),
             Request::ExportModel { id, path } => self.with_models(move |models| {
@@ -526,20 +518,21 @@ impl Loop {
     }
 
     fn delete_model(&self, id: String) {
-        let needed = self.open.as_ref().is_some_and(|open| needs(&open.catalog, &id).unwrap_or(true));
-        if needed {
-            let message = "This model is in use; choose another one for the folder first";
-            return self.outbox.send(Event::ModelFailed(message.into()));
-        }
+        let data = self.data.clone();
         let open = self.open.as_ref().and_then(|open| Some((open.library.folder.clone(), open.lock.clone()?)));
         self.with_models(move |models| {
-            models.delete(&id).map_err(|error| error.to_string())?;
-            if let Some((folder, _lock)) = open
+            let away = delete_model(&data, models, &id).map_err(|error| error.to_string())?;
+            // Features stay where there is another model on them.
+            let is_backbone = models.list().iter().any(|model| model.card.backbone == id);
+            if let Some((folder, _lock)) = open.filter(|_| !is_backbone)
                 && let Err(error) = Catalog::open(&folder).and_then(|mut catalog| catalog.forget_model(&id))
             {
                 log::warn!("{error}");
             }
-            Ok("The model was deleted".to_owned())
+            Ok(match away.as_slice() {
+                [] => "The model was deleted".to_owned(),
+                away => format!("The model was deleted; the built-in one will be used for {}", names(away)),
+            })
         });
     }
 
@@ -1068,9 +1061,7 @@ fn estimate(_options: &TrainOptions, _photos: usize, _device: DeviceChoice) -> O
 }
 
 fn send_models(models: &ModelFolder, in_use: Option<String>, outbox: &Outbox) {
-    let summary = |model: Model| ModelSummary { size: model.size(), id: model.id, card: model.card };
-    let models = models.list().into_iter().map(summary).collect();
-    outbox.send(Event::Models { models, in_use });
+    outbox.send(Event::Models { models: models.list().into(), in_use });
 }
 
 impl Drop for Loop {

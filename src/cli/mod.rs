@@ -1,5 +1,6 @@
 //! The same jobs and queries without a window, for scripts and for computers without a screen.
 
+mod models;
 mod train;
 
 use std::ffi::{OsStr, OsString};
@@ -107,7 +108,7 @@ pub enum Command {
     Train(train::TrainArguments),
     /// The models on this computer
     #[command(subcommand, after_help = EXIT_HELP)]
-    Models(train::ModelsCommand),
+    Models(models::ModelsCommand),
 }
 
 /// Runs a subcommand and gives its exit code.
@@ -121,7 +122,7 @@ pub fn run(command: &Command, common: &Common) -> anyhow::Result<u8> {
         Command::Search { folder, photos, results } => search(&data, folder, photos, *results, common),
         Command::Status { folder } => status(&data, folder.as_deref(), common),
         Command::Train(arguments) => train::train(&data, arguments, common),
-        Command::Models(command) => train::models(&data, command, common),
+        Command::Models(command) => models::models(&data, command, common),
         Command::Evaluate { folder, queries, .. } => evaluate(&data, folder, queries.as_deref(), common),
     }
 }

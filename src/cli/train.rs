@@ -1,20 +1,18 @@
-//! `florascope train` and `florascope models`.
+//! `florascope train`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use clap::Args;
+use serde_json::json;
 
-use super::{Bar, Common, exit, library_of, print_json, print_line_json, print_lines, stop_on_interrupt};
-use crate::artefact::{Model, ModelFolder};
+use super::models::{show_ingest, use_model};
+use super::{Bar, Common, exit, library_of, print_line_json, print_lines, stop_on_interrupt};
 use crate::catalog::Catalog;
 use crate::embed::Embedder;
-use crate::in_use::{change_model, model_in_use};
-use crate::ingest::IngestEvent;
+use crate::in_use::model_in_use;
 use crate::job::{Cancel, Outcome, Progress};
-use crate::library::{DataFolder, Library};
-use crate::model::weight_file;
+use crate::library::DataFolder;
 use crate::train::Trained;
 use crate::train::plan::{PlanEvent, TrainingPlan};
 use crate::train::report::{Focus, Interval, Loss, Proof, Recipe, Task, TrainEvent, TrainOptions, TrainProgress};
@@ -46,23 +44,6 @@ pub struct TrainArguments {
     /// Use the new model also where it is not better
     #[arg(long)]
     use_anyway: bool,
-}
-
-/// What can be done with models.
-#[derive(Debug, Subcommand)]
-pub enum ModelsCommand {
-    /// List the models on this computer
-    List,
-    /// Use a model for a folder
-    Use { model: String, folder: PathBuf },
-    /// Give a model another name
-    Rename { model: String, title: String },
-    /// Delete a model
-    Delete { model: String },
-    /// Write a model to a file that can be imported elsewhere
-    Export { model: String, file: PathBuf },
-    /// Take in a model from a file; or a network's weights (.safetensors, .pt, .pth) to start from
-    Import { file: PathBuf },
 }
 
 /// Runs `florascope train`.
@@ -129,22 +110,6 @@ pub fn train(data: &DataFolder, arguments: &TrainArguments, common: &Common) -> 
     Ok(exit::DONE)
 }
 
-fn use_model(library: &Library, model: &Model, common: &Common, cancel: &Cancel, bar: &Bar) -> anyhow::Result<Outcome> {
-    let mut catalog = Catalog::open(&library.folder)?;
-    let embedder = Embedder::start(common.device, model.clone())?;
-    let outcome = change_model(library, &mut catalog, &model.id, &embedder, cancel, &mut |event| {
-        show_ingest(bar, event);
-    });
-    bar.clear();
-    Ok(outcome)
-}
-
-fn show_ingest(bar: &Bar, event: IngestEvent) {
-    if let IngestEvent::Progress(progress) = event {
-        bar.show(&progress);
-    }
-}
-
 /// On a terminal a bar; with `--json` a line for each event, so that another program can follow.
 fn show_training(bar: &Bar, event: TrainEvent, as_json: bool) {
     let line = match event {
@@ -200,106 +165,4 @@ fn print_proof(proof: &Proof) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Runs `florascope models`.
-pub fn models(data: &DataFolder, command: &ModelsCommand, common: &Common) -> anyhow::Result<u8> {
-    let models = data.models();
-    match command {
-        ModelsCommand::List => list(&models, common)?,
-        ModelsCommand::Use { model, folder } => return use_for_folder(data, &models, model, folder, common),
-        ModelsCommand::Rename { model, title } => {
-            let renamed = models.rename(model, title)?;
-            report(common, &renamed, "renamed")?;
-        }
-        ModelsCommand::Delete { model } => {
-            let deleted = models.load(model)?;
-            models.delete(model)?;
-            report(common, &deleted, "deleted")?;
-        }
-        ModelsCommand::Export { model, file } => {
-            let exported = models.load(model)?;
-            models.export(&exported, file)?;
-            report(common, &exported, "exported")?;
-        }
-        ModelsCommand::Import { file } => {
-            let model = match models.import(file) {
-                Ok(model) => model,
-                // Not a model of ours: perhaps another program's weights.
-                Err(error) => match weight_file::load(file) {
-                    Ok(model) => {
-                        models.save(&model)?;
-                        model
-                    }
-                    Err(other) if is_weight_file(file) => bail!(other),
-                    Err(_) => bail!(error),
-                },
-            };
-            report(common, &model, "imported")?;
-        }
-    }
-    Ok(exit::DONE)
-}
-
-/// Whether its name says that a file holds another program's weights.
-fn is_weight_file(file: &Path) -> bool {
-    file.extension().is_some_and(|extension| extension == "pt" || extension == "pth" || extension == "safetensors")
-}
-
-fn report(common: &Common, model: &Model, done: &str) -> anyhow::Result<()> {
-    if common.json {
-        print_json(&describe(model))?;
-    } else {
-        print_lines(&format!("{} ({}) {done}", model.id, model.card.title))?;
-    }
-    Ok(())
-}
-
-fn describe(model: &Model) -> Value {
-    json!({ "id": model.id, "bytes": model.size(), "card": *model.card })
-}
-
-fn list(models: &ModelFolder, common: &Common) -> anyhow::Result<()> {
-    let models = models.list();
-    if common.json {
-        print_json(&Value::Array(models.iter().map(describe).collect()))?;
-        return Ok(());
-    }
-    for model in models {
-        let quality = model.card.trained.as_ref().and_then(|trained| trained.proof.as_ref()).map(|proof| {
-            let rows = proof.rows.iter().map(|row| {
-                let percent = |interval: &Interval| interval.value * 100.0;
-                format!("R@1 {:.1} -> {:.1}", percent(&row.before.recall_at_1), percent(&row.after.recall_at_1))
-            });
-            rows.collect::<Vec<_>>().join(", ")
-        });
-        let quality = quality.filter(|text| !text.is_empty()).unwrap_or_else(|| "not measured".into());
-        print_lines(&format!("{:32}  {}  {}", model.id, model.card.title, quality))?;
-    }
-    Ok(())
-}
-
-fn use_for_folder(
-    data: &DataFolder,
-    models: &ModelFolder,
-    id: &str,
-    folder: &Path,
-    common: &Common,
-) -> anyhow::Result<u8> {
-    let library = library_of(data, folder)?;
-    let Some(_lock) = library.lock().context("The library cannot be written")? else {
-        eprintln!("Another Florascope has this folder open; choose the model there: {}", library.root.display());
-        return Ok(exit::IN_USE);
-    };
-    let model = models.load(id)?;
-    let cancel = Cancel::default();
-    stop_on_interrupt(&cancel)?;
-    match use_model(&library, &model, common, &cancel, &Bar::new(common.json))? {
-        Outcome::Done { .. } => {
-            report(common, &model, "in use now")?;
-            Ok(exit::DONE)
-        }
-        Outcome::Cancelled { .. } => Ok(exit::STOPPED),
-        Outcome::Failed { message } => bail!(message),
-    }
 }

@@ -7,7 +7,7 @@
 
 use tch::{Device, Tensor};
 
-use super::{Channels, INPUT_SIDE, ModelError, Weights};
+use super::{INPUT_SIDE, ModelError, Weights};
 
 const WIDTH: i64 = 384;
 const BLOCKS: usize = 12;
@@ -23,7 +23,6 @@ const INTERPOLATION_OFFSET: f64 = 0.1;
 /// The network up to the normalised class token.
 #[derive(Debug)]
 pub struct DinoV2 {
-    channels: Channels,
     /// Turns a patch into a token: a convolution.
     patches: Linear,
     /// The class token with its position, `[1, 1, 384]`.
@@ -56,7 +55,6 @@ impl DinoV2 {
             .f_permute([0, 2, 3, 1])?
             .f_reshape([1, GRID * GRID, WIDTH])?;
         Ok(Self {
-            channels: Channels::new(Channels::IMAGENET, device)?,
             patches: Linear {
                 weight: loader.tensor("patch_embed.proj.weight", &[WIDTH, 3, PATCH, PATCH])?,
                 bias: loader.tensor("patch_embed.proj.bias", &[WIDTH])?,
@@ -74,14 +72,13 @@ impl DinoV2 {
         self.device
     }
 
-    /// 8-bit RGB pictures `[n, 3, 224, 224]` -> features `[n, 384]`.
+    /// Pictures that [`super::Channels`] has scaled, `[n, 3, 224, 224]` -> features `[n, 384]`.
     ///
     /// # Errors
     /// When libtorch fails.
     pub fn features(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
-        let scaled = self.channels.scale(pictures)?;
         let Linear { weight, bias } = &self.patches;
-        let patches = scaled.f_conv2d(weight, Some(bias), [PATCH; 2], [0, 0], [1, 1], 1)?;
+        let patches = pictures.f_conv2d(weight, Some(bias), [PATCH; 2], [0, 0], [1, 1], 1)?;
         let patches = patches.f_flatten(2, 3)?.f_transpose(1, 2)?.f_add(&self.positions)?;
         let class = self.class.f_expand([patches.size()[0], 1, WIDTH], false)?;
         let mut x = Tensor::f_cat(&[class, patches], 1)?;
@@ -186,7 +183,7 @@ impl Loader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Architecture, formula};
+    use crate::model::{Architecture, Channels, formula};
 
     #[test]
     fn features_equal_the_reference() {
@@ -195,7 +192,8 @@ mod tests {
         let tensors = formula::weights(Architecture::DinoV2Small);
         let file = safetensors::serialize(tensors.iter().map(|t| (t.name.as_str(), t)), None).unwrap();
         let network = DinoV2::new(&Weights::from_bytes(&file, "").unwrap(), Device::Cpu).unwrap();
-        let features = Vec::<f32>::try_from(network.features(&picture).unwrap().view([-1])).unwrap();
+        let scaled = Channels::new(Architecture::DinoV2Small.channels(), Device::Cpu).unwrap().scale(&picture).unwrap();
+        let features = Vec::<f32>::try_from(network.features(&scaled).unwrap().view([-1])).unwrap();
         assert_eq!(features.len(), DinoV2::DIMENSION);
         formula::reference(Architecture::DinoV2Small).assert_equal(&features, 1e-5);
     }

@@ -9,9 +9,6 @@ use tch::{Device, Kind, Tensor};
 use super::weights::Convolved;
 use super::{ModelError, Weights};
 
-/// How the network was trained to see a channel: (value / 255 - MEAN) / STD.
-const MEAN: f64 = 0.498;
-const STD: f64 = 0.502;
 const BATCH_NORM_EPSILON: f64 = 1e-3;
 const STEM_CHANNELS: i64 = 32;
 
@@ -103,13 +100,12 @@ impl EfficientNetLite {
         self.device
     }
 
-    /// 8-bit RGB pictures `[n, 3, height, width]` -> features `[n, 1280]`.
+    /// Pictures that [`super::Channels`] has scaled, `[n, 3, height, width]` -> features `[n, 1280]`.
     ///
     /// # Errors
     /// When libtorch fails.
     pub fn features(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
-        let scaled = pictures.f_to_kind(Kind::Float)?.f_mul_scalar(1.0 / (255.0 * STD))?.f_sub_scalar(MEAN / STD)?;
-        let mut x = relu6(self.stem.forward(&scaled.f_to_kind(self.kind)?)?)?;
+        let mut x = relu6(self.stem.forward(&pictures.f_to_kind(self.kind)?)?)?;
         for block in &self.blocks {
             x = block.forward(x)?;
         }
@@ -226,6 +222,7 @@ impl Loader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Architecture, Channels};
 
     /// `shared/data/lite0_reference.json`: float64 PyTorch on one picture with pixel (7 row + 13 column + 29 channel)
     /// mod 256, ImageNet weights, "SAME" padding.
@@ -240,8 +237,9 @@ mod tests {
             .map(|i| ((7 * (i / 3 / side) + 13 * (i / 3 % side) + 29 * (i % 3)) % 256) as u8)
             .collect();
         let picture = Tensor::from_data_size(&pixels, &[1, side, side, 3], Kind::Uint8).permute([0, 3, 1, 2]);
+        let channels = Channels::new(Architecture::EfficientNetLite0.channels(), Device::Cpu).unwrap();
         let network = EfficientNetLite::new(&Weights::built_in().unwrap(), Scale::LITE0, Device::Cpu, kind).unwrap();
-        let features = network.features(&picture).unwrap();
+        let features = network.features(&channels.scale(&picture).unwrap()).unwrap();
         Vec::<f32>::try_from(features.view([-1])).unwrap().into_iter().map(f64::from).collect()
     }
 

@@ -24,7 +24,6 @@ pub use dinov2::DinoV2;
 pub use efficientnet::{EfficientNetLite, Scale};
 pub use head::{Head, HeadPart};
 pub use resnet::ResNet;
-pub use weight_file::WeightFileError;
 pub use weights::{NamedTensors, Norms, Weights};
 
 use crate::artefact::Model;
@@ -75,12 +74,11 @@ struct Channels {
 }
 
 impl Channels {
-    /// Most networks that learnt on ImageNet.
-    const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
-    /// The siamese tutorial's: CIFAR-10's.
-    const TUTORIAL: [[f32; 3]; 2] = [[0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]];
-
-    fn new([mean, deviation]: [[f32; 3]; 2], device: Device) -> Result<Self, ModelError> {
+    /// By [`Architecture::channels`].
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn new([mean, deviation]: [[f32; 3]; 2], device: Device) -> Result<Self, ModelError> {
         let place = |values: [f32; 3]| Tensor::f_from_slice(&values)?.f_view([1, 3, 1, 1])?.f_to_device(device);
         let factor = deviation.map(|deviation| 1.0 / (255.0 * deviation));
         let shift = [0, 1, 2].map(|channel| -mean[channel] / deviation[channel]);
@@ -88,7 +86,10 @@ impl Channels {
     }
 
     /// 8-bit RGB pictures `[n, 3, height, width]` -> floats.
-    fn scale(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn scale(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
         Ok(pictures.f_to_kind(Kind::Float)?.f_mul(&self.factor)?.f_add_(&self.shift)?)
     }
 }
@@ -175,6 +176,16 @@ impl Architecture {
         beginnings.iter().any(|beginning| weight.starts_with(beginning))
     }
 
+    /// Mean and deviation of red, green and blue in the pictures that the network learnt from, 0 to 1.
+    fn channels(self) -> [[f32; 3]; 2] {
+        match self.plan() {
+            Plan::EfficientNet(_) => [[0.498; 3], [0.502; 3]],
+            // The siamese tutorial's: CIFAR-10's.
+            Plan::ResNet(plan) if plan.classifier => [[0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]],
+            Plan::ResNet(_) | Plan::DinoV2 => [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]],
+        }
+    }
+
     /// Numbers to compute features in. The tutorial's distances are told exactly, for they are compared with those that
     /// it prints, and the transformer has no need.
     fn best_kind(self, device: Device) -> Kind {
@@ -220,6 +231,7 @@ enum Plan {
 #[derive(Debug)]
 pub struct Backbone {
     architecture: Architecture,
+    channels: Channels,
     network: Network,
 }
 
@@ -260,7 +272,18 @@ impl Backbone {
             Plan::ResNet(plan) => Network::ResNet(ResNet::new(weights, plan, device, kind)?),
             Plan::DinoV2 => Network::DinoV2(DinoV2::new(weights, device)?),
         };
-        Ok(Self { architecture, network })
+        Ok(Self { architecture, channels: Channels::new(architecture.channels(), device)?, network })
+    }
+
+    /// Whether a model's own weights are all there and are its architecture's, by opening it on the CPU.
+    ///
+    /// # Errors
+    /// When they are not.
+    pub fn check(model: &Model) -> Result<(), ModelError> {
+        if model.backbone_weights().is_some() {
+            Self::open(model, Device::Cpu)?;
+        }
+        Ok(())
     }
 
     /// The weights that a model's backbone is built from, ready to learn on.
@@ -296,10 +319,11 @@ impl Backbone {
     /// # Errors
     /// When libtorch fails, out of memory among other things.
     pub fn forward(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
+        let scaled = self.channels.scale(pictures)?;
         let features = match &self.network {
-            Network::EfficientNet(network) => network.features(pictures)?,
-            Network::ResNet(network) => network.features(pictures)?,
-            Network::DinoV2(network) => network.features(pictures)?,
+            Network::EfficientNet(network) => network.features(&scaled)?,
+            Network::ResNet(network) => network.features(&scaled)?,
+            Network::DinoV2(network) => network.features(&scaled)?,
         };
         Ok(features.f_to_kind(Kind::Float)?)
     }

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::WeightFileError;
+use super::weight_file::{WeightFileError, short};
 
 /// Opcodes in a pickle, and with them its memory. The largest network here has fewer than ten thousand.
 const MAX_STEPS: usize = 1 << 20;
@@ -497,8 +497,7 @@ fn pairs(items: &[Id]) -> Vec<(Id, Id)> {
 }
 
 fn refused(module: &str, name: &str) -> WeightFileError {
-    let printable = |text: &str| text.chars().filter(|c| !c.is_control()).take(60).collect::<String>();
-    WeightFileError::Refused(format!("{}.{}", printable(module), printable(name)))
+    WeightFileError::Refused(format!("{}.{}", short(module), short(name)))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::weights::Convolved;
-use super::{Channels, ModelError, Weights};
+use super::{ModelError, Weights};
 
 const BATCH_NORM_EPSILON: f64 = 1e-5;
 const STEM_CHANNELS: i64 = 64;
@@ -37,7 +37,6 @@ impl Plan {
 /// The network up to the features.
 #[derive(Debug)]
 pub struct ResNet {
-    channels: Channels,
     stem: Convolution,
     blocks: Vec<Block>,
     /// Weight and bias.
@@ -52,7 +51,6 @@ impl ResNet {
     /// # Errors
     /// When a weight is missing or wrongly shaped, or the device has no room.
     pub(super) fn new(weights: &Weights, plan: Plan, device: Device, kind: Kind) -> Result<Self, ModelError> {
-        let channels = if plan.classifier { Channels::TUTORIAL } else { Channels::IMAGENET };
         let loader = Loader { weights, device, kind };
         let stem = loader.convolution("conv1", "bn1", [3, STEM_CHANNELS], 7, 2)?;
         let mut blocks = Vec::new();
@@ -75,7 +73,7 @@ impl ResNet {
             .classifier
             .then(|| Ok::<_, ModelError>((place("fc.weight", &[classes, inputs])?, place("fc.bias", &[classes])?)))
             .transpose()?;
-        Ok(Self { channels: Channels::new(channels, device)?, stem, blocks, classifier, device, kind })
+        Ok(Self { stem, blocks, classifier, device, kind })
     }
 
     /// Where the network computes.
@@ -83,13 +81,12 @@ impl ResNet {
         self.device
     }
 
-    /// 8-bit RGB pictures `[n, 3, height, width]` -> features `[n, dimension]`.
+    /// Pictures that [`super::Channels`] has scaled, `[n, 3, height, width]` -> features `[n, dimension]`.
     ///
     /// # Errors
     /// When libtorch fails.
     pub fn features(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
-        let scaled = self.channels.scale(pictures)?.f_to_kind(self.kind)?;
-        let x = self.stem.forward(&scaled)?.f_relu_()?;
+        let x = self.stem.forward(&pictures.f_to_kind(self.kind)?)?.f_relu_()?;
         let mut x = x.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?;
         for block in &self.blocks {
             x = block.forward(&x)?;
@@ -183,7 +180,7 @@ impl Loader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Architecture, formula};
+    use crate::model::{Architecture, Channels, formula};
 
     #[test]
     fn features_equal_torchvisions() {
@@ -197,7 +194,8 @@ mod tests {
             let weights = Weights::from_bytes(&file, "").unwrap();
             let crate::model::Plan::ResNet(plan) = architecture.plan() else { panic!("{architecture:?}") };
             let network = ResNet::new(&weights, plan, Device::Cpu, Kind::Float).unwrap();
-            let features = Vec::<f32>::try_from(network.features(&picture).unwrap().view([-1])).unwrap();
+            let scaled = Channels::new(architecture.channels(), Device::Cpu).unwrap().scale(&picture).unwrap();
+            let features = Vec::<f32>::try_from(network.features(&scaled).unwrap().view([-1])).unwrap();
             assert_eq!(features.len(), architecture.dimension());
             formula::reference(architecture).assert_equal(&features, 1e-5);
         }

@@ -3,13 +3,15 @@
 
 use std::collections::HashMap;
 
-use super::WeightFileError;
 use super::pickle::{Id, Kind, Pickle, Storage, Tensor, Value};
 use super::stored_zip::StoredZip;
+use super::weight_file::{WeightFileError, short};
 use crate::artefact::NamedTensor;
 
-/// How the older form begins: a pickle of the number 0x1950a86a20f9469cfc6c.
-const OLD_MAGIC: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+/// The older form begins with a pickle of this number.
+const OLD_MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
+/// More than that pickle takes in any protocol.
+const MAGIC_LENGTH: usize = 64;
 /// Where checkpoints keep the state dict, the first of them first.
 const NESTED: [&str; 5] = ["state_dict", "model_state_dict", "model", "teacher", "student"];
 /// Tables in each other.
@@ -17,7 +19,8 @@ const MAX_NESTING: usize = 4;
 
 /// Whether a file begins as `torch.save` begins one.
 pub(super) fn is_one(file: &[u8]) -> bool {
-    StoredZip::is_one(file) || file.get(2..).is_some_and(|rest| file[0] == 0x80 && rest.starts_with(OLD_MAGIC))
+    let is_magic = |pickle: Pickle| matches!(pickle.value(pickle.root), Some(Value::Integer(OLD_MAGIC)));
+    StoredZip::is_one(file) || Pickle::read(&file[..file.len().min(MAGIC_LENGTH)]).is_ok_and(is_magic)
 }
 
 /// The floating-point tensors of a file, by name in the file's order.
@@ -35,7 +38,7 @@ fn damaged(what: &str) -> WeightFileError {
 fn read_archive(file: &[u8]) -> Result<Vec<NamedTensor>, WeightFileError> {
     const PICKLE: &str = "data.pkl";
     let archive = StoredZip::open(file)?;
-    let folder = archive.folder_of(PICKLE).ok_or(WeightFileError::NoWeights)?;
+    let folder = archive.folder_of(PICKLE).ok_or(WeightFileError::NoWeights("a zip archive of something else"))?;
     let entry = |name: &str| archive.entry(&format!("{folder}{name}"));
     if entry("byteorder")?.is_some_and(|order| order != b"little") {
         return Err(big_endian());
@@ -108,7 +111,9 @@ fn tensors(
         let Some(inner) = inner.into_iter().find(|id| matches!(pickle.value(*id), Some(Value::Dict(_)))) else { break };
         dict = inner;
     }
-    let Some(Value::Dict(entries)) = pickle.value(dict) else { return Err(WeightFileError::NoWeights) };
+    let Some(Value::Dict(entries)) = pickle.value(dict) else {
+        return Err(WeightFileError::NoWeights("a PyTorch file that holds no table of tensors"));
+    };
     let mut found = Vec::new();
     for (key, value) in entries {
         let (Some(Value::Text(name)), Some(Value::Tensor(tensor))) = (pickle.value(*key), pickle.value(*value)) else {
@@ -119,7 +124,7 @@ fn tensors(
             continue;
         }
         let bytes = storages.get(storage.key).copied().unwrap_or_default();
-        let wrong = || WeightFileError::Damaged(format!("the weight {name} reaches beyond its numbers"));
+        let wrong = || WeightFileError::Damaged(format!("the weight {} reaches beyond its numbers", short(name)));
         let values = gather(tensor, storage, bytes, &mut room).ok_or_else(wrong)?;
         found.push(NamedTensor { name: (*name).to_owned(), shape: tensor.shape.clone(), values });
     }
@@ -166,6 +171,7 @@ mod tests {
     #[test]
     fn tensors_of_both_forms_are_read() {
         for file in FILES {
+            assert!(is_one(file));
             let found = read(file).unwrap();
             let tensor = |name: &str, shape: &[usize], values: &[f32]| NamedTensor {
                 name: format!("module.{name}"),
@@ -188,7 +194,7 @@ mod tests {
     fn a_file_cut_off_anywhere_is_refused() {
         for file in FILES {
             for length in 0..file.len() {
-                assert!(!is_one(&file[..length]) || read(&file[..length]).is_err(), "{length} of {}", file.len());
+                assert!(read(&file[..length]).is_err(), "{length} of {}", file.len());
             }
         }
     }

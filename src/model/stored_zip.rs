@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::WeightFileError;
+use super::weight_file::WeightFileError;
 
 const LOCAL: &[u8] = b"PK\x03\x04";
 const CENTRAL: &[u8] = b"PK\x01\x02";

@@ -7,13 +7,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use safetensors::{Dtype, SafeTensors};
-use sha2::{Digest, Sha256};
-use tch::Device;
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use super::pickle::Kind;
 use super::{Architecture, Backbone, ModelError, state_dict};
-use crate::artefact::{ArtefactError, Card, Model, NamedTensor};
+use crate::artefact::{self, ArtefactError, Card, Model, NamedTensor, one_line};
 use crate::photo::Metric;
 
 /// The largest network here has 100 MB.
@@ -23,13 +21,25 @@ const WRAPPERS: [&str; 4] = ["module.", "backbone.", "_orig_mod.", "model."];
 
 /// Why a file of weights cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[error("{error}: {path}", path = .path.display())]
+pub struct LoadError {
+    pub path: PathBuf,
+    pub error: WeightFileError,
+}
+
+/// What is wrong with a file of weights.
+#[derive(Debug, thiserror::Error)]
 pub enum WeightFileError {
-    #[error("The file cannot be used ({error}): {path}", path = .path.display())]
-    Io { path: PathBuf, error: io::Error },
-    #[error("The file is larger than 1 GiB, which none of the networks that Florascope reads needs: {path}", path = .0.display())]
-    TooLarge(PathBuf),
-    #[error("This is no file of weights. Florascope reads .safetensors files and PyTorch's state dicts (.pt, .pth)")]
-    NoWeights,
+    #[error("The file cannot be read ({0})")]
+    Io(#[from] io::Error),
+    #[error("The file is larger than 1 GiB, which none of the networks that Florascope reads needs")]
+    TooLarge,
+    #[error("This is a Florascope model, not a network's weights; choose \"Import…\" for it")]
+    OwnModel,
+    #[error(
+        "This is no file of weights, but {0}. Florascope reads .safetensors files and PyTorch's state dicts (.pt, .pth)"
+    )]
+    NoWeights(&'static str),
     #[error("The file is damaged or of a kind that Florascope does not read: {0}")]
     Damaged(String),
     #[error(
@@ -51,31 +61,36 @@ const KNOWN: &str = "EfficientNet-Lite0 to 2, ResNet18, 34 and 50 and DINOv2 ViT
 ///
 /// # Errors
 /// When the file cannot be read, is damaged, or holds another network.
-pub fn load(path: &Path) -> Result<Model, WeightFileError> {
+pub fn load(path: &Path) -> Result<Model, LoadError> {
+    try_load(path).map_err(|error| LoadError { path: path.to_owned(), error })
+}
+
+fn try_load(path: &Path) -> Result<Model, WeightFileError> {
     let mut tensors = read(path)?;
     let architecture = recognise(&tensors)?;
     tensors.retain(|tensor| architecture.needs(&tensor.name));
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
     if let Some(pair) = tensors.windows(2).find(|pair| pair[0].name == pair[1].name) {
-        return Err(WeightFileError::Damaged(format!("it holds the weight {} twice", pair[0].name)));
+        return Err(WeightFileError::Damaged(format!("it holds the weight {} twice", short(&pair[0].name))));
     }
     if let Some(tensor) = tensors.iter().find(|tensor| tensor.values.iter().any(|value| !value.is_finite())) {
         return Err(WeightFileError::Damaged(format!(
             "the weight {} holds infinite or undefined numbers",
-            tensor.name
+            short(&tensor.name)
         )));
     }
     let card = Card {
         title: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         architecture,
-        backbone: backbone_id(architecture, &tensors),
+        // Follows from the numbers when it is packed.
+        backbone: String::new(),
         metric: Metric::Cosine,
         made: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         trained: None,
     };
     let model = Model::pack(card, tensors, None)?;
     let misfit = |error| WeightFileError::Misfit { network: architecture.name(), error };
-    Backbone::open(&model, Device::Cpu).map_err(misfit)?;
+    Backbone::check(&model).map_err(misfit)?;
     Ok(model)
 }
 
@@ -85,14 +100,13 @@ pub fn load(path: &Path) -> Result<Model, WeightFileError> {
 /// # Errors
 /// When the file cannot be read, is damaged, or is no such file.
 pub fn read(path: &Path) -> Result<Vec<NamedTensor>, WeightFileError> {
-    let io_error = |error| WeightFileError::Io { path: path.to_owned(), error };
-    if std::fs::metadata(path).map_err(io_error)?.len() > MAX_BYTES {
-        return Err(WeightFileError::TooLarge(path.to_owned()));
+    if std::fs::metadata(path)?.len() > MAX_BYTES {
+        return Err(WeightFileError::TooLarge);
     }
-    let file = std::fs::read(path).map_err(io_error)?;
+    let file = std::fs::read(path)?;
     let mut tensors = if state_dict::is_one(&file) { state_dict::read(&file)? } else { read_safetensors(&file)? };
     if tensors.is_empty() {
-        return Err(WeightFileError::NoWeights);
+        return Err(WeightFileError::NoWeights("a file without any"));
     }
     for tensor in &mut tensors {
         while let Some(rest) = WRAPPERS.iter().find_map(|wrapper| tensor.name.strip_prefix(wrapper)) {
@@ -105,9 +119,13 @@ pub fn read(path: &Path) -> Result<Vec<NamedTensor>, WeightFileError> {
 fn read_safetensors(file: &[u8]) -> Result<Vec<NamedTensor>, WeightFileError> {
     // The length of a header, which begins with a brace.
     if file.get(8) != Some(&b'{') {
-        return Err(WeightFileError::NoWeights);
+        return Err(WeightFileError::NoWeights(what_it_is(file)));
     }
-    let parsed = SafeTensors::deserialize(file).map_err(|error| WeightFileError::Damaged(error.to_string()))?;
+    let damaged = |error: SafeTensorError| WeightFileError::Damaged(error.to_string());
+    if artefact::is_model(&SafeTensors::read_metadata(file).map_err(damaged)?.1) {
+        return Err(WeightFileError::OwnModel);
+    }
+    let parsed = SafeTensors::deserialize(file).map_err(damaged)?;
     let floats = parsed.iter().filter_map(|(name, view)| {
         let kind = match view.dtype() {
             Dtype::F16 => Kind::F16,
@@ -122,6 +140,23 @@ fn read_safetensors(file: &[u8]) -> Result<Vec<NamedTensor>, WeightFileError> {
     let mut tensors: Vec<_> = floats.collect();
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(tensors)
+}
+
+/// What people take for weights by mistake, or get when a download went wrong.
+fn what_it_is(file: &[u8]) -> &'static str {
+    let beginnings: [(&[u8], &str); 9] = [
+        (b"\x89HDF", "an HDF5 file, as Keras writes them"),
+        (b"PK", "a zip archive"),
+        (b"\x1f\x8b", "a compressed archive; unpack it first"),
+        (b"\xff\xd8\xff", "a picture"),
+        (b"\x89PNG", "a picture"),
+        (b"version https://git-lfs", "a pointer to a file that was not downloaded (Git LFS)"),
+        (b"<", "a web page; the download may have failed"),
+        (b"{", "a JSON file"),
+        (b"\x80", "a pickle that torch.save did not write"),
+    ];
+    let known = beginnings.iter().find(|(beginning, _)| file.starts_with(beginning)).map(|(_, what)| *what);
+    known.unwrap_or(if file.is_empty() { "an empty file" } else { "something else" })
 }
 
 /// Which network the tensors are the weights of, whatever it was trained to tell apart.
@@ -160,24 +195,19 @@ pub fn recognise(tensors: &[NamedTensor]) -> Result<Architecture, WeightFileErro
 
 /// The first three names, for people.
 fn first_names(tensors: &[NamedTensor]) -> String {
-    let short = |tensor: &NamedTensor| tensor.name.chars().filter(|c| !c.is_control()).take(60).collect::<String>();
-    let names: Vec<String> = tensors.iter().take(3).map(short).collect();
+    let names: Vec<String> = tensors.iter().take(3).map(|tensor| short(&tensor.name)).collect();
     format!("first names: {}", names.join(", "))
 }
 
-/// The architecture and the first 6 bytes of the SHA-256 of names and numbers.
-fn backbone_id(architecture: Architecture, tensors: &[NamedTensor]) -> String {
-    let mut hasher = Sha256::new();
-    for tensor in tensors {
-        hasher.update(tensor.name.as_bytes());
-        hasher.update([0]);
-        tensor.values.iter().for_each(|value| hasher.update(value.to_le_bytes()));
-    }
-    hasher.finalize().iter().take(6).fold(format!("{}-", architecture.id()), |id, byte| format!("{id}{byte:02x}"))
+/// A file may name its weights in any way.
+pub(super) fn short(name: &str) -> String {
+    one_line(name, 60)
 }
 
 #[cfg(test)]
 mod tests {
+    use tch::Device;
+
     use super::*;
     use crate::model::formula;
 
@@ -189,7 +219,7 @@ mod tests {
     }
 
     fn message(tensors: &[NamedTensor]) -> String {
-        load(written(tensors).path()).unwrap_err().to_string()
+        load(written(tensors).path()).unwrap_err().error.to_string()
     }
 
     #[test]
@@ -202,8 +232,8 @@ mod tests {
             let model = load(file.path()).unwrap();
             assert_eq!((model.card.architecture, model.card.metric), (architecture, Metric::Cosine));
             assert_eq!(model.card.title, file.path().file_stem().unwrap().to_str().unwrap());
-            let digits = model.card.backbone.strip_prefix(architecture.id()).unwrap();
-            assert_eq!(digits.len(), 13, "{digits}");
+            assert_eq!(model.card.backbone, model.id);
+            assert_eq!(model.id.strip_prefix(architecture.id()).map(str::len), Some(13), "{}", model.id);
             let backbone = Backbone::open(&model, Device::Cpu).unwrap();
             let features = backbone.features(&[formula::picture(), formula::picture()]).unwrap();
             let (one, two) = features.split_at(architecture.dimension());
@@ -268,10 +298,27 @@ mod tests {
         tensors[place].values[7] = 0.0;
         tensors.remove(removed);
         assert_eq!(message(&tensors), "The file does not fit the network ResNet18: the weights lack bn1.running_var");
-        let text = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(text.path(), "no weights at all").unwrap();
-        assert!(matches!(load(text.path()), Err(WeightFileError::NoWeights)));
-        assert!(matches!(load(Path::new("/nowhere/x.pt")), Err(WeightFileError::Io { .. })));
+        let of_bytes = |bytes: &[u8]| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), bytes).unwrap();
+            load(file.path()).unwrap_err().to_string()
+        };
+        let expected = "Florascope reads .safetensors files and PyTorch's state dicts (.pt, .pth): /";
+        for (bytes, what) in [
+            (&b""[..], "an empty file"),
+            (b"no weights at all", "something else"),
+            (b"<!DOCTYPE html>", "a web page; the download may have failed"),
+            (b"version https://git-lfs.github.com/spec/v1", "Git LFS"),
+            (b"\x80\x04K\x01.", "a pickle that torch.save did not write"),
+        ] {
+            let found = of_bytes(bytes);
+            assert!(found.contains(what) && found.contains(expected), "{found}");
+        }
+        let model = load(written(&formula::weights(Architecture::ResNet18)).path()).unwrap();
+        let found = of_bytes(&model.backbone_weights().unwrap().0);
+        assert!(found.starts_with("This is a Florascope model"), "{found}");
+        let missing = load(Path::new("/nowhere/x.pt")).unwrap_err().to_string();
+        assert!(missing.starts_with("The file cannot be read (") && missing.ends_with(": /nowhere/x.pt"), "{missing}");
     }
 
     #[test]

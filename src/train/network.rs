@@ -72,6 +72,27 @@ impl Learner {
         Ok(Self { architecture, device, kind, norms: Norms::Live, tensors, average: None, projection: None })
     }
 
+    /// Another way to the same numbers, for a thread of its own: what it learns from comes into its own gradients.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn replica(&self) -> Result<Self, ModelError> {
+        let alias = |tensor: &Tensor| tensor.f_detach()?.f_set_requires_grad(tensor.requires_grad());
+        let tensors = self.tensors.iter().map(|(name, tensor)| Ok((name.clone(), alias(tensor)?)));
+        let projection = self.projection.as_ref().map(|Projection { centre, matrix }| {
+            Ok::<_, ModelError>(Projection { centre: centre.shallow_clone(), matrix: alias(matrix)? })
+        });
+        Ok(Self {
+            architecture: self.architecture,
+            device: self.device,
+            kind: self.kind,
+            norms: self.norms,
+            tensors: tensors.collect::<Result<_, ModelError>>()?,
+            average: None,
+            projection: projection.transpose()?,
+        })
+    }
+
     /// What the optimiser has to move in the backbone.
     pub fn backbone_parameters(&self) -> Vec<Tensor> {
         let learns = |(name, _): &(&String, &Tensor)| !is_statistic(name);

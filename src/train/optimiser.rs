@@ -35,33 +35,42 @@ impl AdamW {
         Ok(Self { groups, moments, steps: 0 })
     }
 
-    /// One step down the gradients, which are then cleared. `factor` scales all learning rates: the schedule. A
-    /// parameter without a gradient stays.
+    /// One step down the gradients of the parameters, which are then cleared. `factor` scales all learning rates: the
+    /// schedule. A parameter without a gradient stays.
     ///
     /// # Errors
     /// When libtorch fails.
     pub fn step(&mut self, factor: f64) -> Result<(), ModelError> {
+        let parameters = self.groups.iter().flat_map(|group| &group.parameters);
+        let gradients: Vec<Tensor> = parameters.map(Tensor::f_grad).collect::<Result<_, _>>()?;
+        self.step_down(&gradients, factor)?;
+        self.groups.iter_mut().flat_map(|group| &mut group.parameters).for_each(Tensor::zero_grad);
+        Ok(())
+    }
+
+    /// One step down the given gradients, one for each parameter in the order of the groups.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn step_down(&mut self, gradients: &[Tensor], factor: f64) -> Result<(), ModelError> {
         let _no_grad = tch::no_grad_guard();
         self.steps += 1;
         let [first, second] = BETAS.map(|beta| 1.0 - beta.powi(self.steps as i32));
-        let mut moments = self.moments.iter_mut();
+        let mut moments = self.moments.iter_mut().zip(gradients);
         for Group { parameters, rate, decay } in &mut self.groups {
             let rate = *rate * factor;
-            for (parameter, [mean, square]) in parameters.iter_mut().zip(&mut moments) {
-                let gradient = parameter.f_grad()?;
+            for (parameter, ([mean, square], gradient)) in parameters.iter_mut().zip(&mut moments) {
                 if !gradient.defined() {
                     continue;
                 }
                 if *decay > 0.0 {
                     let _ = parameter.f_mul_scalar_(1.0 - rate * *decay)?;
                 }
-                let _ = mean.f_mul_scalar_(BETAS[0])?.f_add_(&gradient.f_mul_scalar(1.0 - BETAS[0])?)?;
-                let squared = gradient.f_square()?.f_mul_scalar(1.0 - BETAS[1])?;
-                let _ = square.f_mul_scalar_(BETAS[1])?.f_add_(&squared)?;
+                let _ = mean.f_lerp_(gradient, 1.0 - BETAS[0])?;
+                let _ = square.f_lerp_(&gradient.f_square()?, 1.0 - BETAS[1])?;
                 let deviation = square.f_div_scalar(second)?.f_sqrt()?.f_add_scalar(EPSILON)?;
                 let step = mean.f_div(&deviation)?.f_mul_scalar(rate / first)?;
                 let _ = parameter.f_sub_(&step)?;
-                parameter.zero_grad();
             }
         }
         Ok(())

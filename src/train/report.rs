@@ -1,11 +1,11 @@
 //! What training tells while it runs and when it is done: plain data, for the window, the command line and the card of
 //! the finished model.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::photo::Photo;
 
@@ -79,6 +79,8 @@ pub struct TrainProgress {
     pub steps: u64,
     /// Photos a second.
     pub rate: Option<f64>,
+    /// In JSON, seconds.
+    #[serde(serialize_with = "as_seconds")]
     pub time_left: Option<Duration>,
     /// "CPU, 2 threads".
     pub device: String,
@@ -187,10 +189,19 @@ pub struct LabelPreview {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainedBy {
     pub options: TrainOptions,
-    /// The folder that it was trained on.
+    /// The folder that it was trained on, perhaps on another computer. In the file it is text, whatever its name.
+    #[serde(serialize_with = "as_text")]
     pub folder: PathBuf,
     pub photos: u64,
     pub classes: u64,
     pub seconds: f64,
     pub proof: Option<Proof>,
+}
+
+fn as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
+fn as_seconds<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    duration.map(|duration| duration.as_secs_f64()).serialize(serializer)
 }

@@ -6,6 +6,7 @@ pub mod grid;
 pub mod header;
 pub mod indexing;
 pub mod large;
+pub mod models;
 pub mod problems;
 pub mod shortcuts;
 pub mod sidebar;

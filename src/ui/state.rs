@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use eframe::egui::TextureHandle;
 
+use crate::artefact::ModelSummary;
 use crate::catalog::Problem;
 use crate::command::Command;
 use crate::embed::{DeviceChoice, ModelInfo};
@@ -16,8 +17,8 @@ use crate::photo::Photo;
 use crate::query::{Facets, Filter, Hit, Query};
 use crate::settings::ThemeChoice;
 use crate::train::report::TrainOptions;
-use crate::worker::ModelSummary;
 
+use super::models::Models;
 use super::train::Train;
 
 /// What a panel asks for.
@@ -46,6 +47,16 @@ pub enum Action {
     /// Back to the choice of a recipe.
     TrainAgain,
     UseModel(String),
+    RenameModel {
+        id: String,
+        title: String,
+    },
+    DeleteModel(String),
+    /// Ask for a file, and write the model to it.
+    ExportModel {
+        id: String,
+        title: String,
+    },
 }
 
 /// The open library.
@@ -131,7 +142,7 @@ pub struct State {
     pub model_in_use: Option<String>,
     pub train: Train,
     pub problems_open: bool,
-    pub models_open: bool,
+    pub models_panel: Models,
     pub shortcuts_open: bool,
     /// Labels rather than folders in the side panel.
     pub by_label: bool,

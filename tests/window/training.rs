@@ -6,7 +6,7 @@ use std::time::Duration;
 use eframe::egui::accesskit::{Role, Toggled};
 use egui_kittest::kittest::NodeT;
 use egui_kittest::{Harness, Node};
-use florascope::artefact::{Card, Model};
+use florascope::artefact::{Card, Model, ModelSummary};
 use florascope::embed::ModelInfo;
 use florascope::library::Library;
 use florascope::photo::{ContentHash, Metric, Photo, PhotoId};
@@ -18,7 +18,7 @@ use florascope::train::report::{
 use florascope::ui::state::{Action, OpenLibrary, State};
 use florascope::ui::textures::Textures;
 use florascope::ui::train::train_ui;
-use florascope::worker::{ModelSummary, TrainingEnd};
+use florascope::worker::TrainingEnd;
 
 use super::text_of;
 
@@ -345,8 +345,9 @@ fn while_it_trains_it_shows_how_far_it_is_and_what_happened() {
 #[test]
 fn a_better_model_is_shown_with_its_proof() {
     let mut panel = Panel::ended(vec![TrainEvent::Proof(proof(true))], done(true));
-    panel.expect(&["being brought up to date with it", "One moment"]);
+    panel.expect(&["The model is being changed", "One moment"]);
     panel.0.state_mut().state.model = Some(ModelInfo { name: NEW.into(), ..present() });
+    panel.0.state_mut().state.train.changing = false;
     panel.step();
     panel.expect(&[
         "The new model is better",

@@ -14,7 +14,7 @@ use super::state::{Action, OpenLibrary, State};
 use super::textures::Textures;
 use super::{add_command, theme};
 use crate::command::Command;
-use crate::train::report::{CurvePoint, LabelPreview, Loss, Proof, Recipe, TrainEvent, TrainOptions, TrainProgress};
+use crate::train::report::{CurvePoint, LabelPreview, Loss, Proof, Recipe, Task, TrainEvent, TrainOptions, TrainProgress};
 use crate::worker::TrainingEnd;
 
 /// Height of the buttons at the foot, in points.
@@ -116,6 +116,15 @@ pub fn recipe_name(recipe: Recipe) -> &'static str {
         Recipe::Quick => "Quick",
         Recipe::Full => "Full",
         Recipe::Tutorial => "Tutorial",
+    }
+}
+
+/// What a measure of the proof is called.
+pub fn task_name(task: Task) -> &'static str {
+    match task {
+        Task::SeenSpecies => "Your species",
+        Task::UnseenSpecies => "New species",
+        Task::AlteredViews => "Altered views",
     }
 }
 

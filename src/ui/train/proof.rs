@@ -109,14 +109,13 @@ fn paint_mark(ui: &Ui, centre: Pos2, radius: f32, mark: Mark) {
 
 /// Which of the two models answers now.
 fn use_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, id: &str) {
-    if state.is_in_use(id) {
-        explain(ui, "The new model is in use.");
-    } else if state.train.changing {
-        let text = "The library is being brought up to date with it; until then the present model answers.";
-        explain(ui, text);
+    if state.train.changing {
+        explain(ui, "The model is being changed; until that is done the present one answers.");
         let done = library.progress.as_ref().and_then(Progress::fraction).unwrap_or(0.0);
         let bar = egui::ProgressBar::new(done).desired_height(10.0).fill(theme::palette(ui).accent);
-        ui.add(bar).accessible_name("Bringing the library up to date");
+        ui.add(bar).accessible_name("Changing the model");
+    } else if state.is_in_use(id) {
+        explain(ui, "The new model is in use.");
     } else {
         explain(ui, "The present model is in use.");
     }
@@ -146,10 +145,11 @@ fn intervals(row: &ProofRow) -> [(Interval, Interval); 3] {
 
 /// One task: what it is, a plot, and the numbers.
 fn row_ui(ui: &mut Ui, row: &ProofRow) {
-    let (title, hint) = match row.task {
-        Task::SeenSpecies => ("Your species", "New photos of species that it has learnt"),
-        Task::UnseenSpecies => ("New species", "Photos of species that it has never seen"),
-        Task::AlteredViews => ("Altered views", "Strongly altered photos, each to find its own"),
+    let title = super::task_name(row.task);
+    let hint = match row.task {
+        Task::SeenSpecies => "New photos of species that it has learnt",
+        Task::UnseenSpecies => "Photos of species that it has never seen",
+        Task::AlteredViews => "Strongly altered photos, each to find its own",
     };
     ui.add_space(theme::GAP);
     section(ui, title);
@@ -379,13 +379,13 @@ pub fn foot_ui(
             }
             TrainingEnd::Done { id, .. } => {
                 let is_better = run.proof.as_ref().is_some_and(|proof| proof.better);
-                if state.is_in_use(id) {
+                if state.train.changing {
+                    ui.label(RichText::new("One moment…").weak());
+                } else if state.is_in_use(id) {
                     again(ui, true, "Done", actions);
                     if let Some(before) = run.before.as_deref().filter(|before| *before != id.as_str()) {
                         use_button_ui(ui, secondary("Use the one before"), before, actions);
                     }
-                } else if state.train.changing {
-                    ui.label(RichText::new("One moment…").weak());
                 } else if is_better {
                     use_button_ui(ui, primary(ui, "Use the new model"), id, actions);
                     again(ui, false, "Keep the present one", actions);

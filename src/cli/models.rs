@@ -1,0 +1,168 @@
+//! `florascope models`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::{Bar, Common, exit, library_of, print_json, print_lines, stop_on_interrupt};
+use crate::artefact::{ArtefactError, Model, ModelFolder, ModelSummary};
+use crate::catalog::Catalog;
+use crate::embed::Embedder;
+use crate::in_use::{change_model, delete_model, names};
+use crate::ingest::IngestEvent;
+use crate::job::{Cancel, Outcome};
+use crate::library::{DataFolder, Library};
+use crate::model::weight_file;
+use crate::train::report::Task;
+
+/// What can be done with models.
+#[derive(Debug, Subcommand)]
+pub enum ModelsCommand {
+    /// List the models on this computer
+    List,
+    /// Use a model for a folder: bring its index up to date with it, then answer with it
+    Use { model: String, folder: PathBuf },
+    /// Give a model another name
+    Rename { model: String, name: String },
+    /// Delete a model that no folder uses
+    Delete { model: String },
+    /// Write a model to a file that can be imported elsewhere
+    Export { model: String, file: PathBuf },
+    /// Take in an exported model; or a network's weights (.safetensors, .pt, .pth), to use or to start training from
+    Import { file: PathBuf },
+}
+
+/// Runs `florascope models`.
+pub fn models(data: &DataFolder, command: &ModelsCommand, common: &Common) -> anyhow::Result<u8> {
+    let models = data.models();
+    match command {
+        ModelsCommand::List => list(&models, common)?,
+        ModelsCommand::Use { model, folder } => return use_for_folder(data, &models, model, folder, common),
+        ModelsCommand::Rename { model, name } => report(common, &models.rename(model, name)?.summary(), "renamed")?,
+        ModelsCommand::Delete { model } => delete(data, &models, model, common)?,
+        ModelsCommand::Export { model, file } => {
+            let exported = models.load(model)?;
+            models.export(&exported, file)?;
+            report(common, &exported.summary(), "exported")?;
+        }
+        ModelsCommand::Import { file } => report(common, &import(&models, file)?.summary(), "imported")?,
+    }
+    Ok(exit::DONE)
+}
+
+fn import(models: &ModelFolder, file: &Path) -> anyhow::Result<Model> {
+    match models.import(file) {
+        // Perhaps another program's weights.
+        Err(ArtefactError::NotOurs { .. }) => {
+            let model = weight_file::load(file)?;
+            models.save(&model)?;
+            Ok(model)
+        }
+        imported => Ok(imported?),
+    }
+}
+
+fn delete(data: &DataFolder, models: &ModelFolder, id: &str, common: &Common) -> anyhow::Result<()> {
+    // Also one whose file is damaged can be deleted, but is not in the list.
+    let listed = models.list().into_iter().find(|model| model.id == id);
+    let away = delete_model(data, models, id)?;
+    if !away.is_empty() {
+        eprintln!("The built-in model will be used for {}", names(&away));
+    }
+    match listed {
+        Some(model) => report(common, &model, "deleted"),
+        None => Ok(print_lines(&format!("{id} deleted"))?),
+    }
+}
+
+fn report(common: &Common, model: &ModelSummary, done: &str) -> anyhow::Result<()> {
+    if common.json {
+        print_json(&describe(model))?;
+    } else {
+        print_lines(&format!("{} ({}) {done}", model.id, model.card.title))?;
+    }
+    Ok(())
+}
+
+fn describe(model: &ModelSummary) -> Value {
+    json!({ "id": model.id, "bytes": model.size, "card": *model.card })
+}
+
+fn list(models: &ModelFolder, common: &Common) -> anyhow::Result<()> {
+    let models = models.list();
+    if common.json {
+        print_json(&Value::Array(models.iter().map(describe).collect()))?;
+        return Ok(());
+    }
+    let width = models.iter().map(|model| model.id.len()).max().unwrap_or(0);
+    for model in models {
+        let quality = measured(&model).unwrap_or_else(|| "not measured".into());
+        print_lines(&format!("{:width$}  {}  ({quality})", model.id, model.card.title))?;
+    }
+    Ok(())
+}
+
+/// R@1 of the model before it and of itself, at each task that it was measured at.
+fn measured(model: &ModelSummary) -> Option<String> {
+    let rows = &model.card.trained.as_ref()?.proof.as_ref()?.rows;
+    let of_task = rows.iter().map(|row| {
+        let task = match row.task {
+            Task::SeenSpecies => "seen species",
+            Task::UnseenSpecies => "unseen species",
+            Task::AlteredViews => "altered views",
+        };
+        let [before, after] = [&row.before, &row.after].map(|score| score.recall_at_1.value * 100.0);
+        format!("{task}: R@1 {before:.1} -> {after:.1} %")
+    });
+    (!rows.is_empty()).then(|| of_task.collect::<Vec<_>>().join(", "))
+}
+
+fn use_for_folder(
+    data: &DataFolder,
+    models: &ModelFolder,
+    id: &str,
+    folder: &Path,
+    common: &Common,
+) -> anyhow::Result<u8> {
+    let library = library_of(data, folder)?;
+    let Some(_lock) = library.lock().context("The library cannot be written")? else {
+        eprintln!("Another Florascope has this folder open; choose the model there: {}", library.root.display());
+        return Ok(exit::IN_USE);
+    };
+    let model = models.load(id)?;
+    let cancel = Cancel::default();
+    stop_on_interrupt(&cancel)?;
+    match use_model(&library, &model, common, &cancel, &Bar::new(common.json))? {
+        Outcome::Done { .. } => {
+            report(common, &model.summary(), "in use now")?;
+            Ok(exit::DONE)
+        }
+        Outcome::Cancelled { .. } => Ok(exit::STOPPED),
+        Outcome::Failed { message } => bail!(message),
+    }
+}
+
+/// Changes a library to a model. The caller holds the library's lock.
+pub(super) fn use_model(
+    library: &Library,
+    model: &Model,
+    common: &Common,
+    cancel: &Cancel,
+    bar: &Bar,
+) -> anyhow::Result<Outcome> {
+    let mut catalog = Catalog::open(&library.folder)?;
+    let embedder = Embedder::start(common.device, model.clone())?;
+    let outcome = change_model(library, &mut catalog, &model.id, &embedder, cancel, &mut |event| {
+        show_ingest(bar, event);
+    });
+    bar.clear();
+    Ok(outcome)
+}
+
+pub(super) fn show_ingest(bar: &Bar, event: IngestEvent) {
+    if let IngestEvent::Progress(progress) = event {
+        bar.show(&progress);
+    }
+}

@@ -1,0 +1,343 @@
+//! The models on this computer: what each was made from, how good it was measured to be, which one is in use; and what
+//! can be done with them.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use eframe::egui::{self, Align, Button, Context, Frame, Key, Layout, Response, RichText, ScrollArea, Ui};
+
+use super::state::{Action, OpenLibrary, State};
+use super::train::{recipe_name, task_name};
+use super::{command_button, count_of, megabytes, theme};
+use crate::artefact::{BUILT_IN, ModelSummary, one_line};
+use crate::command::Command;
+use crate::train::report::ProofRow;
+
+/// Width of the window and of its columns, in points.
+const WIDTH: f32 = 800.0;
+const QUALITY_WIDTH: f32 = 236.0;
+const FIGURE_WIDTH: f32 = 54.0;
+const ACTIONS_WIDTH: f32 = 128.0;
+/// Days after which a date is told instead of how long ago it was.
+const RECENT_DAYS: u64 = 7;
+
+/// What the panel has in hand.
+#[derive(Default)]
+pub struct Models {
+    pub open: bool,
+    edit: Option<Edit>,
+    /// The model that the library is changing to.
+    pub wanted: Option<String>,
+}
+
+/// What is being done to one model, by its id.
+enum Edit {
+    Rename {
+        id: String,
+        title: String,
+        begun: bool,
+    },
+    /// Waiting for a yes.
+    Delete(String),
+}
+
+impl Models {
+    fn is_deleting(&self, id: &str) -> bool {
+        matches!(&self.edit, Some(Edit::Delete(deleting)) if deleting == id)
+    }
+}
+
+/// A window over the grid.
+pub fn models_ui(ctx: &Context, state: &mut State, library: Option<&OpenLibrary>, actions: &mut Vec<Action>) {
+    let State { models, model_in_use, models_panel: panel, .. } = state;
+    let mut open = panel.open;
+    let height = (ctx.content_rect().height() - 160.0).clamp(160.0, 560.0);
+    egui::Window::new("Models")
+        .open(&mut open)
+        .collapsible(false)
+        .resizable(false)
+        .anchor(egui::Align2::CENTER_CENTER, egui::Vec2::ZERO)
+        .show(ctx, |ui| {
+            ui.set_width(WIDTH.min(ctx.content_rect().width() - 80.0));
+            ui.horizontal(|ui| {
+                ui.weak("A model decides which photos look alike. Training makes new ones.");
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                    command_button(ui, Command::LoadWeights, actions);
+                    command_button(ui, Command::ImportModel, actions);
+                });
+            });
+            ui.add_space(theme::GAP);
+            ScrollArea::vertical().min_scrolled_height(height).max_height(height).show(ui, |ui| {
+                for model in models.iter() {
+                    let usage = Usage::of(model, model_in_use.as_deref(), panel.wanted.as_deref(), library);
+                    model_ui(ui, model, usage, panel, actions);
+                }
+            });
+        });
+    panel.open = open;
+    if !open {
+        panel.edit = None;
+    }
+}
+
+/// What the open library does with a model.
+#[derive(Clone, Copy, PartialEq)]
+enum Usage {
+    InUse,
+    Wanted,
+    Possible,
+    /// Why it cannot be used, in words.
+    Impossible(&'static str),
+}
+
+impl Usage {
+    fn of(model: &ModelSummary, in_use: Option<&str>, wanted: Option<&str>, library: Option<&OpenLibrary>) -> Self {
+        match library {
+            None => Self::Impossible("Open a folder first"),
+            Some(_) if in_use == Some(model.id.as_str()) => Self::InUse,
+            Some(_) if wanted == Some(model.id.as_str()) => Self::Wanted,
+            Some(library) if !library.writable => Self::Impossible("Another Florascope window has this folder open"),
+            Some(_) => Self::Possible,
+        }
+    }
+}
+
+fn model_ui(ui: &mut Ui, model: &ModelSummary, usage: Usage, panel: &mut Models, actions: &mut Vec<Action>) {
+    let accent = theme::palette(ui).accent;
+    let stroke = if usage == Usage::InUse { (1.5, accent) } else { (1.5, egui::Color32::TRANSPARENT) };
+    let frame = Frame::new().fill(ui.visuals().faint_bg_color).stroke(stroke).corner_radius(theme::ROUNDING);
+    let drawn = frame.inner_margin(theme::MARGIN).show(ui, |ui| {
+        ui.horizontal_top(|ui| {
+            let width = ui.available_width() - QUALITY_WIDTH - ACTIONS_WIDTH - 2.0 * theme::WIDE_GAP;
+            column(ui, width, |ui| name_ui(ui, model, panel, actions));
+            ui.add_space(theme::GAP);
+            column(ui, QUALITY_WIDTH, |ui| quality_ui(ui, model));
+            ui.add_space(theme::GAP);
+            ui.allocate_ui_with_layout(egui::vec2(ACTIONS_WIDTH, 28.0), Layout::right_to_left(Align::Center), |ui| {
+                buttons_ui(ui, model, usage, panel, actions)
+            });
+        });
+        if panel.is_deleting(&model.id) {
+            ui.add_space(theme::GAP);
+            confirmation_ui(ui, model, panel, actions);
+        }
+    });
+    let spoken = format!("Model {}", model.card.title);
+    drawn.response.widget_info(|| egui::WidgetInfo::labeled(egui::accesskit::Role::Group, true, &spoken));
+}
+
+fn column(ui: &mut Ui, width: f32, contents: impl FnOnce(&mut Ui)) {
+    ui.allocate_ui_with_layout(egui::vec2(width, 0.0), Layout::top_down(Align::Min), |ui| {
+        ui.set_width(width);
+        ui.spacing_mut().item_spacing.y = 3.0;
+        ui.spacing_mut().interact_size.y = 18.0;
+        contents(ui);
+    });
+}
+
+fn name_ui(ui: &mut Ui, model: &ModelSummary, panel: &mut Models, actions: &mut Vec<Action>) {
+    match &mut panel.edit {
+        Some(Edit::Rename { id, title, begun }) if *id == model.id => {
+            let field = egui::TextEdit::singleline(title).desired_width(f32::INFINITY).char_limit(60);
+            let response = ui.add(field).accessible_name("Name of the model");
+            if !std::mem::replace(begun, true) {
+                response.request_focus();
+            } else if response.lost_focus() {
+                let kept = ui.input(|input| input.key_pressed(Key::Escape)) || one_line(title, 60).is_empty();
+                if !kept && *title != model.card.title {
+                    actions.push(Action::RenameModel { id: model.id.clone(), title: std::mem::take(title) });
+                }
+                panel.edit = None;
+            }
+        }
+        _ => {
+            let title = RichText::new(&model.card.title).strong().size(15.0);
+            ui.add(egui::Label::new(title).truncate());
+        }
+    }
+    for line in origin(model) {
+        ui.add(egui::Label::new(RichText::new(&line).weak()).truncate()).on_hover_text(line);
+    }
+}
+
+/// Where a model comes from: one or two lines.
+fn origin(model: &ModelSummary) -> Vec<String> {
+    let card = &model.card;
+    if model.id == BUILT_IN {
+        return vec![format!("{}, trained on ImageNet", card.architecture.name()), "Part of the program".into()];
+    }
+    let when = date(card.made, now());
+    let Some(trained) = &card.trained else {
+        return vec![format!("Weights of {}", card.architecture.name()), format!("{when}, {}", megabytes(model.size))];
+    };
+    // Perhaps a path of another computer: text, not something to open.
+    let folder = one_line(&trained.folder.to_string_lossy(), 200);
+    let photos = count_of(trained.photos as usize, "photo", "photos");
+    let recipe = recipe_name(trained.options.recipe);
+    vec![format!("{recipe} training, {when}, {}", megabytes(model.size)), format!("On {photos} in {folder}")]
+}
+
+fn quality_ui(ui: &mut Ui, model: &ModelSummary) {
+    let rows: &[ProofRow] =
+        model.card.trained.as_ref().and_then(|trained| trained.proof.as_ref()).map_or(&[], |proof| &proof.rows);
+    if rows.is_empty() {
+        ui.weak("Not measured");
+        return;
+    }
+    let hint = "How often the first result was of the right species: with the model in use before, and with this one";
+    figures_ui(
+        ui,
+        RichText::new("First result right").weak(),
+        ["Before", "Now"].map(|text| RichText::new(text).weak()),
+    )
+    .on_hover_text(hint);
+    for row in rows {
+        let [before, after] = [&row.before, &row.after].map(|score| score.recall_at_1.value);
+        let palette = theme::palette(ui);
+        let color = if after < before { palette.warning } else { palette.accent };
+        let percent = |share: f64| RichText::new(format!("{:.1} %", share * 100.0));
+        figures_ui(ui, task_name(row.task).into(), [percent(before).weak(), percent(after).strong().color(color)]);
+    }
+}
+
+/// A line of the measured quality, its figures in columns at the right.
+fn figures_ui(ui: &mut Ui, what: RichText, figures: [RichText; 2]) -> Response {
+    ui.horizontal(|ui| {
+        ui.label(what);
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            for figure in figures.into_iter().rev() {
+                let size = egui::vec2(FIGURE_WIDTH, ui.spacing().interact_size.y);
+                ui.allocate_ui_with_layout(size, Layout::right_to_left(Align::Center), |ui| {
+                    ui.set_width(FIGURE_WIDTH);
+                    ui.label(figure);
+                });
+            }
+        });
+    })
+    .response
+}
+
+fn buttons_ui(ui: &mut Ui, model: &ModelSummary, usage: Usage, panel: &mut Models, actions: &mut Vec<Action>) {
+    let title = &model.card.title;
+    more_ui(ui, model, usage, panel, actions);
+    match usage {
+        Usage::InUse => {
+            ui.label(RichText::new("In use").strong().color(theme::palette(ui).accent));
+        }
+        Usage::Wanted => {
+            ui.weak("Preparing…").on_hover_text("The present model answers until this one has seen every photo");
+        }
+        Usage::Possible | Usage::Impossible(_) => {
+            let hint = match usage {
+                Usage::Impossible(reason) => reason,
+                _ => "Search with this model from now on",
+            };
+            let button = ui.add_enabled(usage == Usage::Possible, Button::new("Use"));
+            let button = button.on_hover_text(hint).on_disabled_hover_text(hint);
+            if button.accessible_name(format!("Use {title}")).clicked() {
+                actions.push(Action::UseModel(model.id.clone()));
+            }
+        }
+    }
+}
+
+fn more_ui(ui: &mut Ui, model: &ModelSummary, usage: Usage, panel: &mut Models, actions: &mut Vec<Action>) {
+    if model.id == BUILT_IN {
+        return;
+    }
+    let menu = ui.menu_button("•••", |ui| {
+        ui.set_min_width(140.0);
+        if ui.button("Rename").clicked() {
+            let title = model.card.title.clone();
+            panel.edit = Some(Edit::Rename { id: model.id.clone(), title, begun: false });
+            ui.close();
+        }
+        if ui.button("Export…").on_hover_text("Write the model to a file, for another computer").clicked() {
+            actions.push(Action::ExportModel { id: model.id.clone(), title: model.card.title.clone() });
+            ui.close();
+        }
+        let delete = ui.add_enabled(matches!(usage, Usage::Possible | Usage::Impossible(_)), Button::new("Delete…"));
+        if delete.on_disabled_hover_text("It is in use; choose another model first").clicked() {
+            panel.edit = Some(Edit::Delete(model.id.clone()));
+            ui.close();
+        }
+    });
+    menu.response.on_hover_text("Rename, export, delete").accessible_name(format!("More for {}", model.card.title));
+}
+
+fn confirmation_ui(ui: &mut Ui, model: &ModelSummary, panel: &mut Models, actions: &mut Vec<Action>) {
+    ui.horizontal(|ui| {
+        let palette = theme::palette(ui);
+        ui.label(RichText::new("Delete this model for good?").color(palette.error));
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            if ui.button("Keep").clicked() {
+                panel.edit = None;
+            }
+            let delete = Button::new(RichText::new("Delete").color(palette.error));
+            if ui.add(delete).accessible_name(format!("Delete {}", model.card.title)).clicked() {
+                panel.edit = None;
+                actions.push(Action::DeleteModel(model.id.clone()));
+            }
+        });
+    });
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// A time as one would say it; both in seconds since 1970. Old ones as a date, in universal time.
+fn date(then: u64, now: u64) -> String {
+    let minutes = now.saturating_sub(then) / 60;
+    let ago = |count: u64, one: &str, many: &str| format!("{} ago", count_of(count as usize, one, many));
+    match minutes {
+        0 => "just now".into(),
+        minutes @ 1..60 => ago(minutes, "minute", "minutes"),
+        minutes @ 60..1440 => ago(minutes / 60, "hour", "hours"),
+        minutes if minutes / 1440 < RECENT_DAYS => ago(minutes / 1440, "day", "days"),
+        _ => {
+            let (year, month, day) = civil(then / 86_400);
+            let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+            format!("{day} {} {year}", months[month as usize - 1])
+        }
+    }
+}
+
+/// Year, month from 1 and day of a day since 1970-01-01: the days of March to February are counted, so that a leap day
+/// comes last (Hinnant 2013, "chrono-Compatible Low-Level Date Algorithms").
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_as_one_would_say_them() {
+        let now = 1_795_478_400; // 2026-11-24
+        let day = 86_400;
+        for (ago, text) in [
+            (5, "just now"),
+            (60, "1 minute ago"),
+            (3 * 3600, "3 hours ago"),
+            (day, "1 day ago"),
+            (6 * day, "6 days ago"),
+            (8 * day, "16 Nov 2026"),
+            (365 * day, "24 Nov 2025"),
+        ] {
+            assert_eq!(date(now - ago, now), text);
+        }
+        // A clock that was wrong.
+        assert_eq!(date(now + 99, now), "just now");
+        assert_eq!(date(0, now), "1 Jan 1970");
+        assert_eq!((civil(11_016), civil(19_782), civil(47_540)), ((2000, 2, 29), (2024, 2, 29), (2100, 2, 28)));
+        assert_eq!(civil(47_541), (2100, 3, 1));
+    }
+}

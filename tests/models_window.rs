@@ -1,0 +1,297 @@
+//! The panel of models, by role and label, without a screen: the app in egui_kittest.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
+
+mod fixtures;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use eframe::egui::accesskit::Role;
+use eframe::egui::{self, Event as Input, Key, Modifiers};
+use egui_kittest::kittest::NodeT;
+use egui_kittest::{Harness, Node};
+use fixtures::Photos;
+use florascope::app::App;
+use florascope::artefact::{BUILT_IN, Card, Model, ModelFolder};
+use florascope::catalog::Catalog;
+use florascope::embed::DeviceChoice;
+use florascope::in_use::model_in_use;
+use florascope::library::DataFolder;
+use florascope::model::{Architecture, Head, HeadPart};
+use florascope::settings::Settings;
+use florascope::train::report::{Interval, Proof, ProofRow, Recipe, Score, Task, TrainOptions, TrainedBy};
+use florascope::worker::{Event, Request, Worker};
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A head on the built-in backbone with a history.
+pub fn trained(title: &str, recipe: Recipe, weight: f32) -> Model {
+    let inputs = Architecture::EfficientNetLite0.dimension();
+    let matrix = (0..32 * inputs).map(|i| ((i * i % 97) as f32 - 48.0) / 50.0).collect();
+    let head = Head { parts: vec![HeadPart { weight, centre: vec![0.0; inputs], matrix }] };
+    let score = |value: f64| {
+        let interval = Interval { value, low: value - 0.02, high: value + 0.02 };
+        Score { recall_at_1: interval, recall_at_5: interval, map_at_r: interval }
+    };
+    let row =
+        |task, before, after| ProofRow { task, queries: 100, gallery: 500, before: score(before), after: score(after) };
+    let rows = vec![row(Task::SeenSpecies, 0.871, 0.932), row(Task::UnseenSpecies, 0.927, 0.921)];
+    let trained = TrainedBy {
+        options: TrainOptions { recipe, ..TrainOptions::default() },
+        folder: PathBuf::from("/home/ann/Roses\n2026"),
+        photos: 1234,
+        classes: 12,
+        seconds: 9.0,
+        proof: Some(Proof { rows, folds: 1, better: true, ..Proof::default() }),
+    };
+    let made = Card {
+        title: title.into(),
+        made: 1_700_000_000,
+        trained: Some(trained),
+        ..Card::clone(&Model::built_in().card)
+    };
+    Model::pack(made, Vec::new(), Some(&head)).unwrap()
+}
+
+/// The app without a screen on a small folder, with two models beside the one in the program; the panel is open.
+struct Window {
+    harness: Harness<'static, Option<App>>,
+    data: DataFolder,
+    photos: Photos,
+    _temporary: TempDir,
+}
+
+impl Window {
+    fn open() -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let data = DataFolder::open(Some(temporary.path().into())).unwrap();
+        for model in [trained("Roses", Recipe::Quick, 0.5), trained("Lilies", Recipe::Full, 0.25)] {
+            data.models().save(&model).unwrap();
+        }
+        let photos = Photos::plain("Garden", &[("rose", 3), ("lily", 3)]);
+        let mut start = Some((data.clone(), photos.path().to_owned()));
+        let harness = Harness::builder().with_size(egui::vec2(1280.0, 800.0)).with_step_dt(0.02).build_ui_state(
+            move |ui, app| {
+                let ctx = ui.ctx().clone();
+                if let Some((data, folder)) = start.take() {
+                    let settings = Settings::default();
+                    *app = Some(App::new(&ctx, data, settings, DeviceChoice::Cpu, Some(folder)).unwrap());
+                }
+                let app: &mut App = app.as_mut().unwrap();
+                app.logic(&ctx);
+                app.draw(ui);
+            },
+            None,
+        );
+        let mut window = Self { harness, data, photos, _temporary: temporary };
+        window.wait_for("the end of indexing", |window| {
+            (window.says("6 photos") && window.button("Stop").is_none()).then_some(())
+        });
+        window.harness.key_press_modifiers(Modifiers::COMMAND, Key::M);
+        window.wait_for("the list", |window| window.button("Use Lilies").map(drop));
+        window
+    }
+
+    fn wait_for<T>(&mut self, what: &str, mut find: impl FnMut(&Self) -> Option<T>) -> T {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            self.harness.step();
+            if let Some(found) = find(self) {
+                return found;
+            }
+            if Instant::now() > end {
+                panic!("waiting for {what}: it did not come; the window shows:\n{}", self.texts().join("\n"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn all(&self, role: Role) -> impl Iterator<Item = Node<'_>> {
+        self.harness.root().children_recursive().filter(move |node| node.accesskit_node().role() == role)
+    }
+
+    fn texts(&self) -> Vec<String> {
+        self.harness.root().children_recursive().map(|node| text_of(&node)).filter(|text| !text.is_empty()).collect()
+    }
+
+    fn says(&self, part: &str) -> bool {
+        self.texts().iter().any(|text| text.contains(part))
+    }
+
+    fn button(&self, label: &str) -> Option<Node<'_>> {
+        self.all(Role::Button).find(|node| text_of(node).trim() == label)
+    }
+
+    fn press(&mut self, label: &str) {
+        self.wait_for(label, |window| window.button(label).map(|button| button.click()));
+        self.harness.step();
+    }
+
+    /// Opens a model's menu and chooses from it.
+    fn choose(&mut self, model: &str, entry: &str) {
+        self.press(&format!("More for {model}"));
+        self.press(entry);
+    }
+
+    fn key(&mut self, key: Key) {
+        self.harness.key_press(key);
+        self.harness.step();
+    }
+
+    fn models(&self) -> ModelFolder {
+        self.data.models()
+    }
+
+    fn titles(&self) -> Vec<String> {
+        self.models().list().into_iter().map(|model| model.card.title.clone()).collect()
+    }
+
+    fn in_use(&self) -> String {
+        let library = self.data.library(self.photos.path()).unwrap();
+        let catalog = Catalog::open_read_only(&library.folder).unwrap().unwrap();
+        model_in_use(&catalog, &self.models()).unwrap().id
+    }
+}
+
+fn text_of(node: &Node<'_>) -> String {
+    let node = node.accesskit_node();
+    node.label().or_else(|| node.value()).unwrap_or_default()
+}
+
+#[test]
+fn each_model_says_where_it_comes_from_and_what_it_is_worth() {
+    let window = Window::open();
+    for text in [
+        "Built in",
+        "EfficientNet-Lite0, trained on ImageNet",
+        "Part of the program",
+        "Quick training, 14 Nov 2023, 0.2 MB",
+        "Full training, 14 Nov 2023, 0.2 MB",
+        // On one line, whatever the file says.
+        "On 1\u{2009}234 photos in /home/ann/Roses 2026",
+        "Your species",
+        "87.1 %",
+        "93.2 %",
+        "New species",
+        "92.1 %",
+        "Not measured",
+    ] {
+        assert!(window.says(text), "{text}: {:?}", window.texts());
+    }
+    // The one in use and the one in the program.
+    assert_eq!(window.texts().iter().filter(|text| *text == "In use").count(), 1);
+    assert!(window.button("Use Built in").is_none() && window.button("More for Built in").is_none());
+    assert!(window.button("Import…").is_some() && window.button("Load weights…").is_some());
+    window.harness.check_accessibility();
+}
+
+#[test]
+fn another_model_is_taken_into_use() {
+    let mut window = Window::open();
+    assert_eq!(window.in_use(), BUILT_IN);
+    window.press("Use Roses");
+    window.wait_for("the change", |window| window.button("Use Built in").map(drop));
+    assert!(window.button("Use Roses").is_none() && window.button("Use Lilies").is_some());
+    assert_eq!(window.in_use(), trained("Roses", Recipe::Quick, 0.5).id);
+    // Nobody deletes it now.
+    window.press("More for Roses");
+    let delete =
+        window.wait_for("the menu", |window| window.button("Delete…").map(|node| node.accesskit_node().is_disabled()));
+    assert!(delete);
+    window.key(Key::Escape);
+    // And back, quickly: what it gave before is kept.
+    window.press("Use Built in");
+    window.wait_for("the change back", |window| window.button("Use Roses").map(drop));
+    assert_eq!(window.in_use(), BUILT_IN);
+}
+
+#[test]
+fn a_model_is_renamed_in_its_place() {
+    let mut window = Window::open();
+    window.choose("Roses", "Rename");
+    let typed = |window: &mut Window, text: &str| {
+        window.wait_for("the field", |window| window.all(Role::TextInput).find(|node| node.is_focused()).map(drop));
+        window.harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
+        // As a keyboard sends them, keys that are shortcuts elsewhere among them.
+        for (key, text) in [(Key::Minus, "-"), (Key::Questionmark, "?"), (Key::Space, " ")] {
+            window.harness.key_press(key);
+            window.harness.event(Input::Text(text.into()));
+        }
+        window.harness.key_press(Key::Backspace);
+        window.harness.event(Input::Text(text.into()));
+        window.harness.step();
+    };
+    typed(&mut window, " not this");
+    window.key(Key::Escape);
+    window.wait_for("the title", |window| window.button("Use Roses").map(drop));
+    assert!(!window.says("Keyboard shortcuts"), "the question mark was typed");
+    window.choose("Roses", "Rename");
+    typed(&mut window, " by Ann");
+    window.key(Key::Enter);
+    window.wait_for("the new title", |window| window.button("Use -? by Ann").map(drop));
+    window.wait_for("word of it", |window| window.says("Renamed to -? by Ann").then_some(()));
+    assert!(window.titles().contains(&"-? by Ann".to_owned()), "{:?}", window.titles());
+}
+
+#[test]
+fn a_model_is_deleted_only_after_a_yes() {
+    let mut window = Window::open();
+    window.choose("Lilies", "Delete…");
+    window.wait_for("the question", |window| window.says("Delete this model for good?").then_some(()));
+    window.press("Keep");
+    window.wait_for("its end", |window| (!window.says("Delete this model for good?")).then_some(()));
+    assert_eq!(window.titles().len(), 3);
+    window.choose("Lilies", "Delete…");
+    window.press("Delete Lilies");
+    window.wait_for("its end", |window| window.button("Use Lilies").is_none().then_some(()));
+    assert_eq!(window.titles(), ["Built in", "Roses"]);
+    window.key(Key::Escape);
+    window.wait_for("the grid", |window| (!window.says("A model decides")).then_some(()));
+}
+
+/// What the worker says to a request about models.
+fn answer(worker: &Worker, request: Request) -> Result<String, String> {
+    worker.send(request);
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        for event in worker.take_events() {
+            match event {
+                Event::ModelDone(text) => return Ok(text),
+                Event::ModelFailed(message) => return Err(message),
+                _ => {}
+            }
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("no answer");
+}
+
+#[test]
+fn a_wrong_file_is_named_with_what_was_expected() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = DataFolder::open(Some(folder.path().join("data"))).unwrap();
+    let worker = Worker::start(data.clone(), DeviceChoice::Cpu, || {}).unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let refuses = |request: Request, path: &Path, words: &[&str]| {
+        let message = answer(&worker, request).unwrap_err();
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+        assert!(message.contains(&path.display().to_string()), "{message}");
+    };
+    let page = file("model.safetensors", b"<html>Not found</html>");
+    refuses(Request::ImportModel(page.clone()), &page, &["no Florascope model", "Load weights…"]);
+    let expected = ["a web page; the download may have failed", ".safetensors files and PyTorch's state dicts"];
+    refuses(Request::LoadWeights(page.clone()), &page, &expected);
+    let model = trained("Roses", Recipe::Quick, 0.5);
+    let exported = folder.path().join("roses.safetensors");
+    data.models().export(&model, &exported).unwrap();
+    refuses(Request::LoadWeights(exported.clone()), &exported, &["a Florascope model", "Import…"]);
+    assert_eq!(data.models().list().len(), 1);
+    assert_eq!(answer(&worker, Request::ImportModel(exported)).unwrap(), "Imported: Roses");
+    assert_eq!(data.models().list().len(), 2);
+}
