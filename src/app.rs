@@ -281,6 +281,7 @@ impl App {
             }
             Event::ModelDone(text) => self.state.toasts.push(Toast::new(text, false)),
             Event::ModelFailed(message) => {
+                self.state.train.changing = false;
                 self.state.models_panel.wanted = None;
                 self.complain(message);
             }

@@ -418,7 +418,7 @@ impl Loop {
                 let photos = self.open.as_ref().map_or(0, |open| open.gallery.len());
                 let (outbox, device) = (self.outbox.clone(), self.device);
                 self.errands.run(move || {
-                    let time = estimate(&options, photos, device);
+                    let time = crate::train::estimate(&options, photos, device);
                     outbox.send(Event::TrainingEstimate { options, time });
                 });
             }
@@ -1054,10 +1054,6 @@ impl OpenLibrary {
             let _ = thread.join();
         }
     }
-}
-
-fn estimate(_options: &TrainOptions, _photos: usize, _device: DeviceChoice) -> Option<Duration> {
-    None
 }
 
 fn send_models(models: &ModelFolder, in_use: Option<String>, outbox: &Outbox) {

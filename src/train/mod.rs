@@ -46,8 +46,9 @@ use report::{CurvePoint, Proof, Recipe, TrainEvent, TrainOptions, TrainProgress,
 pub const MIN_PHOTOS: usize = 10;
 /// Shares that photos are set aside in: a fifth for a head, which learns from all of them afterwards.
 const SHARES: usize = 5;
-/// And a tenth for a network, which does not.
-const NETWORK_SHARES: usize = 10;
+/// A network does not: as little is set aside for it as can be measured with, and no more than a fifth.
+const MEASURED_WITH: usize = 300;
+const MAX_NETWORK_SHARES: usize = 20;
 /// Smaller folders are measured by cross-validation over all shares: one would hold too few queries.
 const CROSS_VALIDATE_BELOW: usize = 1000;
 
@@ -189,7 +190,8 @@ impl Training<'_> {
         let present = self.present_embeddings(data, catalog)?;
         let proof = if data.is_labelled() {
             let folds = if data.len() < CROSS_VALIDATE_BELOW { SHARES } else { 1 };
-            let splits = (0..folds).map(|fold| data.split(fold, self.shares())).collect::<Result<Vec<_>, _>>()?;
+            let splits =
+                (0..folds).map(|fold| data.split(fold, self.shares(data.len()))).collect::<Result<Vec<_>, _>>()?;
             self.prove_heads(data, &data.features, &present, &splits, teller)?
         } else {
             self.prove_without_labels(data, &present, teller)?
@@ -213,7 +215,7 @@ impl Training<'_> {
             return Err(TrainError::NoClasses);
         }
         let present = self.present_embeddings(data, &catalog)?;
-        let split = data.split(0, NETWORK_SHARES)?;
+        let split = data.split(0, network_shares(data.len()))?;
         let is_full = self.options.recipe == Recipe::Full;
         teller.stage("Learning", 0);
         let Some(weights) = self.learn_network(data, &split, teller)? else { return Ok(None) };
@@ -362,10 +364,10 @@ impl Training<'_> {
 
     /// Shares that photos are set aside in. A starting network that was itself trained on this folder has learnt from
     /// all but what it set aside, and that must not be asked of its successor either.
-    fn shares(&self) -> usize {
+    fn shares(&self, photos: usize) -> usize {
         let trained = self.start.card.trained.as_ref();
         let here = trained.is_some_and(|t| t.folder == self.library.root && t.options.recipe != Recipe::Quick);
-        if here { NETWORK_SHARES } else { SHARES }
+        if here { network_shares(photos) } else { SHARES }
     }
 
     /// What the present model reached when it was trained, where that was on this folder.
@@ -389,6 +391,23 @@ impl Training<'_> {
         };
         Ok(Embedded { rows, metric })
     }
+}
+
+/// About how long a training takes, said before it begins; for a network it is tried out, which takes some seconds.
+/// `None` where the device is not there.
+pub fn estimate(options: &TrainOptions, photos: usize, device: DeviceChoice) -> Option<Duration> {
+    if options.recipe == Recipe::Quick {
+        // Measured on two cores: whitening, a head for the proof and one for use.
+        return Duration::try_from_secs_f64(2.0 + photos as f64 * 0.002).ok();
+    }
+    let time = open_device(device).map_err(TrainError::from);
+    let time = time.and_then(|device| course::expected_time(options, photos, device));
+    time.inspect_err(|error| log::warn!("The time of a training cannot be told: {error}")).ok()
+}
+
+/// Shares that photos are set aside in where a network is trained.
+fn network_shares(photos: usize) -> usize {
+    (photos / MEASURED_WITH).clamp(SHARES, MAX_NETWORK_SHARES)
 }
 
 fn now() -> u64 {

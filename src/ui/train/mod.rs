@@ -14,7 +14,9 @@ use super::state::{Action, OpenLibrary, State};
 use super::textures::Textures;
 use super::{add_command, theme};
 use crate::command::Command;
-use crate::train::report::{CurvePoint, LabelPreview, Loss, Proof, Recipe, Task, TrainEvent, TrainOptions, TrainProgress};
+use crate::train::report::{
+    CurvePoint, LabelPreview, Loss, Proof, Recipe, Task, TrainEvent, TrainOptions, TrainProgress,
+};
 use crate::worker::TrainingEnd;
 
 /// Height of the buttons at the foot, in points.
@@ -141,13 +143,7 @@ pub fn loss_name(loss: Loss) -> &'static str {
 }
 
 /// The panel: its title, what the phase has to say, and the buttons at its foot.
-pub fn train_ui(
-    ui: &mut Ui,
-    state: &State,
-    library: &OpenLibrary,
-    textures: &mut Textures,
-    actions: &mut Vec<Action>,
-) {
+pub fn train_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, textures: &mut Textures, actions: &mut Vec<Action>) {
     let title = match &state.train.phase {
         Phase::Setup => "Train".to_owned(),
         Phase::Running(run) => format!("Training – {}", recipe_name(run.options.recipe)),

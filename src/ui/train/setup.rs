@@ -222,13 +222,7 @@ fn classes_ui(ui: &mut Ui, labels: &LabelPreview) {
     });
 }
 
-fn advanced_ui(
-    ui: &mut Ui,
-    state: &State,
-    is_labelled: bool,
-    options: &mut TrainOptions,
-    actions: &mut Vec<Action>,
-) {
+fn advanced_ui(ui: &mut Ui, state: &State, is_labelled: bool, options: &mut TrainOptions, actions: &mut Vec<Action>) {
     if is_labelled && options.recipe != Recipe::Tutorial {
         ui.label("Meant for");
         ui.horizontal(|ui| {
