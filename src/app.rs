@@ -68,7 +68,6 @@ impl App {
         theme::install(ctx);
         // What the command line asks for goes before what was chosen the last time.
         let device = if device == DeviceChoice::Auto { settings.device } else { device };
-        let settings = Settings { device, ..settings };
         let wake = |ctx: &Context| {
             let ctx = ctx.clone();
             move || ctx.request_repaint()
@@ -80,7 +79,7 @@ impl App {
             data,
             saved_settings: settings.clone(),
             settings,
-            state: State::default(),
+            state: State { device, ..State::default() },
             grid: Layout::default(),
             reveal: None,
             to_top: false,
@@ -174,7 +173,7 @@ impl App {
             let widest = (ui.available_width() - 220.0).max(TRAIN_WIDTH);
             let panel = Panel::right("train").frame(frame).default_size(TRAIN_WIDTH);
             panel.size_range(TRAIN_WIDTH..=widest.min(760.0)).show(ui, |ui| {
-                train::train_ui(ui, &self.state, library, &self.settings, &mut self.textures, actions);
+                train::train_ui(ui, &self.state, library, &mut self.textures, actions);
             });
         }
         let frame = Frame::central_panel(ui.style()).inner_margin(theme::MARGIN);
@@ -270,7 +269,7 @@ impl App {
             // Answers to what is not on the screen any more.
             Event::Preview { .. } | Event::Answer { .. } | Event::QueryFailed { .. } => {}
             Event::DeviceRefused { device, message } => {
-                self.settings.device = device;
+                (self.state.device, self.settings.device) = (device, device);
                 self.complain(message);
             }
             Event::Gallery { .. } | Event::Problems(_) | Event::Progress(_) | Event::JobEnded(_) => {
@@ -282,6 +281,7 @@ impl App {
             }
             Event::ModelDone(text) => self.state.toasts.push(Toast::new(text, false)),
             Event::ModelFailed(message) => {
+                self.state.train.changing = false;
                 self.state.models_panel.wanted = None;
                 self.complain(message);
             }
@@ -330,7 +330,7 @@ impl App {
             return;
         }
         let asked =
-            (TrainOptions { recipe: Recipe::Quick, ..train.options.clone() }, library.photos, self.settings.device);
+            (TrainOptions { recipe: Recipe::Quick, ..train.options.clone() }, library.photos, self.state.device);
         if self.estimates_of.as_ref() == Some(&asked) {
             return;
         }
@@ -356,6 +356,7 @@ impl App {
                 // Indexing that was cancelled may have made way for the change of the model.
                 if !matches!(outcome, Outcome::Cancelled { .. }) {
                     self.state.models_panel.wanted = None;
+                    self.state.train.changing = false;
                 }
                 if let Outcome::Done { completed } = &outcome
                     && *completed > 0
@@ -494,7 +495,7 @@ impl App {
                     self.apply_theme(ctx);
                 }
                 Action::SetDevice(device) => {
-                    self.settings.device = device;
+                    (self.state.device, self.settings.device) = (device, device);
                     self.worker.send(Request::SetDevice(device));
                 }
                 Action::SetTrainOptions(options) => self.state.train.options = options,
@@ -511,6 +512,7 @@ impl App {
                 Action::CancelTraining => self.worker.send(Request::CancelJob),
                 Action::TrainAgain => self.state.train.phase = Phase::Setup,
                 Action::UseModel(id) => {
+                    self.state.train.changing = true;
                     self.state.models_panel.wanted = Some(id.clone());
                     self.worker.send(Request::UseModel(id));
                 }

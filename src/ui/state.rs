@@ -119,6 +119,8 @@ pub enum Answer {
 #[derive(Default)]
 pub struct State {
     pub model: Option<ModelInfo>,
+    /// What has been chosen to compute on.
+    pub device: DeviceChoice,
     pub recent: Vec<PathBuf>,
     /// A folder is being opened.
     pub opening: bool,
@@ -169,6 +171,11 @@ impl State {
     /// Whether there is a query.
     pub fn is_search(&self) -> bool {
         self.visit().is_some_and(|visit| visit.query.is_some())
+    }
+
+    /// Whether searches are answered by the model of this id.
+    pub fn is_in_use(&self, id: &str) -> bool {
+        self.model.as_ref().is_some_and(|model| model.name == id)
     }
 
     /// Whether the indexing job is running.

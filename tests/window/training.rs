@@ -6,12 +6,11 @@ use std::time::Duration;
 use eframe::egui::accesskit::{Role, Toggled};
 use egui_kittest::kittest::NodeT;
 use egui_kittest::{Harness, Node};
-use florascope::artefact::ModelSummary;
-use florascope::artefact::{Card, Model};
+use florascope::artefact::{Card, Model, ModelSummary};
+use florascope::embed::ModelInfo;
 use florascope::library::Library;
-use florascope::photo::{ContentHash, Photo, PhotoId};
+use florascope::photo::{ContentHash, Metric, Photo, PhotoId};
 use florascope::pictures::PictureLoader;
-use florascope::settings::Settings;
 use florascope::train::report::{
     CurvePoint, Example, Focus, Interval, LabelPreview, Proof, ProofRow, Recipe, Score, Task, TrainEvent, TrainOptions,
     TrainProgress,
@@ -51,7 +50,7 @@ impl Panel {
             progress: None,
             outcome: None,
         };
-        let mut state = State { model_in_use: Some(PRESENT.into()), ..State::default() };
+        let mut state = State { model: Some(present()), ..State::default() };
         state.train.open = true;
         state.train.take_labels(Arc::new(labels));
         let textures = Textures::new(PictureLoader::start(|| {}).unwrap());
@@ -61,7 +60,7 @@ impl Panel {
             |ui, stage: &mut Stage| {
                 let Stage { state, library, textures, actions } = stage;
                 textures.begin_frame(&ui.ctx().clone());
-                train_ui(ui, state, library, &Settings::default(), textures, actions);
+                train_ui(ui, state, library, textures, actions);
                 textures.end_frame();
                 // What the window does with a choice.
                 for action in actions.iter() {
@@ -139,6 +138,20 @@ impl Panel {
         self.node(Role::Button, label).unwrap_or_else(|| panic!("no button {label}: {:#?}", self.texts())).click();
         self.step();
         std::mem::take(&mut self.0.state_mut().actions)
+    }
+}
+
+fn present() -> ModelInfo {
+    ModelInfo {
+        name: PRESENT.into(),
+        title: "Built in".into(),
+        backbone: PRESENT.into(),
+        dimension: 1280,
+        metric: Metric::Cosine,
+        head: None,
+        device: "CPU, 2 threads".into(),
+        batch: 4,
+        parallel: 2,
     }
 }
 
@@ -332,7 +345,9 @@ fn while_it_trains_it_shows_how_far_it_is_and_what_happened() {
 #[test]
 fn a_better_model_is_shown_with_its_proof() {
     let mut panel = Panel::ended(vec![TrainEvent::Proof(proof(true))], done(true));
-    panel.0.state_mut().state.model_in_use = Some(NEW.into());
+    panel.expect(&["The model is being changed", "One moment"]);
+    panel.0.state_mut().state.model = Some(ModelInfo { name: NEW.into(), ..present() });
+    panel.0.state_mut().state.train.changing = false;
     panel.step();
     panel.expect(&[
         "The new model is better",

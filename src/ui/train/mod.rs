@@ -14,11 +14,13 @@ use super::state::{Action, OpenLibrary, State};
 use super::textures::Textures;
 use super::{add_command, theme};
 use crate::command::Command;
-use crate::settings::Settings;
 use crate::train::report::{
     CurvePoint, LabelPreview, Loss, Proof, Recipe, Task, TrainEvent, TrainOptions, TrainProgress,
 };
 use crate::worker::TrainingEnd;
+
+/// Height of the buttons at the foot, in points.
+const FOOT: f32 = 34.0;
 
 /// What the panel shows.
 #[derive(Default)]
@@ -33,6 +35,8 @@ pub struct Train {
     /// How long trainings would take, the last answer for each recipe.
     pub estimates: Vec<(TrainOptions, Option<Duration>)>,
     pub phase: Phase,
+    /// The library is being brought up to date with another model.
+    pub changing: bool,
 }
 
 /// Where the training is.
@@ -87,6 +91,7 @@ impl Train {
 
     /// The training is over.
     pub fn end(&mut self, end: TrainingEnd) {
+        self.changing = matches!(end, TrainingEnd::Done { used: true, .. });
         self.phase = match std::mem::take(&mut self.phase) {
             Phase::Running(run) => Phase::Ended(run, end),
             other => other,
@@ -138,14 +143,7 @@ pub fn loss_name(loss: Loss) -> &'static str {
 }
 
 /// The panel: its title, what the phase has to say, and the buttons at its foot.
-pub fn train_ui(
-    ui: &mut Ui,
-    state: &State,
-    library: &OpenLibrary,
-    settings: &Settings,
-    textures: &mut Textures,
-    actions: &mut Vec<Action>,
-) {
+pub fn train_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, textures: &mut Textures, actions: &mut Vec<Action>) {
     let title = match &state.train.phase {
         Phase::Setup => "Train".to_owned(),
         Phase::Running(run) => format!("Training – {}", recipe_name(run.options.recipe)),
@@ -181,7 +179,7 @@ pub fn train_ui(
             // Room for the scroll bar.
             ui.set_width(ui.available_width() - theme::GAP);
             match &state.train.phase {
-                Phase::Setup => setup::setup_ui(ui, state, library, settings, actions),
+                Phase::Setup => setup::setup_ui(ui, state, library, actions),
                 Phase::Running(run) => progress::progress_ui(ui, library, run),
                 Phase::Ended(run, end) => proof::proof_ui(ui, state, library, run, end, textures),
             }
@@ -213,10 +211,10 @@ fn notice_ui(ui: &mut Ui, text: &str, color: egui::Color32) {
 fn primary(ui: &Ui, text: &str) -> Button<'static> {
     let palette = theme::palette(ui);
     let text = RichText::new(text).color(palette.on_accent).strong();
-    Button::new(text).fill(palette.accent).min_size(egui::vec2(96.0, 34.0))
+    Button::new(text).fill(palette.accent).min_size(egui::vec2(96.0, FOOT))
 }
 
 /// The others beside it, of the same height.
 fn secondary(text: &str) -> Button<'_> {
-    Button::new(text).min_size(egui::vec2(0.0, 34.0))
+    Button::new(text).min_size(egui::vec2(0.0, FOOT))
 }

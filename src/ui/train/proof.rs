@@ -6,7 +6,8 @@ use std::sync::Arc;
 use eframe::egui::{self, Color32, Label, Pos2, Rect, RichText, Sense, Stroke, Ui};
 use egui_plot::{GridMark, HoverPosition, Line, Plot, Points};
 
-use super::{Run, explain, notice_ui, primary, secondary, section};
+use super::{FOOT, Run, explain, notice_ui, primary, secondary, section};
+use crate::job::Progress;
 use crate::photo::Photo;
 use crate::pictures::Wish;
 use crate::train::report::{Example, Interval, Proof, ProofRow, Task};
@@ -108,13 +109,13 @@ fn paint_mark(ui: &Ui, centre: Pos2, radius: f32, mark: Mark) {
 
 /// Which of the two models answers now.
 fn use_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, id: &str) {
-    if state.model_in_use.as_deref() == Some(id) {
+    if state.train.changing {
+        explain(ui, "The model is being changed; until that is done the present one answers.");
+        let done = library.progress.as_ref().and_then(Progress::fraction).unwrap_or(0.0);
+        let bar = egui::ProgressBar::new(done).desired_height(10.0).fill(theme::palette(ui).accent);
+        ui.add(bar).accessible_name("Changing the model");
+    } else if state.is_in_use(id) {
         explain(ui, "The new model is in use.");
-    } else if let Some(progress) = &library.progress {
-        let text = "The library is being brought up to date with it; until then the present model answers.";
-        explain(ui, text);
-        let bar = egui::ProgressBar::new(progress.fraction().unwrap_or(0.0)).desired_height(10.0);
-        ui.add(bar.fill(theme::palette(ui).accent)).accessible_name(progress.stage);
     } else {
         explain(ui, "The present model is in use.");
     }
@@ -131,7 +132,7 @@ fn how(proof: &Proof) -> String {
 
 /// What is measured, for people and as the literature calls it.
 const MEASURES: [(&str, &str); 3] =
-    [("First result right", "R@1"), ("Right among the first five", "R@5"), ("Whole ranking", "MAP@R")];
+    [("First result right", "R@1"), ("Among the first five", "R@5"), ("Whole ranking", "MAP@R")];
 
 fn intervals(row: &ProofRow) -> [(Interval, Interval); 3] {
     let (before, after) = (&row.before, &row.after);
@@ -358,7 +359,8 @@ pub fn foot_ui(
     end: &TrainingEnd,
     actions: &mut Vec<Action>,
 ) {
-    ui.horizontal_wrapped(|ui| {
+    ui.horizontal(|ui| {
+        ui.set_min_height(FOOT);
         let again = |ui: &mut Ui, is_primary: bool, text: &str, actions: &mut Vec<Action>| {
             if ui.add(if is_primary { primary(ui, text) } else { secondary(text) }).clicked() {
                 actions.push(Action::TrainAgain);
@@ -376,15 +378,14 @@ pub fn foot_ui(
                 }
             }
             TrainingEnd::Done { id, .. } => {
-                let in_use = state.model_in_use.as_deref();
                 let is_better = run.proof.as_ref().is_some_and(|proof| proof.better);
-                if in_use == Some(id) {
+                if state.train.changing {
+                    ui.label(RichText::new("One moment…").weak());
+                } else if state.is_in_use(id) {
                     again(ui, true, "Done", actions);
                     if let Some(before) = run.before.as_deref().filter(|before| *before != id.as_str()) {
                         use_button_ui(ui, secondary("Use the one before"), before, actions);
                     }
-                } else if library.progress.is_some() {
-                    ui.label(RichText::new("One moment…").weak());
                 } else if is_better {
                     use_button_ui(ui, primary(ui, "Use the new model"), id, actions);
                     again(ui, false, "Keep the present one", actions);

@@ -7,7 +7,6 @@ use eframe::egui::{self, Align, ComboBox, DragValue, Frame, Grid, Label, Layout,
 
 use super::{Train, explain, loss_name, notice_ui, primary, recipe_name, secondary, section};
 use crate::embed::DeviceChoice;
-use crate::settings::Settings;
 use crate::train::MIN_PHOTOS;
 use crate::train::dataset::{MIN_CLASSES, MIN_PHOTOS_A_CLASS};
 use crate::train::report::{Focus, LabelPreview, Loss, Recipe, TrainOptions};
@@ -51,7 +50,7 @@ impl Usable {
 }
 
 /// What is chosen before a training.
-pub fn setup_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: &Settings, actions: &mut Vec<Action>) {
+pub fn setup_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, actions: &mut Vec<Action>) {
     let train = &state.train;
     explain(ui, "Learn from the photos in this folder, so that searches find the right flowers more often.");
     ui.add_space(theme::GAP);
@@ -67,9 +66,11 @@ pub fn setup_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: &Se
         labels_ui(ui, labels);
     }
     ui.add_space(theme::GAP);
-    let advanced = ui.collapsing("Advanced", |ui| advanced_ui(ui, state, settings, is_labelled, &mut options, actions));
+    let advanced = ui.collapsing("Advanced", |ui| advanced_ui(ui, state, is_labelled, &mut options, actions));
     // What unfolds below the panel's edge would not be seen.
-    if advanced.openness > 0.0 && advanced.openness < 1.0 {
+    let id = ui.scope_id().with("advanced");
+    let before = ui.data_mut(|data| std::mem::replace(data.get_temp_mut_or(id, 0.0), advanced.openness));
+    if advanced.openness > before {
         advanced.body_response.iter().for_each(|body| body.scroll_to_me(None));
     }
     if options != train.options {
@@ -221,14 +222,7 @@ fn classes_ui(ui: &mut Ui, labels: &LabelPreview) {
     });
 }
 
-fn advanced_ui(
-    ui: &mut Ui,
-    state: &State,
-    settings: &Settings,
-    is_labelled: bool,
-    options: &mut TrainOptions,
-    actions: &mut Vec<Action>,
-) {
+fn advanced_ui(ui: &mut Ui, state: &State, is_labelled: bool, options: &mut TrainOptions, actions: &mut Vec<Action>) {
     if is_labelled && options.recipe != Recipe::Tutorial {
         ui.label("Meant for");
         ui.horizontal(|ui| {
@@ -275,10 +269,10 @@ fn advanced_ui(
         }
         row(ui, "Device", |ui| {
             ComboBox::from_id_salt("device")
-                .selected_text(device_name(settings.device))
+                .selected_text(device_name(state.device))
                 .show_ui(ui, |ui| {
                     for device in DEVICES {
-                        if ui.selectable_label(settings.device == device, device_name(device)).clicked() {
+                        if ui.selectable_label(state.device == device, device_name(device)).clicked() {
                             actions.push(Action::SetDevice(device));
                         }
                     }
