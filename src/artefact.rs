@@ -119,6 +119,7 @@ impl Model {
                 tensors.push(NamedTensor { name: format!("head.{number}.{what}"), shape, values });
             };
             add("weight", vec![1], vec![part.weight]);
+            add("power", vec![1], vec![part.power]);
             add("centre", vec![part.centre.len()], part.centre.clone());
             add("matrix", vec![part.outputs(), part.centre.len()], part.matrix.clone());
         }
@@ -204,14 +205,14 @@ fn head_in(file: &[u8]) -> Result<Option<Head>, String> {
     let mut parts: Vec<HeadPart> = Vec::new();
     while tensors.tensor(&format!("head.{}.matrix", parts.len())).is_ok() {
         let part = |what: &str| read(&format!("head.{}.{what}", parts.len()));
-        let (weight, centre, matrix) = (part("weight")?, part("centre")?, part("matrix")?);
-        let ([weight], false) = (weight.as_slice(), centre.is_empty()) else {
+        let (weight, power, centre, matrix) = (part("weight")?, part("power")?, part("centre")?, part("matrix")?);
+        let ([weight], [power], false) = (weight.as_slice(), power.as_slice(), centre.is_empty()) else {
             return Err("the head's shapes are wrong".into());
         };
         if !matrix.len().is_multiple_of(centre.len()) || matrix.is_empty() {
             return Err("the head's shapes are wrong".into());
         }
-        parts.push(HeadPart { weight: *weight, centre, matrix });
+        parts.push(HeadPart { weight: *weight, power: *power, centre, matrix });
     }
     Ok((!parts.is_empty()).then_some(Head { parts }))
 }
@@ -353,7 +354,7 @@ mod tests {
 
     fn model(weight: f32) -> Model {
         let card = Card { title: "Roses".into(), ..Card::clone(&Model::built_in().card) };
-        let part = HeadPart { weight, centre: vec![0.0, 1.0], matrix: vec![1.0, 2.0, 3.0, 4.0] };
+        let part = HeadPart { weight, power: 1.0, centre: vec![0.0, 1.0], matrix: vec![1.0, 2.0, 3.0, 4.0] };
         Model::pack(card, Vec::new(), Some(&Head { parts: vec![part] })).unwrap()
     }
 

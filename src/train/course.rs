@@ -153,7 +153,7 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
                 let labels = class_numbers(&classes);
                 let labels: Vec<i64> = learn.iter().map(|position| labels[position]).collect();
                 let features = data.features_of(&learn)?;
-                let mut first = head::whiten_within_classes(&features, &labels, 0.6)?;
+                let mut first = head::whiten_within_classes(&features, &labels)?;
                 scale_outputs(&mut first, &features)?;
                 Learner::fine_tune(training.start, &first, device)?
             }
