@@ -2,7 +2,7 @@
 //! and the folder of all models on this one.
 //!
 //! In the file, tensors named `backbone.…` are the backbone's weights, where they are not those in the program;
-//! `head.N.matrix`, `head.N.centre` and `head.N.weight` are the parts of the head. The file's metadata describes the
+//! `head.N.matrix`, `.centre`, `.power` and `.weight` are the parts of the head. The file's metadata describes the
 //! model as JSON: the format's version, the id and the card.
 
 use std::borrow::Cow;
@@ -36,6 +36,8 @@ const MAX_BYTES: u64 = 1 << 30;
 const MAX_HEADER_BYTES: u64 = 8 << 20;
 /// Characters of a title.
 const MAX_TITLE: usize = 60;
+/// Tensors in a part of a head.
+const HEAD_PARTS: usize = 4;
 
 /// Why a model file cannot be used or written.
 #[derive(Debug, thiserror::Error)]
@@ -185,6 +187,7 @@ impl Model {
                 tensors.push(NamedTensor { name: format!("head.{number}.{what}"), shape, values });
             };
             add("weight", vec![1], vec![part.weight]);
+            add("power", vec![1], vec![part.power]);
             add("centre", vec![part.centre.len()], part.centre.clone());
             add("matrix", vec![part.outputs(), part.centre.len()], part.matrix.clone());
         }
@@ -382,16 +385,18 @@ fn head_in(tensors: &SafeTensors) -> Result<Option<Head>, String> {
         Ok((view.shape().to_vec(), floats(view.data()).collect::<Vec<f32>>()))
     };
     let mut parts = Vec::new();
-    for number in 0..count.div_ceil(3) {
+    for number in 0..count.div_ceil(HEAD_PARTS) {
         let (_, weight) = read(number, "weight", 1)?;
+        let (_, power) = read(number, "power", 1)?;
         let (_, centre) = read(number, "centre", 1)?;
         let (shape, matrix) = read(number, "matrix", 2)?;
-        let ([weight], true) = (weight.as_slice(), shape[1] == centre.len() && !matrix.is_empty()) else {
+        let fit = shape[1] == centre.len() && !matrix.is_empty();
+        let ([weight], [power], true) = (weight.as_slice(), power.as_slice(), fit) else {
             return Err(format!("the shapes of the head's part {number} do not fit each other"));
         };
-        parts.push(HeadPart { weight: *weight, centre, matrix });
+        parts.push(HeadPart { weight: *weight, power: *power, centre, matrix });
     }
-    if count != 3 * parts.len() {
+    if count != HEAD_PARTS * parts.len() {
         return Err("it holds tensors that belong to nothing".into());
     }
     Ok((!parts.is_empty()).then_some(Head { parts }))
@@ -591,7 +596,7 @@ mod tests {
     fn head(weight: f32) -> Head {
         let inputs = Architecture::EfficientNetLite0.dimension();
         let matrix = (0..2 * inputs).map(|i| i as f32 / 1000.0).collect();
-        Head { parts: vec![HeadPart { weight, centre: vec![0.5; inputs], matrix }] }
+        Head { parts: vec![HeadPart { weight, power: 1.0, centre: vec![0.5; inputs], matrix }] }
     }
 
     fn card(title: &str) -> Card {

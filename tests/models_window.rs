@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub fn trained(title: &str, recipe: Recipe, weight: f32) -> Model {
     let inputs = Architecture::EfficientNetLite0.dimension();
     let matrix = (0..32 * inputs).map(|i| ((i * i % 97) as f32 - 48.0) / 50.0).collect();
-    let head = Head { parts: vec![HeadPart { weight, centre: vec![0.0; inputs], matrix }] };
+    let head = Head { parts: vec![HeadPart { weight, power: 1.0, centre: vec![0.0; inputs], matrix }] };
     let score = |value: f64| {
         let interval = Interval { value, low: value - 0.02, high: value + 0.02 };
         Score { recall_at_1: interval, recall_at_5: interval, map_at_r: interval }

@@ -6,8 +6,8 @@ use tch::{Kind, Tensor};
 use super::ModelError;
 use crate::photo::{Embedding, Metric};
 
-/// Parts side by side: the embedding is `weight * normalise(matrix * (features - centre))` of each, one after the other,
-/// scaled to length 1. Weighting the parts weights their cosine similarities by the squares.
+/// Parts side by side: the embedding is `weight * normalise(matrix * (normalise(features ^ power) - centre))` of each, one
+/// after the other, scaled to length 1. Weighting the parts weights their cosine similarities by the squares.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Head {
     pub parts: Vec<HeadPart>,
@@ -17,6 +17,8 @@ pub struct Head {
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeadPart {
     pub weight: f32,
+    /// Features are raised to it first, their signs kept.
+    pub power: f32,
     /// Taken off the features first; as long as they are.
     pub centre: Vec<f32>,
     /// `outputs * centre.len()` floats, a row for each output.
@@ -29,9 +31,19 @@ impl HeadPart {
         self.matrix.len() / self.centre.len().max(1)
     }
 
+    fn raised(&self, features: &Tensor) -> Result<Tensor, ModelError> {
+        if self.power == 1.0 {
+            return Ok(features.shallow_clone());
+        }
+        let raised = features.f_abs()?.f_pow_tensor_scalar(f64::from(self.power))?.f_mul(&features.f_sign()?)?;
+        let length = raised.f_norm_scalaropt_dim(2.0, [-1i64].as_slice(), true)?.f_clamp_min(1e-12)?;
+        Ok(raised.f_div(&length)?)
+    }
+
     fn apply(&self, features: &Tensor) -> Result<Tensor, ModelError> {
         let inputs = self.centre.len() as i64;
         let matrix = Tensor::from_slice(&self.matrix).f_view([self.outputs() as i64, inputs])?;
+        let features = self.raised(features)?;
         let projected = features.f_sub(&Tensor::from_slice(&self.centre))?.f_matmul(&matrix.f_transpose(0, 1)?)?;
         let length = projected.f_norm_scalaropt_dim(2.0, [-1i64].as_slice(), true)?.f_clamp_min(1e-12)?;
         Ok(projected.f_div(&length)?.f_mul_scalar(f64::from(self.weight))?)
@@ -81,8 +93,8 @@ mod tests {
 
     #[test]
     fn parts_are_normalised_weighted_and_joined() {
-        let identity = HeadPart { weight: 0.6, centre: vec![0.0, 0.0], matrix: vec![1.0, 0.0, 0.0, 1.0] };
-        let sum = HeadPart { weight: 0.8, centre: vec![0.0, 1.0], matrix: vec![3.0, 3.0] };
+        let identity = HeadPart { weight: 0.6, power: 1.0, centre: vec![0.0, 0.0], matrix: vec![1.0, 0.0, 0.0, 1.0] };
+        let sum = HeadPart { weight: 0.8, power: 1.0, centre: vec![0.0, 1.0], matrix: vec![3.0, 3.0] };
         let head = Head { parts: vec![identity, sum] };
         assert_eq!(head.dimension(), 3);
         let features = Embedding::normalised(vec![1.0, 0.0]).unwrap();
@@ -94,5 +106,13 @@ mod tests {
         for (found, expected) in two.values().iter().zip([0.36, 0.48, 0.8]) {
             assert!((found - expected).abs() < 1e-6, "{:?}", two.values());
         }
+    }
+
+    #[test]
+    fn features_are_raised_to_the_power_first() {
+        let roots = HeadPart { weight: 1.0, power: 0.5, centre: vec![0.0, 0.0], matrix: vec![1.0, 0.0, 0.0, 1.0] };
+        let features = Embedding::normalised(vec![4.0, -1.0]).unwrap();
+        let one = Head { parts: vec![roots] }.apply(&[features]).unwrap().pop().unwrap().unwrap();
+        assert_eq!(one, Embedding::normalised(vec![2.0, -1.0]).unwrap());
     }
 }

@@ -100,7 +100,8 @@ pub(super) fn expected_time(options: &TrainOptions, photos: usize, device: Devic
     let plan = Plan::of(options, Architecture::EfficientNetLite0, photos, device);
     let learner = if is_full {
         let dimension = Architecture::EfficientNetLite0.dimension();
-        let first = HeadPart { weight: 1.0, centre: vec![0.0; dimension], matrix: vec![0.01; dimension * 64] };
+        let first =
+            HeadPart { weight: 1.0, power: 1.0, centre: vec![0.0; dimension], matrix: vec![0.01; dimension * 64] };
         Learner::fine_tune(&Model::built_in(), &first, device)?
     } else {
         Learner::from_scratch(Architecture::SiameseResNet18, 0, device)?
@@ -190,7 +191,7 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
                 let labels = class_numbers(&classes);
                 let labels: Vec<i64> = learn.iter().map(|position| labels[position]).collect();
                 let features = data.features_of(&learn)?;
-                let mut first = head::whiten_within_classes(&features, &labels, 0.6)?;
+                let mut first = head::whiten_within_classes(&features, &labels)?;
                 scale_outputs(&mut first, &features)?;
                 Learner::fine_tune(training.start, &first, device)?
             }

@@ -4,7 +4,7 @@
 //! A label is the name of a photo's folder. What is set aside follows from hashes of the names and contents alone, so
 //! that two trainings on the same folder, and a training that goes on after a kill, set the same photos aside.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use tch::Tensor;
@@ -23,6 +23,9 @@ pub const MIN_CLASSES: usize = 2;
 const SAME_SHOT: f64 = 0.95;
 /// Whole classes are set aside where there are at least this many.
 const MIN_CLASSES_FOR_UNSEEN: usize = 10;
+/// Photos of a class that are compared at a time, and the further ones that each of them is compared with.
+const SHOT_CHUNK: usize = 512;
+const SHOT_WINDOW: usize = 1024;
 const CATALOG_CHUNK: usize = 4096;
 
 /// The photos of a library that have features.
@@ -160,7 +163,7 @@ impl Dataset {
             // Something has to remain that the query can find.
             let spare = shots.len().saturating_sub(1);
             let aside = shots.iter().enumerate().filter(|(number, _)| number % folds == fold).take(spare);
-            let aside: Vec<usize> = aside.flat_map(|(_, shot)| shot.iter().copied()).collect();
+            let aside: HashSet<usize> = aside.flat_map(|(_, shot)| shot.iter().copied()).collect();
             split.learn.extend(photos.iter().filter(|photo| !aside.contains(photo)));
             split.seen.extend(aside);
         }
@@ -170,28 +173,52 @@ impl Dataset {
         Ok(split)
     }
 
-    /// Photos of one class, those of one shot together; the shots in an order that follows from their contents.
+    /// Photos of one class, those of one shot together; the shots in an order that follows from their contents. Bursts
+    /// lie next to each other in the order of paths: photos of a very large class are compared with the next
+    /// [`SHOT_WINDOW`] only.
     fn shots(&self, photos: &[usize]) -> Result<Vec<Vec<usize>>, ModelError> {
-        let features = self.features_of(photos)?;
-        let similar = features.f_matmul(&features.f_transpose(0, 1)?)?.f_ge(SAME_SHOT)?;
-        let similar = Vec::<i64>::try_from(similar.f_to_kind(tch::Kind::Int64)?.f_view([-1])?)?;
-        let mut group: Vec<usize> = (0..photos.len()).collect();
-        for a in 0..photos.len() {
-            for b in a + 1..photos.len() {
-                if similar[a * photos.len() + b] != 0 && group[a] != group[b] {
-                    let (keep, give_up) = (group[a].min(group[b]), group[a].max(group[b]));
-                    group.iter_mut().filter(|g| **g == give_up).for_each(|g| *g = keep);
-                }
+        let mut groups = Groups::new(photos.len());
+        for (number, rows) in photos.chunks(SHOT_CHUNK).enumerate() {
+            let start = number * SHOT_CHUNK;
+            let window = &photos[start..(start + SHOT_CHUNK + SHOT_WINDOW).min(photos.len())];
+            let similar = self.features_of(rows)?.f_matmul(&self.features_of(window)?.f_transpose(0, 1)?)?;
+            let pairs = Vec::<i64>::try_from(similar.f_ge(SAME_SHOT)?.f_nonzero()?.f_view([-1])?)?;
+            for pair in pairs.chunks_exact(2) {
+                groups.join(start + pair[0] as usize, start + pair[1] as usize);
             }
         }
         let mut shots: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (number, photo) in photos.iter().enumerate() {
-            shots.entry(group[number]).or_default().push(*photo);
+            shots.entry(groups.of(number)).or_default().push(*photo);
         }
         let mut shots: Vec<Vec<usize>> = shots.into_values().collect();
         let hash = |shot: &[usize]| shot.iter().map(|photo| self.photos[*photo].content.0).min();
-        shots.sort_by_key(|shot| hash(shot));
+        shots.sort_by_cached_key(|shot| hash(shot));
         Ok(shots)
+    }
+}
+
+/// Numbers that belong together, directly or by way of others (Galler and Fischer 1964, "An Improved Equivalence
+/// Algorithm").
+struct Groups(Vec<usize>);
+
+impl Groups {
+    fn new(count: usize) -> Self {
+        Self((0..count).collect())
+    }
+
+    /// The smallest number of the group.
+    fn of(&mut self, mut number: usize) -> usize {
+        while self.0[number] != number {
+            self.0[number] = self.0[self.0[number]];
+            number = self.0[number];
+        }
+        number
+    }
+
+    fn join(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.of(a), self.of(b));
+        self.0[a.max(b)] = a.min(b);
     }
 }
 
@@ -292,5 +319,36 @@ mod tests {
             // Both photos of each class are one shot.
             assert_eq!(split.learn.len(), 6);
         }
+    }
+
+    #[test]
+    fn bursts_in_a_large_class_are_found_in_sane_time() {
+        let mut data = dataset(1, 6000);
+        let first = data.features.get(700);
+        // Across the border of two chunks, and by way of another photo.
+        for other in [1100, 1600] {
+            data.features.get(other).copy_(&first);
+        }
+        data.classes = vec!["c000".into()];
+        let shots = data.shots(&(0..6000).collect::<Vec<_>>()).unwrap();
+        assert!(shots.contains(&vec![700, 1100, 1600]) && shots.contains(&vec![0, 1]));
+        assert_eq!(shots.len(), 6000 - 3);
+    }
+
+    #[test]
+    fn two_thousand_classes_are_split_like_few() {
+        let data = dataset(2000, 3);
+        let split = data.split(0, 5).unwrap();
+        assert_eq!(split.unseen.len(), 400 * 3);
+        assert_eq!(split.learn.len() + split.seen.len() + split.unseen.len(), data.len());
+        assert!(!split.seen.is_empty());
+    }
+
+    #[test]
+    fn a_class_with_one_photo_keeps_it_to_learn_from() {
+        let mut data = dataset(3, 2);
+        // What `load` does with the photo of a class that is too small.
+        data.labels[5] = -1;
+        assert!(data.split(0, 5).unwrap().learn.contains(&5));
     }
 }

@@ -1,9 +1,47 @@
 //! Quick training: a projection head on features that are in the catalog already.
+//!
+//! It is one linear map, made in two steps. First a map is computed in one go: directions in which photos of one species
+//! differ count less, directions in which the species differ count more. It serves species that it has not seen nearly as
+//! well as those that it has. Then the map goes on learning by a loss, which knows the species of the folders best, but
+//! others less well; and the result lies between the two maps, nearer to the second (Wortsman et al. 2022, "Robust
+//! Fine-Tuning of Zero-Shot Models", do so with whole networks). `cargo bench --bench quality` measures each choice.
 
-use tch::{Kind, Tensor};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
+use tch::{Device, Kind, Tensor};
+
+use super::loss::{Objective, normalised};
+use super::optimiser::{AdamW, Group};
+use super::random::Random;
 use super::report::{Focus, Loss};
+use super::sampler::{paired_batches, random_batches};
+use super::watchdog::{Alarm, Watchdog, spread};
 use crate::model::{Head, HeadPart, ModelError};
+
+/// The covariance within the classes counts as if so many photos for each of its dimensions had had the same variance
+/// everywhere.
+const PRIOR: f64 = 7.5;
+/// Power of the total variance that each direction is stretched by after whitening: 0 leaves plain whitening.
+const STRETCH: f64 = 0.15;
+/// Numbers in an embedding at most: the directions in which the photos differ most.
+const DIMENSION: i64 = 768;
+/// The same without labels.
+const COMPONENTS: i64 = 256;
+/// Power of their variances.
+const HALF_WHITENED: f64 = -0.25;
+const EPOCHS: u32 = 20;
+const BATCH: usize = 256;
+/// Of class weights; they begin in random directions, and lie far from where they have to go.
+const PROXY_RATE: f64 = 1e-3;
+const DROPOUT: f64 = 0.7;
+/// How often the watchdog's answer is a lower rate or another loss, before the learnt part is left out.
+const MAX_ANSWERS: u32 = 3;
+const RATE_AFTER_ALARM: f64 = 0.3;
+/// Rows that are worked on at a time where a copy of all would cost too much memory.
+const CHUNK: i64 = 8192;
+const TINY: f64 = 1e-9;
+const TELL_EVERY: Duration = Duration::from_millis(100);
 
 /// How a head is learnt.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +54,7 @@ pub struct HeadOptions {
 }
 
 /// How far the learning of a head is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct HeadProgress {
     pub epoch: u32,
     pub epochs: u32,
@@ -24,117 +62,337 @@ pub struct HeadProgress {
     pub steps: u64,
     /// Photos seen so far, over all epochs.
     pub photos: u64,
-    /// Mean over the epoch.
+    /// Mean over the epoch; only at its end.
     pub loss: Option<f64>,
-    pub validation: Option<f64>,
+    /// What the watchdog has seen and done, in words for people.
+    pub notice: Option<String>,
 }
 
-pub fn whiten_within_classes(features: &Tensor, labels: &[i64], shrink: f64) -> Result<HeadPart, ModelError> {
-    let labels_t = Tensor::f_from_slice(labels)?;
-    let used = labels_t.f_ge(0)?.f_nonzero()?.f_squeeze_dim(1)?;
-    let x = features.f_index_select(0, &used)?;
-    let y = labels_t.f_index_select(0, &used)?;
-    let classes = labels.iter().max().copied().unwrap_or(0) + 1;
-    let d = x.size()[1];
-    let sums = Tensor::f_zeros([classes, d], (Kind::Float, x.device()))?.f_index_add(0, &y, &x)?;
-    let counts = Tensor::f_zeros([classes], (Kind::Float, x.device()))?.f_index_add(
-        0,
-        &y,
-        &y.f_ones_like()?.f_to_kind(Kind::Float)?,
-    )?;
-    let means = sums.f_div(&counts.f_clamp_min(1.0)?.f_unsqueeze(1)?)?;
-    let r = x.f_sub(&means.f_index_select(0, &y)?)?;
-    let w = r.f_transpose(0, 1)?.f_matmul(&r)?.f_div_scalar(x.size()[0] as f64)?;
-    let mean = w.f_diagonal(0, 0, 1)?.f_mean(Kind::Float)?;
-    let s = w
-        .f_mul_scalar(1.0 - shrink)?
-        .f_add(&Tensor::f_eye(d, (Kind::Float, x.device()))?.f_mul(&mean)?.f_mul_scalar(shrink)?)?;
-    let (values, vectors) = s.f_linalg_eigh("L")?;
-    let matrix = vectors.f_mul(&values.f_clamp_min(1e-12)?.f_rsqrt()?)?.f_matmul(&vectors.f_transpose(0, 1)?)?;
-    let centre = x.f_mean_dim([0i64].as_slice(), false, Kind::Float)?;
-    Ok(HeadPart {
-        weight: 1.0,
-        centre: Vec::<f32>::try_from(centre)?,
-        matrix: Vec::<f32>::try_from(matrix.f_contiguous()?.f_view([-1])?)?,
-    })
-}
-
+/// Learns a head from features `[n, inputs]` of length 1 and as many labels; -1 stands for none. `tell` hears how far it
+/// is about ten times a second, and at the end of every epoch; when it answers `false`, the head is what has been learnt
+/// so far. The same numbers give the same head.
+///
+/// # Errors
+/// When libtorch fails, out of memory among other things.
 pub fn fit(
     features: &Tensor,
     labels: &[i64],
     options: &HeadOptions,
     tell: &mut dyn FnMut(HeadProgress) -> bool,
 ) -> Result<Head, ModelError> {
-    let t0 = std::time::Instant::now();
-    let mut white = whiten_within_classes(features, labels, 0.6)?;
-    log::info!("whitening {:?}", t0.elapsed());
-    white.weight = 0.87;
-    // softmax
-    tch::manual_seed(options.seed as i64);
-    let labels_t = Tensor::f_from_slice(labels)?;
-    let used = labels_t.f_ge(0)?.f_nonzero()?.f_squeeze_dim(1)?;
-    let x = features.f_index_select(0, &used)?;
-    let y = labels_t.f_index_select(0, &used)?;
-    let (n, d) = (x.size()[0], x.size()[1]);
-    let classes = labels.iter().max().copied().unwrap_or(0) + 1;
-    let centre = x.f_mean_dim([0i64].as_slice(), false, Kind::Float)?;
-    let x = x.f_sub(&centre)?;
-    let mut m = (Tensor::randn([128, d], (Kind::Float, x.device())) / (d as f64).sqrt()).set_requires_grad(true);
-    let mut c = Tensor::randn([classes, 128], (Kind::Float, x.device())).set_requires_grad(true);
-    let epochs = options.epochs.unwrap_or(20);
-    let batch = 256;
-    let steps = (n + batch - 1) / batch * epochs as i64;
-    let mut state: Vec<(Tensor, Tensor)> = [&m, &c].iter().map(|p| (p.zeros_like(), p.zeros_like())).collect();
-    let mut step = 0;
-    for epoch in 0..epochs {
-        let order = Tensor::randperm(n, (Kind::Int64, x.device()));
-        let mut total = 0.0;
-        let mut at = 0;
-        while at < n {
-            let len = batch.min(n - at);
-            let idx = order.narrow(0, at, len);
-            at += len;
-            let e = x.index_select(0, &idx).dropout(0.2, true).matmul(&m.tr());
-            let e = &e / e.norm_scalaropt_dim(2.0, [-1i64].as_slice(), true).clamp_min(1e-12);
-            let cn = &c / c.norm_scalaropt_dim(2.0, [-1i64].as_slice(), true).clamp_min(1e-12);
-            let logits = e.matmul(&cn.tr()) * 16.0;
-            let loss =
-                logits.cross_entropy_loss::<Tensor>(&y.index_select(0, &idx), None, tch::Reduction::Mean, -100, 0.1);
-            loss.backward();
-            total += loss.double_value(&[]) * len as f64;
-            step += 1;
-            let lr = 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / steps as f64).cos());
-            tch::no_grad(|| {
-                for (i, (p, base)) in [(&mut m, 2e-3), (&mut c, 1e-2)].into_iter().enumerate() {
-                    let g = p.grad();
-                    let (m1, m2) = &mut state[i];
-                    *m1 = &*m1 * 0.9 + &g * 0.1;
-                    *m2 = &*m2 * 0.999 + &g * &g * 0.001;
-                    let mh = &*m1 / (1.0 - 0.9f64.powi(step as i32));
-                    let vh = &*m2 / (1.0 - 0.999f64.powi(step as i32));
-                    let _ = p.g_sub_(&(mh / (vh.sqrt() + 1e-8) * (base * lr)));
-                    p.zero_grad();
-                }
-            });
+    let classes = Classes::new(labels);
+    let power = power_for(features)?;
+    let rows = raised(&classes.rows_of(features)?, power)?;
+    let space = Space::within_classes(&rows, &classes, STRETCH)?;
+    let inputs = space.project(&rows)?;
+    drop(rows);
+    let matrix = match learn(&inputs, &classes, options, tell)? {
+        Some(learnt) => {
+            let share = course(options.focus).share;
+            let between = learnt.f_sub(&identity(&learnt)?)?.f_mul_scalar(share)?.f_add(&identity(&learnt)?)?;
+            between.f_matmul(&space.matrix)?
         }
-        let go_on = tell(HeadProgress {
-            epoch: epoch + 1,
-            epochs,
-            step: step as u64,
-            steps: steps as u64,
-            photos: (n * (epoch as i64 + 1)) as u64,
-            loss: Some(total / n as f64),
-            validation: None,
-        });
-        if !go_on {
-            break;
+        None => space.matrix.shallow_clone(),
+    };
+    Ok(Head { parts: vec![space.part(&matrix, power)?] })
+}
+
+/// What the two aims trade against each other.
+struct Course {
+    rate: f64,
+    /// How far the result lies on the way from the computed map to the learnt one.
+    share: f64,
+}
+
+fn course(focus: Focus) -> Course {
+    match focus {
+        Focus::NewSpeciesToo => Course { rate: 1e-3, share: 0.7 },
+        Focus::OnlyThese => Course { rate: 3e-3, share: 1.0 },
+    }
+}
+
+/// Plain whitening within the classes, on the features as they are, without a cut to fewer directions.
+///
+/// # Errors
+/// When libtorch fails.
+pub fn whiten_within_classes(features: &Tensor, labels: &[i64]) -> Result<HeadPart, ModelError> {
+    let classes = Classes::new(labels);
+    let space = Space::within_classes(&classes.rows_of(features)?, &classes, 0.0)?;
+    space.part(&space.matrix, 1.0)
+}
+
+/// Principal components, each stretched by a power of its variance: half of the way to whitening (the "PCA whitening" of
+/// Jégou and Chum 2012, "Negative Evidences and Co-occurrences in Image Retrieval", with a milder power).
+///
+/// # Errors
+/// When libtorch fails.
+pub fn whiten_without_labels(features: &Tensor) -> Result<Head, ModelError> {
+    let power = power_for(features)?;
+    let space = Space::of_all(&raised(features, power)?)?;
+    Ok(Head { parts: vec![space.part(&space.matrix, power)?] })
+}
+
+/// Features that are never negative, as those behind a ReLU, are compared by their square roots: a few large ones would
+/// drown the others (Perronnin, Sanchez and Mensink 2010, "Improving the Fisher Kernel").
+fn power_for(features: &Tensor) -> Result<f64, ModelError> {
+    Ok(if features.f_min()?.f_double_value(&[])? < 0.0 { 1.0 } else { 0.5 })
+}
+
+fn raised(features: &Tensor, power: f64) -> Result<Tensor, ModelError> {
+    if power == 1.0 { Ok(features.shallow_clone()) } else { normalised(&features.f_pow_tensor_scalar(power)?) }
+}
+
+/// The photos that have a label, and their labels numbered anew without gaps.
+struct Classes {
+    /// Rows of the features.
+    positions: Vec<i64>,
+    /// Of these.
+    labels: Vec<i64>,
+    /// Indices into `positions`.
+    members: Vec<Vec<usize>>,
+}
+
+impl Classes {
+    fn new(labels: &[i64]) -> Self {
+        let mut numbers = BTreeMap::new();
+        for label in labels.iter().filter(|label| **label >= 0) {
+            let next = numbers.len();
+            numbers.entry(*label).or_insert(next);
+        }
+        let mut classes = Self { positions: Vec::new(), labels: Vec::new(), members: vec![Vec::new(); numbers.len()] };
+        for (position, label) in labels.iter().enumerate() {
+            if let Some(class) = numbers.get(label) {
+                classes.members[*class].push(classes.positions.len());
+                classes.positions.push(position as i64);
+                classes.labels.push(*class as i64);
+            }
+        }
+        classes
+    }
+
+    fn rows_of(&self, features: &Tensor) -> Result<Tensor, ModelError> {
+        Ok(features.f_index_select(0, &Tensor::f_from_slice(&self.positions)?)?)
+    }
+
+    /// Means `[classes, dimension]` of rows, and the number of photos in each.
+    fn means(&self, rows: &Tensor) -> Result<(Tensor, Tensor), ModelError> {
+        let labels = Tensor::f_from_slice(&self.labels)?;
+        let classes = self.members.len() as i64;
+        let counts: Vec<f32> = self.members.iter().map(|members| members.len() as f32).collect();
+        let counts = Tensor::f_from_slice(&counts)?.f_unsqueeze(1)?;
+        let sums = Tensor::f_zeros([classes, rows.size()[1]], (Kind::Float, rows.device()))?;
+        Ok((sums.f_index_add(0, &labels, rows)?.f_div(&counts)?, counts))
+    }
+}
+
+/// A linear map in which photos are compared: (features - centre) * matrix, transposed.
+struct Space {
+    centre: Tensor,
+    /// `[outputs, inputs]`.
+    matrix: Tensor,
+}
+
+impl Space {
+    /// The inverse square root of the covariance within the classes; then each direction stretched by a power of the
+    /// variance that is left in it, which is the larger, the more the classes differ there: between the whitening (power
+    /// 0) and Fisher's discriminants, as in Fukunaga 1990, "Introduction to Statistical Pattern Recognition", chapter 10.
+    fn within_classes(rows: &Tensor, classes: &Classes, power: f64) -> Result<Self, ModelError> {
+        let _no_grad = tch::no_grad_guard();
+        let (count, inputs) = rows.size2()?;
+        let (means, counts) = classes.means(rows)?;
+        let labels = Tensor::f_from_slice(&classes.labels)?;
+        let mut within = Tensor::f_zeros([inputs, inputs], (Kind::Float, rows.device()))?;
+        let identity = identity(&within)?;
+        for start in (0..count).step_by(CHUNK as usize) {
+            let length = CHUNK.min(count - start);
+            let own = means.f_index_select(0, &labels.f_narrow(0, start, length)?)?;
+            let rest = rows.f_narrow(0, start, length)?.f_sub(&own)?;
+            let _ = within.f_add_(&rest.f_transpose(0, 1)?.f_matmul(&rest)?)?;
+        }
+        let within = within.f_div_scalar(count.max(1) as f64)?;
+        let centre = rows.f_mean_dim([0i64].as_slice(), false, Kind::Float)?;
+        let apart = means.f_sub(&centre)?;
+        let between = apart.f_transpose(0, 1)?.f_matmul(&apart.f_mul(&counts)?)?.f_div_scalar(count.max(1) as f64)?;
+        let shrinkage = shrinkage(count as f64, inputs as f64);
+        let level = within.f_trace()?.f_double_value(&[])? / inputs as f64;
+        let shrunk =
+            within.f_mul_scalar(1.0 - shrinkage)?.f_add(&identity.f_mul_scalar(level.max(TINY) * shrinkage)?)?;
+        // By a triangular factor: similarities are the same as with the symmetric root, and it is much faster.
+        let root = shrunk.f_linalg_cholesky(false)?;
+        let whitening = root.f_linalg_solve_triangular(&identity, false, true, false)?;
+        if power == 0.0 {
+            return Ok(Self { centre, matrix: whitening });
+        }
+        let total = whitening.f_matmul(&within.f_add(&between)?)?.f_matmul(&whitening.f_transpose(0, 1)?)?;
+        let (variances, directions) = total.f_linalg_eigh("L")?;
+        // The variances come in ascending order.
+        let (kept, first) = (DIMENSION.min(inputs), (inputs - DIMENSION).max(0));
+        let (variances, directions) = (variances.f_narrow(0, first, kept)?, directions.f_narrow(1, first, kept)?);
+        let stretch = variances.f_clamp_min(TINY)?.f_pow_tensor_scalar(power)?.f_unsqueeze(1)?;
+        let matrix = directions.f_transpose(0, 1)?.f_matmul(&whitening)?.f_mul(&stretch)?;
+        Ok(Self { centre, matrix })
+    }
+
+    /// Without classes: the directions of most variance, that of each drawn in.
+    fn of_all(rows: &Tensor) -> Result<Self, ModelError> {
+        let _no_grad = tch::no_grad_guard();
+        let (count, inputs) = rows.size2()?;
+        let centre = rows.f_mean_dim([0i64].as_slice(), false, Kind::Float)?;
+        let moments = rows.f_transpose(0, 1)?.f_matmul(rows)?.f_div_scalar(count as f64)?;
+        let covariance = moments.f_sub(&centre.f_outer(&centre)?)?;
+        let level = covariance.f_trace()?.f_double_value(&[])? / inputs as f64;
+        let (variances, directions) = covariance.f_linalg_eigh("L")?;
+        let kept = COMPONENTS.min(inputs).min(count);
+        let (variances, directions) =
+            (variances.f_narrow(0, inputs - kept, kept)?, directions.f_narrow(1, inputs - kept, kept)?);
+        // A variance that little data has shown is not trusted to be as small as it looks.
+        let variances = variances.f_clamp_min(0.0)?.f_add_scalar(level.max(TINY) * 0.1)?;
+        let stretch = variances.f_pow_tensor_scalar(HALF_WHITENED)?.f_unsqueeze(1)?;
+        Ok(Self { centre, matrix: directions.f_transpose(0, 1)?.f_mul(&stretch)? })
+    }
+
+    fn project(&self, rows: &Tensor) -> Result<Tensor, ModelError> {
+        Ok(rows.f_sub(&self.centre)?.f_matmul(&self.matrix.f_transpose(0, 1)?)?)
+    }
+
+    /// A part of a head: `matrix` on the features without their centre.
+    fn part(&self, matrix: &Tensor, power: f64) -> Result<HeadPart, ModelError> {
+        let values = |tensor: &Tensor| Vec::<f32>::try_from(tensor.f_contiguous()?.f_view([-1])?);
+        Ok(HeadPart { weight: 1.0, power: power as f32, centre: values(&self.centre)?, matrix: values(matrix)? })
+    }
+}
+
+/// As large as a square matrix.
+fn identity(like: &Tensor) -> Result<Tensor, ModelError> {
+    Ok(Tensor::f_eye(like.size()[0], (Kind::Float, like.device()))?)
+}
+
+/// How much a covariance is drawn towards the identity: the fewer photos there are for its dimension, the more.
+fn shrinkage(photos: f64, inputs: f64) -> f64 {
+    let prior = PRIOR * inputs;
+    prior / (photos + prior)
+}
+
+/// How one attempt at learning went.
+enum Attempt {
+    /// The map, a square matrix.
+    Learnt(Tensor),
+    Failed(Alarm),
+}
+
+/// A linear map of the inputs `[n, d]` to as many numbers that makes the loss small, beginning with the identity; `None`
+/// where that always goes wrong, or there is only one class.
+fn learn(
+    inputs: &Tensor,
+    classes: &Classes,
+    options: &HeadOptions,
+    tell: &mut dyn FnMut(HeadProgress) -> bool,
+) -> Result<Option<Tensor>, ModelError> {
+    if classes.members.len() < 2 {
+        return Ok(None);
+    }
+    // Rates and scales are made for inputs of about length 1.
+    let length = inputs.f_norm_scalaropt_dim(2.0, [-1i64].as_slice(), true)?.f_mean(Kind::Float)?.f_clamp_min(TINY)?;
+    let inputs = inputs.f_div(&length)?;
+    let mut loss = options.loss.unwrap_or_default();
+    let mut slowness = 1.0;
+    for _ in 0..=MAX_ANSWERS {
+        let alarm = match attempt(&inputs, classes, loss, slowness, options, tell)? {
+            Attempt::Learnt(matrix) => return Ok(Some(matrix)),
+            Attempt::Failed(alarm) => alarm,
+        };
+        slowness *= RATE_AFTER_ALARM;
+        let notice = match alarm {
+            Alarm::NotANumber => "The loss became infinite; beginning anew at a lower learning rate".to_owned(),
+            Alarm::Collapsed => {
+                loss = Loss::NormalisedSoftmax;
+                "All photos were becoming the same to the model; beginning anew with another loss".to_owned()
+            }
+        };
+        log::warn!("{notice}");
+        if !tell(HeadProgress { notice: Some(notice), ..HeadProgress::default() }) {
+            return Ok(None);
         }
     }
-    log::info!("all {:?}", t0.elapsed());
-    let learnt = HeadPart {
-        weight: 0.5,
-        centre: Vec::<f32>::try_from(centre)?,
-        matrix: Vec::<f32>::try_from(m.detach().contiguous().view([-1]))?,
-    };
-    Ok(Head { parts: vec![learnt, white] })
+    let notice =
+        "No loss could be made small; only the part of the model that is computed in one go is used".to_owned();
+    tell(HeadProgress { notice: Some(notice), ..HeadProgress::default() });
+    Ok(None)
+}
+
+fn attempt(
+    inputs: &Tensor,
+    classes: &Classes,
+    loss: Loss,
+    slowness: f64,
+    options: &HeadOptions,
+    tell: &mut dyn FnMut(HeadProgress) -> bool,
+) -> Result<Attempt, ModelError> {
+    let width = inputs.size()[1];
+    let labels = Tensor::f_from_slice(&classes.labels)?;
+    let mut random = Random::new(options.seed);
+    let matrix = Tensor::f_eye(width, (Kind::Float, inputs.device()))?.f_set_requires_grad(true)?;
+    let objective = Objective::new(loss, classes.members.len() as i64, width, Device::Cpu)?;
+    let rate = course(options.focus).rate;
+    let group = |parameters, rate| Group { parameters, rate: rate * slowness, decay: 0.0 };
+    let mut optimiser = AdamW::new(vec![
+        group(vec![matrix.shallow_clone()], rate),
+        group(objective.parameters(), PROXY_RATE * objective.proxy_rate()),
+    ])?;
+    let mut watchdog = Watchdog::new(objective.collapsed());
+    let photos: Vec<usize> = (0..classes.positions.len()).collect();
+    let epochs = options.epochs.unwrap_or(EPOCHS).max(1);
+    let mut progress = HeadProgress { epochs, ..HeadProgress::default() };
+    let mut told = Instant::now();
+    for epoch in 0..epochs {
+        let batches = if loss.needs_pairs() {
+            paired_batches(&classes.members, BATCH, &mut random)
+        } else {
+            random_batches(&photos, BATCH, &mut random)
+        };
+        progress.epoch = epoch + 1;
+        progress.steps = batches.len() as u64 * u64::from(epochs);
+        let (mut sum, mut last) = (0.0, batches.len());
+        for batch in &batches {
+            let positions: Vec<i64> = batch.iter().map(|position| *position as i64).collect();
+            let positions = Tensor::f_from_slice(&positions)?;
+            let some = dropped_out(&inputs.f_index_select(0, &positions)?, &mut random)?;
+            let embeddings = normalised(&some.f_matmul(&matrix.f_transpose(0, 1)?)?)?;
+            let value = objective.of(&embeddings, &labels.f_index_select(0, &positions)?)?;
+            value.f_backward()?;
+            let value = value.f_double_value(&[])?;
+            if let Some(alarm) = watchdog.look(value, spread(&embeddings)?) {
+                return Ok(Attempt::Failed(alarm));
+            }
+            progress.step += 1;
+            progress.photos += batch.len() as u64;
+            sum += value;
+            last -= 1;
+            // Half a cosine down to nothing (Loshchilov and Hutter 2017, "SGDR").
+            let passed = progress.step as f64 / progress.steps as f64;
+            optimiser.step(0.5 * (1.0 + (std::f64::consts::PI * passed).cos()))?;
+            let mean = (last == 0).then(|| sum / batches.len() as f64);
+            if mean.is_some() || told.elapsed() > TELL_EVERY {
+                told = Instant::now();
+                if !tell(HeadProgress { loss: mean, ..progress.clone() }) {
+                    return Ok(Attempt::Learnt(matrix.f_detach()?));
+                }
+            }
+        }
+    }
+    Ok(Attempt::Learnt(matrix.f_detach()?))
+}
+
+/// Dropout (Srivastava et al. 2014). The choice is made by our own generator: libtorch's is shared by the whole process,
+/// so that the same seed would not give the same model.
+fn dropped_out(rows: &Tensor, random: &mut Random) -> Result<Tensor, ModelError> {
+    let threshold = (DROPOUT * 256.0) as u8;
+    let kept = 256.0 / (256.0 - f32::from(threshold));
+    let mut mask = vec![0.0f32; rows.numel()];
+    for eight in mask.chunks_mut(8) {
+        for (value, byte) in eight.iter_mut().zip(random.next_u64().to_le_bytes()) {
+            *value = if byte < threshold { 0.0 } else { kept };
+        }
+    }
+    Ok(rows.f_mul(&Tensor::f_from_slice(&mask)?.f_view_as(rows)?)?)
 }

@@ -439,6 +439,9 @@ impl Teller<'_> {
     }
 
     fn step(&mut self, head: &HeadProgress) {
+        if let Some(notice) = &head.notice {
+            return self.tell(TrainEvent::Notice(notice.clone()));
+        }
         let progress = &mut self.progress;
         (progress.epoch, progress.epochs) = (head.epoch, head.epochs);
         (progress.step, progress.steps) = (head.step, head.steps);
@@ -463,8 +466,10 @@ impl Teller<'_> {
     }
 
     fn curve(&mut self, head: &HeadProgress) {
-        let point = CurvePoint { epoch: f64::from(head.epoch), loss: head.loss, validation: head.validation };
-        self.tell(TrainEvent::Curve(point));
+        if head.loss.is_some() {
+            let point = CurvePoint { epoch: f64::from(head.epoch), loss: head.loss, validation: None };
+            self.tell(TrainEvent::Curve(point));
+        }
     }
 }
 

@@ -18,10 +18,11 @@ pub const MIN_QUERIES: u64 = 20;
 /// Results shown for an example.
 const EXAMPLE_RESULTS: usize = 5;
 const EXAMPLES: usize = 4;
-/// A new model may be this much worse at one task where it is better on the whole: half a point is noise.
+/// A new model may be this much worse at one task where it is better at another: half a point of thousands of queries is
+/// noise, and one of few queries is already more than that.
 const TOLERANCE: f64 = 0.005;
-/// And has to be better by this, on the mean of R@1 and MAP@R over all tasks.
-const MIN_GAIN: f64 = 0.002;
+/// Queries of a task and split at most: their interval is narrow enough, and a huge folder takes no longer.
+const MAX_QUERIES: usize = 2000;
 
 /// Embeddings `[n, dimension]` of all photos of a data set, and how they are compared.
 #[derive(Debug)]
@@ -111,7 +112,8 @@ impl Tally {
         self.evaluation.quality().recall_at_1
     }
 
-    fn score(&self) -> Score {
+    /// What was reached so far, with its intervals.
+    pub fn score(&self) -> Score {
         let quality = self.evaluation.quality();
         Score {
             recall_at_1: wilson(quality.recall_at_1, quality.queries),
@@ -150,14 +152,17 @@ fn wilson(share: f64, count: u64) -> Interval {
 
 /// A mean with its 95 % interval by the standard error.
 fn mean(values: &[f64]) -> Interval {
-    if values.is_empty() {
-        return Interval::default();
-    }
-    let n = values.len() as f64;
+    let (mean, error) = mean_and_error(values);
+    let half = 1.96 * error;
+    Interval { value: mean, low: (mean - half).max(0.0), high: (mean + half).min(1.0) }
+}
+
+/// A mean with its standard error; 0 of nothing.
+fn mean_and_error(values: &[f64]) -> (f64, f64) {
+    let n = values.len().max(1) as f64;
     let mean = values.iter().sum::<f64>() / n;
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-    let half = 1.96 * (variance / n).sqrt();
-    Interval { value: mean, low: (mean - half).max(0.0), high: (mean + half).min(1.0) }
+    (mean, (variance / n).sqrt())
 }
 
 /// The tallies of the present model and the new one at every task.
@@ -175,8 +180,8 @@ impl Comparison {
     /// When libtorch fails.
     pub fn add(&mut self, data: &Dataset, models: [&Embedded; 2], split: &Split) -> Result<(), ModelError> {
         for (number, embedded) in models.into_iter().enumerate() {
-            self.seen[number].add(data, embedded, &split.seen, &split.learn)?;
-            self.unseen[number].add(data, embedded, &split.unseen, &split.unseen)?;
+            self.seen[number].add(data, embedded, &some_of(&split.seen), &split.learn)?;
+            self.unseen[number].add(data, embedded, &some_of(&split.unseen), &split.unseen)?;
         }
         Ok(())
     }
@@ -187,21 +192,21 @@ impl Comparison {
         let examples = self.examples(data);
         let tasks =
             [(Task::SeenSpecies, self.seen), (Task::UnseenSpecies, self.unseen), (Task::AlteredViews, self.views)];
-        let rows: Vec<ProofRow> = tasks
-            .into_iter()
-            .filter(|(_, [before, _])| before.queries() >= MIN_QUERIES)
+        let measured = tasks.into_iter().filter(|(_, [before, _])| before.queries() >= MIN_QUERIES);
+        let (rows, gains): (Vec<ProofRow>, Vec<Gain>) = measured
             .map(|(task, [before, after])| {
-                let before_then = earlier.and_then(|proof| proof.rows.iter().find(|row| row.task == task));
-                ProofRow {
+                let then = earlier.and_then(|proof| proof.rows.iter().find(|row| row.task == task));
+                let row = ProofRow {
                     task,
                     queries: after.queries(),
                     gallery: after.gallery,
-                    before: before_then.map_or_else(|| before.score(), |row| row.after),
+                    before: then.map_or_else(|| before.score(), |row| row.after),
                     after: after.score(),
-                }
+                };
+                (row, if then.is_some() { Gain::apart(&row) } else { Gain::paired(&row, &before, &after) })
             })
-            .collect();
-        let better = is_better(&rows, focus);
+            .unzip();
+        let better = is_better(&gains, focus);
         let verdict = verdict(&rows, better);
         Proof { rows, folds, better, verdict, examples }
     }
@@ -230,16 +235,53 @@ impl Comparison {
     }
 }
 
-fn gain(row: &ProofRow) -> (f64, f64) {
-    (row.after.recall_at_1.value - row.before.recall_at_1.value, row.after.map_at_r.value - row.before.map_at_r.value)
+/// At most [`MAX_QUERIES`] of the positions, spread evenly.
+fn some_of(positions: &[usize]) -> Vec<usize> {
+    let count = positions.len().min(MAX_QUERIES);
+    (0..count).map(|number| positions[number * positions.len() / count]).collect()
 }
 
-fn is_better(rows: &[ProofRow], focus: Focus) -> bool {
-    let count = |row: &&ProofRow| focus == Focus::NewSpeciesToo || row.task != Task::UnseenSpecies;
-    let gains: Vec<(f64, f64)> = rows.iter().filter(count).map(gain).collect();
-    let smallest = gains.iter().flat_map(|(recall, map)| [*recall, *map]).fold(f64::INFINITY, f64::min);
-    let mean = gains.iter().map(|(recall, map)| (recall + map) / 2.0).sum::<f64>() / gains.len().max(1) as f64;
-    smallest >= -TOLERANCE && mean >= MIN_GAIN
+/// How much better the new model is at a task.
+#[derive(Clone, Copy, Debug)]
+struct Gain {
+    task: Task,
+    recall: f64,
+    map: f64,
+    /// The lower end of the 95 % interval of `map`.
+    map_at_least: f64,
+}
+
+impl Gain {
+    /// Query by query: what is hard for both models does not blur their difference.
+    fn paired(row: &ProofRow, before: &Tally, after: &Tally) -> Self {
+        let gains: Vec<f64> = after.precisions.iter().zip(&before.precisions).map(|(a, b)| a - b).collect();
+        let (map, deviation) = mean_and_error(&gains);
+        Self { map, map_at_least: map - 1.96 * deviation, ..Self::apart(row) }
+    }
+
+    /// Where only the earlier model's averages are known.
+    fn apart(row: &ProofRow) -> Self {
+        let half = |interval: &Interval| (interval.high - interval.low) / 2.0;
+        let map = row.after.map_at_r.value - row.before.map_at_r.value;
+        let spread = half(&row.after.map_at_r).hypot(half(&row.before.map_at_r));
+        let recall = row.after.recall_at_1.value - row.before.recall_at_1.value;
+        Self { task: row.task, recall, map, map_at_least: map - spread }
+    }
+}
+
+/// Better is a model that is not worse at any task that counts, in R@1 and in MAP@R, and for which the gain in MAP@R at
+/// one of them is more than chance: its 95 % interval does not reach down to 0. With few queries that takes a large gain;
+/// without such evidence the present model stays.
+fn is_better(gains: &[Gain], focus: Focus) -> bool {
+    let mut counted =
+        gains.iter().filter(|gain| focus == Focus::NewSpeciesToo || gain.task != Task::UnseenSpecies).peekable();
+    let any = counted.peek().is_some();
+    let (mut worse, mut evidence) = (false, false);
+    for gain in counted {
+        worse |= gain.recall < -TOLERANCE || gain.map < -TOLERANCE;
+        evidence |= gain.map_at_least > 0.0;
+    }
+    any && !worse && evidence
 }
 
 fn verdict(rows: &[ProofRow], better: bool) -> String {
@@ -290,12 +332,33 @@ mod tests {
     #[test]
     fn a_loss_at_one_task_is_no_gain_unless_it_does_not_matter() {
         let rows = [row(Task::SeenSpecies, 0.8, 0.9), row(Task::UnseenSpecies, 0.9, 0.85)];
-        assert!(!is_better(&rows, Focus::NewSpeciesToo));
-        assert!(is_better(&rows, Focus::OnlyThese));
-        assert!(!is_better(&[row(Task::SeenSpecies, 0.8, 0.8)], Focus::NewSpeciesToo));
+        let gains = rows.map(|row| Gain::apart(&row));
+        assert!(!is_better(&gains, Focus::NewSpeciesToo));
+        assert!(is_better(&gains, Focus::OnlyThese));
+        assert!(!is_better(&[Gain::apart(&row(Task::SeenSpecies, 0.8, 0.8))], Focus::NewSpeciesToo));
         assert!(!is_better(&[], Focus::NewSpeciesToo));
         assert!(verdict(&rows, false).contains("not better"));
         assert!(verdict(&[], false).contains("Too few photos"));
+    }
+
+    #[test]
+    fn a_gain_has_to_be_more_than_chance() {
+        let tally = |precisions: &[f64]| Tally { precisions: precisions.to_vec(), ..Tally::default() };
+        let row = row(Task::SeenSpecies, 0.8, 0.8);
+        // One query of twenty gained, the others did not change: its interval reaches below 0.
+        let (before, mut after) = (vec![0.5; 20], vec![0.5; 20]);
+        after[3] = 1.0;
+        assert!(!is_better(&[Gain::paired(&row, &tally(&before), &tally(&after))], Focus::default()));
+        // All gained a little.
+        let after = vec![0.52; 20];
+        assert!(is_better(&[Gain::paired(&row, &tally(&before), &tally(&after))], Focus::default()));
+    }
+
+    #[test]
+    fn queries_are_thinned_out_evenly() {
+        assert_eq!(some_of(&[5, 6, 7]), [5, 6, 7]);
+        let some = some_of(&(0..10_000).collect::<Vec<_>>());
+        assert_eq!((some.len(), some[0], some[1999]), (MAX_QUERIES, 0, 9995));
     }
 
     #[test]

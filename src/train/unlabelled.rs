@@ -1,7 +1,15 @@
-//! stub
-use super::head::{HeadOptions, HeadProgress, fit as f2};
-use crate::model::{Head, ModelError};
+//! Quick training on a folder without labels.
+
 use tch::Tensor;
-pub fn fit(f: &Tensor, _seed: u64, t: &mut dyn FnMut(HeadProgress) -> bool) -> Result<Head, ModelError> {
-    f2(f, &[], &HeadOptions { loss: None, epochs: None, seed: 0, focus: Default::default() }, t)
+
+use super::head::{self, HeadProgress};
+use crate::model::{Head, ModelError};
+
+/// Learns a head from features `[n, inputs]` of length 1.
+///
+/// # Errors
+/// When libtorch fails, out of memory among other things.
+pub fn fit(features: &Tensor, seed: u64, tell: &mut dyn FnMut(HeadProgress) -> bool) -> Result<Head, ModelError> {
+    let _ = (seed, tell);
+    head::whiten_without_labels(features)
 }

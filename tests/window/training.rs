@@ -147,6 +147,7 @@ fn present() -> ModelInfo {
         title: "Built in".into(),
         backbone: PRESENT.into(),
         dimension: 1280,
+        architecture: florascope::model::Architecture::EfficientNetLite0,
         metric: Metric::Cosine,
         head: None,
         device: "CPU, 2 threads".into(),

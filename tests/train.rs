@@ -1,0 +1,115 @@
+//! Quick training from the command line, by the real binary on small folders.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::{Place, encode};
+use florascope::cli::exit;
+use image::{ImageFormat, Rgb, RgbImage};
+use serde_json::Value;
+
+/// A picture of stripes: their colour and width belong to the class, their place and a stain to the number.
+fn picture(class: usize, number: usize) -> Vec<u8> {
+    let colours = [[200, 40, 40], [40, 40, 200], [220, 200, 40], [40, 160, 60]];
+    let (colour, width) = (colours[class % 4], 4 + 5 * (class as u32 / 2));
+    let (shift, stain) = (number as u32 * 3, (number as u32 * 17 % 50, number as u32 * 29 % 50));
+    let picture = RgbImage::from_fn(64, 64, |x, y| {
+        if x.abs_diff(stain.0) + y.abs_diff(stain.1) < 9 {
+            Rgb([number as u8 * 20, 120, 255 - number as u8 * 20])
+        } else if (x + y / 2 + shift) / width % 2 == 0 {
+            Rgb(colour)
+        } else {
+            Rgb([235, 235, 230])
+        }
+    });
+    encode(&picture, ImageFormat::Jpeg)
+}
+
+/// So many photos in a folder for each class.
+fn folders(photos: &[usize]) -> Place {
+    let place = Place::empty();
+    for (class, count) in photos.iter().enumerate() {
+        for number in 0..*count {
+            place.write(format!("class {class}/{number:02}.jpg"), &picture(class, number));
+        }
+    }
+    place
+}
+
+/// Trains with `--json`: the events, the last of which is the result.
+fn train(place: &Place, more: &[&str]) -> Vec<Value> {
+    let options = ["train", "--json"].into_iter().chain(more.iter().copied());
+    let ended = place.run(options, [place.photos()]).expect_code(exit::DONE);
+    ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_model_and_every_event_is_well_formed() {
+    let place = folders(&[8, 8, 8]);
+    let events = train(&place, &["--seed", "7"]);
+    let of_kind = |kind: &str| events.iter().filter(|event| event["event"] == kind).count();
+    assert!(of_kind("progress") > 3 && of_kind("curve") > 3, "{events:?}");
+    assert_eq!(of_kind("proof"), 1);
+    let result = events.last().unwrap();
+    let rows = result["proof"]["rows"].as_array().unwrap();
+    assert_eq!(rows[0]["task"], "seen_species");
+    assert!(rows[0]["queries"].as_u64().unwrap() >= 20);
+    let id = |events: &[Value]| events.last().unwrap()["model"].as_str().unwrap().to_owned();
+    assert!(id(&events).starts_with("quick-"));
+    assert_eq!(id(&train(&place, &["--seed", "7"])), id(&events));
+    assert_ne!(id(&train(&place, &["--seed", "8"])), id(&events));
+}
+
+#[test]
+fn five_photos_are_too_few_and_it_says_so() {
+    let place = folders(&[3, 2]);
+    let ended = place.run(["train"], [place.photos()]).expect_code(exit::FAILED);
+    assert!(ended.stderr.contains("Too few photos to learn from: 5"), "{}", ended.stderr);
+}
+
+#[test]
+fn two_classes_one_with_a_single_photo_beside_them_and_a_damaged_file_train() {
+    let place = folders(&[7, 7, 1]);
+    place.write("class 0/damaged.jpg", b"no picture");
+    let events = train(&place, &[]);
+    let result = events.last().unwrap();
+    assert!(result["model"].as_str().unwrap().starts_with("quick-"));
+    // Fourteen queries say nothing.
+    assert_eq!(result["used"], false);
+    assert!(result["proof"]["verdict"].as_str().unwrap().contains("Too few photos to measure"), "{result}");
+}
+
+#[test]
+fn a_folder_without_labels_and_one_with_a_single_class_are_measured_by_altered_views() {
+    let flat = Place::empty();
+    for number in 0..24 {
+        flat.write(format!("{number:02}.jpg"), &picture(number % 4, number));
+    }
+    for place in [flat, folders(&[24])] {
+        let events = train(&place, &[]);
+        let rows = &events.last().unwrap()["proof"]["rows"];
+        assert_eq!(rows[0]["task"], "altered_views", "{rows}");
+    }
+}
+
+#[test]
+fn every_loss_can_be_chosen() {
+    let place = folders(&[6, 6]);
+    let losses = [
+        "random-triplet",
+        "batch-hard-triplet",
+        "semi-hard-triplet",
+        "multi-similarity",
+        "proxy-anchor",
+        "normalised-softmax",
+    ];
+    let mut ids = Vec::new();
+    for loss in losses {
+        let events = train(&place, &["--loss", loss, "--epochs", "3"]);
+        ids.push(events.last().unwrap()["model"].as_str().unwrap().to_owned());
+    }
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), losses.len());
+}
