@@ -47,6 +47,9 @@ impl AdamW {
         let mut moments = self.moments.iter_mut();
         for Group { parameters, rate, decay } in &mut self.groups {
             let rate = *rate * factor;
+            if rate == 0.0 {
+                continue;
+            }
             for (parameter, [mean, square]) in parameters.iter_mut().zip(&mut moments) {
                 let gradient = parameter.f_grad()?;
                 if !gradient.defined() {
@@ -55,12 +58,13 @@ impl AdamW {
                 if *decay > 0.0 {
                     let _ = parameter.f_mul_scalar_(1.0 - rate * *decay)?;
                 }
-                let _ = mean.f_mul_scalar_(BETAS[0])?.f_add_(&gradient.f_mul_scalar(1.0 - BETAS[0])?)?;
-                let squared = gradient.f_square()?.f_mul_scalar(1.0 - BETAS[1])?;
-                let _ = square.f_mul_scalar_(BETAS[1])?.f_add_(&squared)?;
-                let deviation = square.f_div_scalar(second)?.f_sqrt()?.f_add_scalar(EPSILON)?;
-                let step = mean.f_div(&deviation)?.f_mul_scalar(rate / first)?;
-                let _ = parameter.f_sub_(&step)?;
+                // Few passes over the numbers: for a small network the memory is what takes the time.
+                let _ = mean.f_lerp_(&gradient, 1.0 - BETAS[0])?;
+                let _ = square.f_lerp_(&gradient.f_square()?, 1.0 - BETAS[1])?;
+                let mut deviation = square.f_sqrt()?;
+                let _ = deviation.f_add_scalar_(EPSILON * second.sqrt())?;
+                let step = mean.f_mul_scalar(-rate * second.sqrt() / first)?;
+                let _ = parameter.f_addcdiv_(&step, &deviation)?;
                 parameter.zero_grad();
             }
         }
