@@ -108,7 +108,7 @@ struct Course {
 
 fn course(focus: Focus) -> Course {
     match focus {
-        Focus::NewSpeciesToo => Course { rate: 1e-3, share: 0.7 },
+        Focus::NewSpeciesToo => Course { rate: 1e-3, share: 0.6 },
         Focus::OnlyThese => Course { rate: 3e-3, share: 1.0 },
     }
 }
