@@ -29,6 +29,9 @@ use crate::train::{Trained, checkpoint, dataset};
 
 /// While photos are being added, what is on the screen is brought up to date this often.
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
+/// How far a training is, is told this often at most: each time the window is drawn, which without a GPU takes the time
+/// of the processor that trains.
+const TELL_EVERY: Duration = Duration::from_millis(100);
 /// The longer side of a query's preview, in pixels.
 const PREVIEW_SIDE: u32 = 1024;
 
@@ -654,6 +657,7 @@ impl Loop {
                     is_training,
                     changes_model,
                     given_up: false,
+                    told: None,
                 });
             }
             Err(error) => {
@@ -671,6 +675,14 @@ impl Loop {
         let Some(open) = &mut self.open else { return };
         match message {
             Some(JobMessage::Event(event)) => open.hear(event),
+            Some(JobMessage::Training(TrainEvent::Progress(progress))) => {
+                let told = open.job.as_mut().map(|job| &mut job.told);
+                let is_news = |(at, stage): (Instant, &str)| at.elapsed() >= TELL_EVERY || stage != progress.stage;
+                if let Some(told) = told.filter(|told| told.is_none_or(is_news)) {
+                    *told = Some((Instant::now(), progress.stage));
+                    self.outbox.send(Event::Training(TrainEvent::Progress(progress)));
+                }
+            }
             Some(JobMessage::Training(event)) => self.outbox.send(Event::Training(event)),
             Some(JobMessage::ModelFailed(message)) => self.outbox.send(Event::ModelFailed(message)),
             Some(JobMessage::TrainingEnded(end)) => {
@@ -752,6 +764,8 @@ struct RunningJob {
     changes_model: bool,
     /// The user has cancelled it, rather than closed the library.
     given_up: bool,
+    /// When the window was last told how far the training is, and of which stage.
+    told: Option<(Instant, &'static str)>,
 }
 
 /// A job as it runs on its thread.

@@ -34,9 +34,8 @@ pub fn progress_ui(ui: &mut Ui, library: &OpenLibrary, run: &Run) {
 fn stage_ui(ui: &mut Ui, stage: &str, fraction: Option<f32>, summary: &str) {
     ui.add(Label::new(RichText::new(stage).strong()).wrap());
     let accent = theme::palette(ui).accent;
-    // Without an end in sight it moves, so that one sees that it lives.
     let bar = ProgressBar::new(fraction.unwrap_or(0.0)).desired_height(10.0).fill(accent);
-    ui.add(bar.animate(fraction.is_none())).accessible_name(stage);
+    ui.add(bar).accessible_name(stage);
     ui.label(RichText::new(summary).weak());
 }
 
@@ -170,7 +169,7 @@ pub fn foot_ui(ui: &mut Ui, run: &Run, actions: &mut Vec<Action>) {
 pub fn line_ui(ui: &mut Ui, run: &Run, actions: &mut Vec<Action>) {
     ui.label(RichText::new("Training").strong());
     let bar = run.progress.as_ref().and_then(fraction);
-    let bar = ProgressBar::new(bar.unwrap_or(0.0)).desired_width(220.0).desired_height(10.0).animate(bar.is_none());
+    let bar = ProgressBar::new(bar.unwrap_or(0.0)).desired_width(220.0).desired_height(10.0);
     ui.add(bar.fill(theme::palette(ui).accent)).accessible_name("Training");
     if let Some(progress) = &run.progress {
         ui.label(progress.stage);
