@@ -134,10 +134,5 @@ fn main() {
     ] {
         bench.line(&format!("{loss:?}"), &learnt(Some(loss), Focus::NewSpeciesToo, 0));
     }
-    println!("without labels:");
-    for seed in 0..seeds {
-        bench.line(&format!("unlabelled, seed {seed}"), &|features, _| {
-            Some(unlabelled::fit(features, seed, &mut |_| true).unwrap())
-        });
-    }
+    bench.line("without labels", &|features, _| Some(unlabelled::fit(features, &mut |_| true).unwrap()));
 }

@@ -182,7 +182,7 @@ impl Dataset {
             let start = number * SHOT_CHUNK;
             let window = &photos[start..(start + SHOT_CHUNK + SHOT_WINDOW).min(photos.len())];
             let similar = self.features_of(rows)?.f_matmul(&self.features_of(window)?.f_transpose(0, 1)?)?;
-            let pairs = Vec::<i64>::try_from(similar.f_ge(SAME_SHOT)?.f_nonzero()?.f_view([-1])?)?;
+            let pairs = Vec::<i64>::try_from(similar.f_ge(SAME_SHOT)?.f_nonzero()?.f_reshape([-1])?)?;
             for pair in pairs.chunks_exact(2) {
                 groups.join(start + pair[0] as usize, start + pair[1] as usize);
             }

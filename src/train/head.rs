@@ -26,7 +26,9 @@ const PRIOR: f64 = 7.5;
 const STRETCH: f64 = 0.15;
 /// Numbers in an embedding at most: the directions in which the photos differ most.
 const DIMENSION: i64 = 768;
-/// The same without labels.
+/// The same where pairs of photos stand for the classes: less, since what they say of the species is less sure.
+const PAIR_STRETCH: f64 = 0.05;
+/// Principal components where there are not even pairs.
 const COMPONENTS: i64 = 256;
 /// Power of their variances.
 const HALF_WHITENED: f64 = -0.25;
@@ -106,7 +108,7 @@ struct Course {
 
 fn course(focus: Focus) -> Course {
     match focus {
-        Focus::NewSpeciesToo => Course { rate: 1e-3, share: 0.7 },
+        Focus::NewSpeciesToo => Course { rate: 1e-3, share: 0.6 },
         Focus::OnlyThese => Course { rate: 3e-3, share: 1.0 },
     }
 }
@@ -129,6 +131,16 @@ pub fn whiten_within_classes(features: &Tensor, labels: &[i64]) -> Result<HeadPa
 pub fn whiten_without_labels(features: &Tensor) -> Result<Head, ModelError> {
     let power = power_for(features)?;
     let space = Space::of_all(&raised(features, power)?)?;
+    Ok(Head { parts: vec![space.part(&space.matrix, power)?] })
+}
+
+/// Whitening within pairs of photos that are taken for the same species, instead of within classes.
+///
+/// # Errors
+/// When libtorch fails.
+pub fn whiten_within_pairs(features: &Tensor, pairs: &[(i64, i64)]) -> Result<Head, ModelError> {
+    let power = power_for(features)?;
+    let space = Space::within_pairs(&raised(features, power)?, pairs)?;
     Ok(Head { parts: vec![space.part(&space.matrix, power)?] })
 }
 
@@ -202,7 +214,6 @@ impl Space {
         let (means, counts) = classes.means(rows)?;
         let labels = Tensor::f_from_slice(&classes.labels)?;
         let mut within = Tensor::f_zeros([inputs, inputs], (Kind::Float, rows.device()))?;
-        let identity = identity(&within)?;
         for start in (0..count).step_by(CHUNK as usize) {
             let length = CHUNK.min(count - start);
             let own = means.f_index_select(0, &labels.f_narrow(0, start, length)?)?;
@@ -213,7 +224,35 @@ impl Space {
         let centre = rows.f_mean_dim([0i64].as_slice(), false, Kind::Float)?;
         let apart = means.f_sub(&centre)?;
         let between = apart.f_transpose(0, 1)?.f_matmul(&apart.f_mul(&counts)?)?.f_div_scalar(count.max(1) as f64)?;
-        let shrinkage = shrinkage(count as f64, inputs as f64);
+        Self::whitened(centre, &within, &within.f_add(&between)?, shrinkage(count as f64, inputs as f64), power)
+    }
+
+    /// From pairs of rows that are taken for the same species: their differences stand for those within a species.
+    fn within_pairs(rows: &Tensor, pairs: &[(i64, i64)]) -> Result<Self, ModelError> {
+        let _no_grad = tch::no_grad_guard();
+        let (count, inputs) = rows.size2()?;
+        let mut within = Tensor::f_zeros([inputs, inputs], (Kind::Float, rows.device()))?;
+        for some in pairs.chunks(CHUNK as usize) {
+            let (a, b): (Vec<i64>, Vec<i64>) = some.iter().copied().unzip();
+            let of = |positions: &[i64]| rows.f_index_select(0, &Tensor::f_from_slice(positions)?);
+            let apart = of(&a)?.f_sub(&of(&b)?)?;
+            let _ = within.f_add_(&apart.f_transpose(0, 1)?.f_matmul(&apart)?)?;
+        }
+        let within = within.f_div_scalar(2.0 * pairs.len().max(1) as f64)?;
+        let centre = rows.f_mean_dim([0i64].as_slice(), false, Kind::Float)?;
+        let total = covariance(rows, &centre)?;
+        Self::whitened(centre, &within, &total, shrinkage(count as f64, inputs as f64), PAIR_STRETCH)
+    }
+
+    fn whitened(
+        centre: Tensor,
+        within: &Tensor,
+        total: &Tensor,
+        shrinkage: f64,
+        power: f64,
+    ) -> Result<Self, ModelError> {
+        let inputs = within.size()[0];
+        let identity = identity(within)?;
         let level = within.f_trace()?.f_double_value(&[])? / inputs as f64;
         let shrunk =
             within.f_mul_scalar(1.0 - shrinkage)?.f_add(&identity.f_mul_scalar(level.max(TINY) * shrinkage)?)?;
@@ -223,7 +262,7 @@ impl Space {
         if power == 0.0 {
             return Ok(Self { centre, matrix: whitening });
         }
-        let total = whitening.f_matmul(&within.f_add(&between)?)?.f_matmul(&whitening.f_transpose(0, 1)?)?;
+        let total = whitening.f_matmul(total)?.f_matmul(&whitening.f_transpose(0, 1)?)?;
         let (variances, directions) = total.f_linalg_eigh("L")?;
         // The variances come in ascending order.
         let (kept, first) = (DIMENSION.min(inputs), (inputs - DIMENSION).max(0));
@@ -238,8 +277,7 @@ impl Space {
         let _no_grad = tch::no_grad_guard();
         let (count, inputs) = rows.size2()?;
         let centre = rows.f_mean_dim([0i64].as_slice(), false, Kind::Float)?;
-        let moments = rows.f_transpose(0, 1)?.f_matmul(rows)?.f_div_scalar(count as f64)?;
-        let covariance = moments.f_sub(&centre.f_outer(&centre)?)?;
+        let covariance = covariance(rows, &centre)?;
         let level = covariance.f_trace()?.f_double_value(&[])? / inputs as f64;
         let (variances, directions) = covariance.f_linalg_eigh("L")?;
         let kept = COMPONENTS.min(inputs).min(count);
@@ -260,6 +298,11 @@ impl Space {
         let values = |tensor: &Tensor| Vec::<f32>::try_from(tensor.f_contiguous()?.f_view([-1])?);
         Ok(HeadPart { weight: 1.0, power: power as f32, centre: values(&self.centre)?, matrix: values(matrix)? })
     }
+}
+
+fn covariance(rows: &Tensor, centre: &Tensor) -> Result<Tensor, ModelError> {
+    let moments = rows.f_transpose(0, 1)?.f_matmul(rows)?.f_div_scalar(rows.size()[0] as f64)?;
+    Ok(moments.f_sub(&centre.f_outer(centre)?)?)
 }
 
 /// As large as a square matrix.

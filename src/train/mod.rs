@@ -273,7 +273,7 @@ impl Training<'_> {
     ) -> Result<Head, TrainError> {
         let features = rows_of(features, positions)?;
         if !data.is_labelled() {
-            return Ok(unlabelled::fit(&features, self.options.seed, tell)?);
+            return Ok(unlabelled::fit(&features, tell)?);
         }
         // The loss and the epochs that the user chose are those of the network, where one is trained.
         let is_quick = self.options.recipe == Recipe::Quick;

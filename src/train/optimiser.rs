@@ -66,11 +66,13 @@ impl AdamW {
                 if *decay > 0.0 {
                     let _ = parameter.f_mul_scalar_(1.0 - rate * *decay)?;
                 }
+                // Few passes over the numbers: for a small network the memory is what takes the time.
                 let _ = mean.f_lerp_(gradient, 1.0 - BETAS[0])?;
                 let _ = square.f_lerp_(&gradient.f_square()?, 1.0 - BETAS[1])?;
-                let deviation = square.f_div_scalar(second)?.f_sqrt()?.f_add_scalar(EPSILON)?;
-                let step = mean.f_div(&deviation)?.f_mul_scalar(rate / first)?;
-                let _ = parameter.f_sub_(&step)?;
+                let mut deviation = square.f_sqrt()?;
+                let _ = deviation.f_add_scalar_(EPSILON * second.sqrt())?;
+                let step = mean.f_mul_scalar(-rate * second.sqrt() / first)?;
+                let _ = parameter.f_addcdiv_(&step, &deviation)?;
             }
         }
         Ok(())
