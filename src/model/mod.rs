@@ -29,6 +29,13 @@ pub use weights::{NamedTensors, Norms, Weights};
 use crate::artefact::Model;
 use crate::decode::{self, DecodeError};
 
+/// What libtorch says, without the calls that it lists after that.
+fn in_short(error: &tch::TchError) -> String {
+    let text = error.to_string();
+    let end = text.find("\nException raised from").unwrap_or(text.len());
+    text[..end].trim_end().to_owned()
+}
+
 /// What can go wrong with a model.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
@@ -42,7 +49,7 @@ pub enum ModelError {
     WrongShape { name: String, expected: Vec<i64>, found: Vec<usize> },
     #[error("the weight {name} holds {found:?} numbers; 32-bit floats were expected")]
     WrongKind { name: String, found: safetensors::Dtype },
-    #[error("libtorch: {0}")]
+    #[error("libtorch: {}", in_short(.0))]
     Torch(#[from] tch::TchError),
 }
 
