@@ -16,7 +16,7 @@ use crate::library::DataFolder;
 use crate::pictures::PictureLoader;
 use crate::query::{Filter, Query};
 use crate::settings::{Settings, TILE_SIDES, ThemeChoice};
-use crate::train::report::{Recipe, TrainOptions};
+use crate::train::report::TrainOptions;
 use crate::ui::grid::{Grid, Layout, empty_ui};
 use crate::ui::state::{Action, Answer, OpenLibrary, State, Toast, Visit};
 use crate::ui::textures::{Textures, upload};
@@ -322,21 +322,19 @@ impl App {
         self.worker.send(Request::PreviewTraining);
     }
 
-    /// Has the worker say how long each recipe would take, when something has changed that this depends on.
+    /// Has the worker say how long the chosen recipe would take, when something has changed that this depends on. Not the
+    /// others: to know it of a network it has to be tried out, and that takes time from what the user does next.
     fn ask_for_estimates(&mut self) {
         let train = &self.state.train;
         let Some(library) = &self.state.library else { return };
         if !train.open || !matches!(train.phase, Phase::Setup) || library.loading {
             return;
         }
-        let asked =
-            (TrainOptions { recipe: Recipe::Quick, ..train.options.clone() }, library.photos, self.state.device);
+        let asked = (train.options.clone(), library.photos, self.state.device);
         if self.estimates_of.as_ref() == Some(&asked) {
             return;
         }
-        for recipe in [Recipe::Quick, Recipe::Full, Recipe::Tutorial] {
-            self.worker.send(Request::EstimateTraining(TrainOptions { recipe, ..asked.0.clone() }));
-        }
+        self.worker.send(Request::EstimateTraining(asked.0.clone()));
         self.estimates_of = Some(asked);
     }
 
