@@ -146,6 +146,7 @@ impl Training<'_> {
         let started = Instant::now();
         // The embed threads have one each; the training takes what there is.
         tch::set_num_threads(std::thread::available_parallelism().map_or(1, |n| n.get() as i32));
+        decompose_on_one_thread();
         let mut teller = Teller { events, progress: TrainProgress::default(), began: Instant::now() };
         teller.progress.device = self.embedder.info()?.device;
         teller.stage("Reading the features", 0);
@@ -469,6 +470,20 @@ impl Teller<'_> {
         if head.loss.is_some() {
             let point = CurvePoint { epoch: f64::from(head.epoch), loss: head.loss, validation: None };
             self.tell(TrainEvent::Curve(point));
+        }
+    }
+}
+
+/// Keeps OpenBLAS, which libtorch decomposes matrices with where Faiss has brought it along, from threads of its own:
+/// they wait for each other by spinning, and on a busy computer a second of work takes minutes.
+fn decompose_on_one_thread() {
+    #[cfg(unix)]
+    {
+        let program = libloading::os::unix::Library::this();
+        // SAFETY: OpenBLAS declares it so; where there is no OpenBLAS there is no such symbol.
+        if let Ok(set) = unsafe { program.get::<unsafe extern "C" fn(i32)>(b"openblas_set_num_threads\0") } {
+            // SAFETY: it may be called at any time.
+            unsafe { set(1) };
         }
     }
 }
