@@ -16,7 +16,7 @@ fn picture(class: usize, number: usize) -> Vec<u8> {
     let (shift, stain) = (number as u32 * 3, (number as u32 * 17 % 50, number as u32 * 29 % 50));
     let picture = RgbImage::from_fn(64, 64, |x, y| {
         if x.abs_diff(stain.0) + y.abs_diff(stain.1) < 9 {
-            Rgb([(number % 12) as u8 * 20, 120, 255 - (number % 12) as u8 * 20])
+            Rgb([number as u8 * 10, 120, 255 - number as u8 * 10])
         } else if (x + y / 2 + shift) / width % 2 == 0 {
             Rgb(colour)
         } else {

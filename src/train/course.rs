@@ -417,7 +417,7 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
             if self.training.is_stopped() {
                 return Ok(End::Stopped);
             }
-            let Some(batch) = crops.next() else { return Ok(End::Whole) };
+            let Some(batch) = crops.take() else { return Ok(End::Whole) };
             let began = Instant::now();
             let done = self.standing.batch as u64 + u64::from(self.standing.epoch) * batches as u64;
             let (loss, spread) = self.step(&batch, &numbers, done as f64 / steps as f64)?;
@@ -542,7 +542,7 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
         let orders = positions.chunks(32).map(|some| Order { positions: some.to_vec(), seed: 0 }).collect();
         let mut crops = Crops::start(&self.source(cut), orders, crop_threads(self.learner.device))?;
         let (mut there, mut rows) = (Vec::new(), Vec::new());
-        while let Some(batch) = crops.next() {
+        while let Some(batch) = crops.take() {
             if self.training.is_stopped() {
                 return Ok(None);
             }

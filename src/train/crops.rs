@@ -94,7 +94,7 @@ impl Crops {
     }
 
     /// The next batch; `None` after the last one.
-    pub fn next(&mut self) -> Option<Batch> {
+    pub fn take(&mut self) -> Option<Batch> {
         let line = self.next % self.lines.len();
         self.next += 1;
         self.lines[line].recv().ok()

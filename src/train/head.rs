@@ -24,10 +24,11 @@ use crate::model::{Head, HeadPart, ModelError};
 const PRIOR: f64 = 7.5;
 /// Power of the total variance that each direction is stretched by after whitening: 0 leaves plain whitening.
 const STRETCH: f64 = 0.15;
-/// Numbers in an embedding at most: the directions in which the photos differ most.
-const DIMENSION: i64 = 768;
+/// Directions in which the photos differ most: so many go on learning.
+const LEARNT_DIRECTIONS: i64 = 512;
 /// The same where pairs of photos stand for the classes: less, since what they say of the species is less sure.
 const PAIR_STRETCH: f64 = 0.05;
+const PAIR_DIRECTIONS: i64 = 768;
 /// Principal components where there are not even pairs.
 const COMPONENTS: i64 = 256;
 /// Power of their variances.
@@ -86,13 +87,16 @@ pub fn fit(
     let power = power_for(features)?;
     let rows = raised(&classes.rows_of(features)?, power)?;
     let space = Space::within_classes(&rows, &classes, STRETCH)?;
-    let inputs = space.project(&rows)?;
+    let first = space.first(LEARNT_DIRECTIONS)?;
+    let inputs = first.project(&rows)?;
     drop(rows);
+    let Aim { share, rest, .. } = aim(options.focus);
     let matrix = match learn(&inputs, &classes, options, tell)? {
         Some(learnt) => {
-            let share = course(options.focus).share;
-            let between = learnt.f_sub(&identity(&learnt)?)?.f_mul_scalar(share)?.f_add(&identity(&learnt)?)?;
-            between.f_matmul(&space.matrix)?
+            let identity = identity(&learnt)?;
+            let between = learnt.f_sub(&identity)?.f_mul_scalar(share)?.f_add(&identity)?.f_matmul(&first.matrix)?;
+            let (learnt, all) = (between.size()[0], space.matrix.size()[0]);
+            if rest { Tensor::f_cat(&[between, space.matrix.f_narrow(0, learnt, all - learnt)?], 0)? } else { between }
         }
         None => space.matrix.shallow_clone(),
     };
@@ -100,16 +104,18 @@ pub fn fit(
 }
 
 /// What the two aims trade against each other.
-struct Course {
+struct Aim {
     rate: f64,
     /// How far the result lies on the way from the computed map to the learnt one.
     share: f64,
+    /// Whether the directions that no learning has touched stay in the embedding, too.
+    rest: bool,
 }
 
-fn course(focus: Focus) -> Course {
+fn aim(focus: Focus) -> Aim {
     match focus {
-        Focus::NewSpeciesToo => Course { rate: 1e-3, share: 0.6 },
-        Focus::OnlyThese => Course { rate: 3e-3, share: 1.0 },
+        Focus::NewSpeciesToo => Aim { rate: 1e-3, share: 0.8, rest: true },
+        Focus::OnlyThese => Aim { rate: 3e-3, share: 1.0, rest: false },
     }
 }
 
@@ -140,7 +146,7 @@ pub fn whiten_without_labels(features: &Tensor) -> Result<Head, ModelError> {
 /// When libtorch fails.
 pub fn whiten_within_pairs(features: &Tensor, pairs: &[(i64, i64)]) -> Result<Head, ModelError> {
     let power = power_for(features)?;
-    let space = Space::within_pairs(&raised(features, power)?, pairs)?;
+    let space = Space::within_pairs(&raised(features, power)?, pairs)?.first(PAIR_DIRECTIONS)?;
     Ok(Head { parts: vec![space.part(&space.matrix, power)?] })
 }
 
@@ -264,9 +270,8 @@ impl Space {
         }
         let total = whitening.f_matmul(total)?.f_matmul(&whitening.f_transpose(0, 1)?)?;
         let (variances, directions) = total.f_linalg_eigh("L")?;
-        // The variances come in ascending order.
-        let (kept, first) = (DIMENSION.min(inputs), (inputs - DIMENSION).max(0));
-        let (variances, directions) = (variances.f_narrow(0, first, kept)?, directions.f_narrow(1, first, kept)?);
+        // They come in ascending order.
+        let (variances, directions) = (variances.f_flip([0].as_slice())?, directions.f_flip([1].as_slice())?);
         let stretch = variances.f_clamp_min(TINY)?.f_pow_tensor_scalar(power)?.f_unsqueeze(1)?;
         let matrix = directions.f_transpose(0, 1)?.f_matmul(&whitening)?.f_mul(&stretch)?;
         Ok(Self { centre, matrix })
@@ -287,6 +292,12 @@ impl Space {
         let variances = variances.f_clamp_min(0.0)?.f_add_scalar(level.max(TINY) * 0.1)?;
         let stretch = variances.f_pow_tensor_scalar(HALF_WHITENED)?.f_unsqueeze(1)?;
         Ok(Self { centre, matrix: directions.f_transpose(0, 1)?.f_mul(&stretch)? })
+    }
+
+    /// The directions of the largest variances alone.
+    fn first(&self, count: i64) -> Result<Self, ModelError> {
+        let matrix = self.matrix.f_narrow(0, 0, count.min(self.matrix.size()[0]))?;
+        Ok(Self { centre: self.centre.shallow_clone(), matrix })
     }
 
     fn project(&self, rows: &Tensor) -> Result<Tensor, ModelError> {
@@ -376,7 +387,7 @@ fn attempt(
     let mut random = Random::new(options.seed);
     let matrix = Tensor::f_eye(width, (Kind::Float, inputs.device()))?.f_set_requires_grad(true)?;
     let objective = Objective::new(loss, classes.members.len() as i64, width, Device::Cpu)?;
-    let rate = course(options.focus).rate;
+    let rate = aim(options.focus).rate;
     let group = |parameters, rate| Group { parameters, rate: rate * slowness, decay: 0.0 };
     let mut optimiser = AdamW::new(vec![
         group(vec![matrix.shallow_clone()], rate),

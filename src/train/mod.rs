@@ -182,6 +182,12 @@ impl Training<'_> {
         Ok(Catalog::open(&self.library.folder)?)
     }
 
+    /// Whether a head goes on learning. A stop ends that where the head is all that is learnt; what it has learnt so far
+    /// is kept.
+    fn goes_on(&self, is_quick: bool) -> bool {
+        !self.cancel.is_cancelled() && !(is_quick && self.stop.is_cancelled())
+    }
+
     fn is_stopped(&self) -> bool {
         self.stop.is_cancelled() || self.cancel.is_cancelled()
     }
@@ -200,7 +206,7 @@ impl Training<'_> {
         let Some(proof) = proof else { return Ok(None) };
         let head = self.fit_to_all(data, &data.features, teller)?;
         let card = &self.start.card;
-        Ok((!self.is_stopped()).then_some(Learnt {
+        Ok((!self.cancel.is_cancelled()).then_some(Learnt {
             proof,
             architecture: card.architecture,
             backbone: card.backbone.clone(),
@@ -292,7 +298,7 @@ impl Training<'_> {
         let all: Vec<usize> = (0..data.len()).collect();
         self.fit_head(data, features, &all, &mut |progress| {
             teller.step(&progress);
-            !self.cancel.is_cancelled()
+            self.goes_on(self.options.recipe == Recipe::Quick)
         })
     }
 
@@ -314,9 +320,9 @@ impl Training<'_> {
                 if is_quick && number == 0 {
                     teller.curve(&progress);
                 }
-                !self.cancel.is_cancelled() && !(is_quick && self.stop.is_cancelled())
+                self.goes_on(is_quick)
             })?;
-            if self.cancel.is_cancelled() || (is_quick && self.stop.is_cancelled()) {
+            if self.cancel.is_cancelled() {
                 return Ok(None);
             }
             teller.stage("Measuring", 0);
@@ -337,11 +343,11 @@ impl Training<'_> {
         let head = self.fit_head(data, &data.features, &all, &mut |progress| {
             teller.step(&progress);
             teller.curve(&progress);
-            !self.is_stopped()
+            self.goes_on(true)
         })?;
         teller.stage("Measuring with altered views", 0);
         let views = views::altered_views(self.library, &self.catalog()?, data, self.embedder, self.cancel)?;
-        if self.is_stopped() {
+        if self.cancel.is_cancelled() {
             return Ok(None);
         }
         // A present model on another backbone cannot be asked: the views are features of the starting one. Its bare

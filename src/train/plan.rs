@@ -48,9 +48,15 @@ impl TrainingPlan<'_> {
         let same_backbone = start.card.backbone == self.present.card.backbone;
         let embedder = if same_backbone { self.embedder.clone() } else { Embedder::start(self.device, start.clone())? };
         let mut catalog = Catalog::open(&self.library.folder)?;
-        let outcome = ingest(self.library, &mut catalog, &embedder, self.cancel, &mut |event| {
-            events(if same_backbone { PlanEvent::Ingest(event) } else { PlanEvent::OfAnotherModel(event) });
+        // The present model, too, has to know all photos: it is what the new one is compared with.
+        let mut outcome = ingest(self.library, &mut catalog, self.embedder, self.cancel, &mut |event| {
+            events(PlanEvent::Ingest(event));
         });
+        if !same_backbone && matches!(outcome, Outcome::Done { .. }) {
+            outcome = ingest(self.library, &mut catalog, &embedder, self.cancel, &mut |event| {
+                events(PlanEvent::OfAnotherModel(event));
+            });
+        }
         match outcome {
             Outcome::Done { .. } => {}
             Outcome::Cancelled { .. } => return Ok(None),

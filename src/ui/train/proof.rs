@@ -60,7 +60,7 @@ pub fn proof_ui(
                 row_ui(ui, row);
             }
             if !proof.rows.is_empty() {
-                explain(ui, &how(proof));
+                explain(ui, how(proof));
                 examples_ui(ui, proof, library, textures);
             }
         }
