@@ -185,7 +185,8 @@ impl Training<'_> {
     /// Whether a head goes on learning. A stop ends that where the head is all that is learnt; what it has learnt so far
     /// is kept.
     fn goes_on(&self, is_quick: bool) -> bool {
-        !self.cancel.is_cancelled() && !(is_quick && self.stop.is_cancelled())
+        let stopped = is_quick && self.stop.is_cancelled();
+        !(stopped || self.cancel.is_cancelled())
     }
 
     fn is_stopped(&self) -> bool {
