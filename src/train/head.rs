@@ -26,13 +26,6 @@ const PRIOR: f64 = 7.5;
 const STRETCH: f64 = 0.15;
 /// Directions in which the photos differ most: so many go on learning.
 const LEARNT_DIRECTIONS: i64 = 512;
-/// The same where pairs of photos stand for the classes: less, since what they say of the species is less sure.
-const PAIR_STRETCH: f64 = 0.05;
-const PAIR_DIRECTIONS: i64 = 768;
-/// Principal components where there are not even pairs.
-const COMPONENTS: i64 = 256;
-/// Power of their variances.
-const HALF_WHITENED: f64 = -0.25;
 const EPOCHS: u32 = 20;
 const BATCH: usize = 256;
 /// Of class weights; they begin in random directions, and lie far from where they have to go.
@@ -129,24 +122,14 @@ pub fn whiten_within_classes(features: &Tensor, labels: &[i64]) -> Result<HeadPa
     space.part(&space.matrix, 1.0)
 }
 
-/// Principal components, each stretched by a power of its variance: half of the way to whitening (the "PCA whitening" of
-/// Jégou and Chum 2012, "Negative Evidences and Co-occurrences in Image Retrieval", with a milder power).
-///
-/// # Errors
-/// When libtorch fails.
-pub fn whiten_without_labels(features: &Tensor) -> Result<Head, ModelError> {
-    let power = power_for(features)?;
-    let space = Space::of_all(&raised(features, power)?)?;
-    Ok(Head { parts: vec![space.part(&space.matrix, power)?] })
-}
-
-/// Whitening within pairs of photos that are taken for the same species, instead of within classes.
+/// Whitening within pairs of photos that are taken for the same species, instead of within classes. Without a pair the
+/// features are only centred.
 ///
 /// # Errors
 /// When libtorch fails.
 pub fn whiten_within_pairs(features: &Tensor, pairs: &[(i64, i64)]) -> Result<Head, ModelError> {
     let power = power_for(features)?;
-    let space = Space::within_pairs(&raised(features, power)?, pairs)?.first(PAIR_DIRECTIONS)?;
+    let space = Space::within_pairs(&raised(features, power)?, pairs)?;
     Ok(Head { parts: vec![space.part(&space.matrix, power)?] })
 }
 
@@ -246,8 +229,8 @@ impl Space {
         }
         let within = within.f_div_scalar(2.0 * pairs.len().max(1) as f64)?;
         let centre = rows.f_mean_dim([0i64].as_slice(), false, Kind::Float)?;
-        let total = covariance(rows, &centre)?;
-        Self::whitened(centre, &within, &total, shrinkage(count as f64, inputs as f64), PAIR_STRETCH)
+        // No stretching: it takes a decomposition that is slow, and gains nothing here.
+        Self::whitened(centre, &within, &within, shrinkage(count as f64, inputs as f64), 0.0)
     }
 
     fn whitened(
@@ -277,23 +260,6 @@ impl Space {
         Ok(Self { centre, matrix })
     }
 
-    /// Without classes: the directions of most variance, that of each drawn in.
-    fn of_all(rows: &Tensor) -> Result<Self, ModelError> {
-        let _no_grad = tch::no_grad_guard();
-        let (count, inputs) = rows.size2()?;
-        let centre = rows.f_mean_dim([0i64].as_slice(), false, Kind::Float)?;
-        let covariance = covariance(rows, &centre)?;
-        let level = covariance.f_trace()?.f_double_value(&[])? / inputs as f64;
-        let (variances, directions) = covariance.f_linalg_eigh("L")?;
-        let kept = COMPONENTS.min(inputs).min(count);
-        let (variances, directions) =
-            (variances.f_narrow(0, inputs - kept, kept)?, directions.f_narrow(1, inputs - kept, kept)?);
-        // A variance that little data has shown is not trusted to be as small as it looks.
-        let variances = variances.f_clamp_min(0.0)?.f_add_scalar(level.max(TINY) * 0.1)?;
-        let stretch = variances.f_pow_tensor_scalar(HALF_WHITENED)?.f_unsqueeze(1)?;
-        Ok(Self { centre, matrix: directions.f_transpose(0, 1)?.f_mul(&stretch)? })
-    }
-
     /// The directions of the largest variances alone.
     fn first(&self, count: i64) -> Result<Self, ModelError> {
         let matrix = self.matrix.f_narrow(0, 0, count.min(self.matrix.size()[0]))?;
@@ -309,11 +275,6 @@ impl Space {
         let values = |tensor: &Tensor| Vec::<f32>::try_from(tensor.f_contiguous()?.f_view([-1])?);
         Ok(HeadPart { weight: 1.0, power: power as f32, centre: values(&self.centre)?, matrix: values(matrix)? })
     }
-}
-
-fn covariance(rows: &Tensor, centre: &Tensor) -> Result<Tensor, ModelError> {
-    let moments = rows.f_transpose(0, 1)?.f_matmul(rows)?.f_div_scalar(rows.size()[0] as f64)?;
-    Ok(moments.f_sub(&centre.f_outer(centre)?)?)
 }
 
 /// As large as a square matrix.

@@ -28,7 +28,7 @@ const MAX_PHOTOS: usize = 20_000;
 /// When libtorch fails, out of memory among other things.
 pub fn fit(features: &Tensor, tell: &mut dyn FnMut(HeadProgress) -> bool) -> Result<Head, ModelError> {
     let _no_grad = tch::no_grad_guard();
-    let first = head::whiten_without_labels(features)?;
+    let first = head::whiten_within_pairs(features, &[])?;
     let count = features.size()[0] as usize;
     let chosen = count.min(MAX_PHOTOS);
     let photos: Vec<usize> = (0..chosen).map(|number| number * count / chosen).collect();
@@ -50,9 +50,6 @@ pub fn fit(features: &Tensor, tell: &mut dyn FnMut(HeadProgress) -> bool) -> Res
         }
     }
     let pairs = confident_half(&rows, mutual(&similar))?;
-    if pairs.is_empty() {
-        return Ok(first);
-    }
     let place = |photo: i64| photos[photo as usize] as i64;
     let pairs: Vec<(i64, i64)> = pairs.into_iter().map(|(a, b)| (place(a), place(b))).collect();
     head::whiten_within_pairs(features, &pairs)
