@@ -1,4 +1,4 @@
-//! Retrieval quality of quick training, as tables: `cargo bench --bench quality -- TRAIN VALID [--seeds 3]`.
+//! Retrieval quality of quick training, as tables: `cargo bench --bench quality -- TRAIN VALID [--seeds 3] [--only LINE]`.
 //!
 //! TRAIN and VALID are folders of photos with a sub-folder for each species, the same species in both. They are indexed
 //! first where they are not (`FLORASCOPE_DATA_DIR` says where to; a temporary folder otherwise). Seen species: photos of
@@ -43,10 +43,12 @@ struct Bench {
     queries: Vec<usize>,
     /// Of the first half of the species, and of the other.
     halves: [Vec<usize>; 2],
+    /// Lines whose names do not contain this are left out.
+    only: String,
 }
 
 impl Bench {
-    fn new(first: Dataset, second: Dataset) -> Self {
+    fn new(first: Dataset, second: Dataset, only: String) -> Self {
         let count = first.len();
         let classes = first.classes.clone();
         // By name: a species with one photo in the second folder is no class there, but its photo is a query all the same.
@@ -60,7 +62,7 @@ impl Bench {
         let features = Tensor::cat(&[&first.features, &second.features], 0);
         let photos: Vec<Arc<_>> = first.photos.into_iter().chain(second.photos).collect();
         let all = Dataset { photos, features, labels, classes };
-        Self { all, learn: (0..count).collect(), queries, halves }
+        Self { all, learn: (0..count).collect(), queries, halves, only }
     }
 
     fn fit(&self, positions: &[usize], fit: &dyn Fn(&Tensor, &[i64]) -> Option<Head>) -> (Tensor, f64) {
@@ -82,6 +84,9 @@ impl Bench {
 
     /// One line: seen and unseen species, each R@1, MAP@R and errors; seconds of the first fit.
     fn line(&self, name: &str, fit: &dyn Fn(&Tensor, &[i64]) -> Option<Head>) {
+        if !name.contains(&self.only) {
+            return;
+        }
         let (rows, seconds) = self.fit(&self.learn, fit);
         let seen = self.measure(rows, &self.queries, &self.learn);
         let (rows, _) = self.fit(&self.halves[0], fit);
@@ -92,11 +97,12 @@ impl Bench {
 
 fn main() {
     let mut arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    let mut seeds = 3;
-    if let Some(at) = arguments.iter().position(|a| a == "--seeds") {
-        seeds = arguments[at + 1].parse().expect("a number of seeds");
-        arguments.drain(at..at + 2);
-    }
+    let mut option = |name: &str| {
+        let at = arguments.iter().position(|a| a == name)?;
+        arguments.drain(at..at + 2).nth(1)
+    };
+    let seeds = option("--seeds").map_or(3, |seeds| seeds.parse().expect("a number of seeds"));
+    let only = option("--only").unwrap_or_default();
     let [train, valid] = arguments.as_slice() else {
         println!("Skipped: needs two folders of labelled photos, TRAIN and VALID");
         return;
@@ -104,7 +110,7 @@ fn main() {
     let temporary = tempfile::tempdir().unwrap();
     let data = std::env::var_os("FLORASCOPE_DATA_DIR").map_or(temporary.path().to_owned(), PathBuf::from);
     let data = DataFolder::open(Some(data)).unwrap();
-    let bench = Bench::new(load(&data, train.as_ref()), load(&data, valid.as_ref()));
+    let bench = Bench::new(load(&data, train.as_ref()), load(&data, valid.as_ref()), only);
     tch::set_num_threads(std::thread::available_parallelism().map_or(1, |n| n.get() as i32));
     println!("{} queries for seen species, {} for unseen", bench.queries.len(), bench.halves[1].len());
     println!("{:44} seen: R@1, MAP@R, errors  unseen        seconds", "");
