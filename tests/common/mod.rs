@@ -142,9 +142,10 @@ impl Place {
     }
 
     /// The program with its data in this place, ended after two minutes at the latest.
-    /// Models besides the one in the program.
-    pub fn models(&self) -> usize {
-        DataFolder::open(Some(self.data())).unwrap().models().list().len() - 1
+    /// When a model was last written; `None` where there is none.
+    pub fn last_model(&self) -> Option<SystemTime> {
+        let files = std::fs::read_dir(self.data().join("models")).into_iter().flatten().flatten();
+        files.filter_map(|file| file.metadata().ok()?.modified().ok()).max()
     }
 
     pub fn run<O: AsRef<OsStr>, P: AsRef<OsStr>>(
