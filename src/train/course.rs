@@ -564,8 +564,9 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
                 "The learning overshot: its numbers became infinite. It goes on from the last sound state, more slowly",
             ),
             Alarm::Collapsed if self.standing.loss.is_some_and(|loss| loss != Loss::NormalisedSoftmax) => {
+                self.go_back()?;
                 self.set_loss(Some(Loss::NormalisedSoftmax))?;
-                self.sound.1 = self.learner.state();
+                self.remember()?;
                 self.notice(
                     "All photos began to look the same to the network. It goes on more slowly, and with the loss \
                      \"normalised softmax\", which does not do that",
@@ -838,6 +839,32 @@ mod tests {
         assert!(matches!(end, Err(TrainError::Diverged)), "{:?}", end.map(|weights| weights.map(|w| w.len())));
         assert_eq!(notices.len() as u32, MAX_ANSWERS, "{notices:?}");
         assert!(notices.iter().all(|text| text.contains("more slowly")), "{notices:?}");
+    }
+
+    #[test]
+    fn a_collapse_is_answered_from_the_last_sound_weights_and_with_another_loss() {
+        let world = World::new();
+        let options = TrainOptions { loss: Some(Loss::BatchHardTriplet), ..options(Recipe::Full, 1) };
+        let collapse = |course: &mut Course| {
+            let sound = course.learner.finish().unwrap();
+            let zero = |course: &Course| {
+                for weight in course.learner.backbone_parameters() {
+                    let _ = weight.detach().zero_();
+                }
+            };
+            zero(course);
+            course.answer(Alarm::Collapsed).unwrap();
+            course.go_back().unwrap();
+            assert_eq!(course.standing.loss, Some(Loss::NormalisedSoftmax));
+            let largest = |tensor: &Tensor| tensor.abs().max().double_value(&[]);
+            assert!(course.learner.backbone_parameters().iter().any(|weight| largest(weight) > 0.0), "still collapsed");
+            assert!(course.learner.finish().unwrap() == sound);
+            // What it goes back to is a copy: learning does not change it.
+            zero(course);
+            assert!(largest(&course.sound.1["_conv_head.weight"]) > 0.0, "not a copy");
+            course.go_back().unwrap();
+        };
+        assert!(world.learn(&options, false, collapse, |_, _| {}).unwrap().is_some());
     }
 
     #[test]
