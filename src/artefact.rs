@@ -564,25 +564,38 @@ fn read(path: &Path) -> Result<Model, ArtefactError> {
     Model::from_bytes(std::fs::read(path).map_err(io_error)?, path)
 }
 
-/// A model's description, without its numbers.
-fn read_summary(path: &Path) -> Result<ModelSummary, ArtefactError> {
+/// The size of a safetensors file, and its header: all but the numbers.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn read_header(path: &Path) -> io::Result<(u64, Vec<u8>)> {
+    let mut file = File::open(path)?;
+    let mut length = [0; 8];
+    file.read_exact(&mut length)?;
+    let mut header = Vec::new();
+    let size = file.metadata()?.len();
+    file.take(u64::from_le_bytes(length).min(MAX_HEADER_BYTES)).read_to_end(&mut header)?;
+    Ok((size, header))
+}
+
+/// What the header of a safetensors file says besides names and shapes.
+///
+/// # Errors
+/// When it is no such header.
+pub fn metadata_in(header: &[u8]) -> serde_json::Result<Option<HashMap<String, String>>> {
     #[derive(Deserialize)]
     struct Header {
         #[serde(rename = "__metadata__")]
         metadata: Option<HashMap<String, String>>,
     }
-    let read = || {
-        let mut file = File::open(path)?;
-        let mut length = [0; 8];
-        file.read_exact(&mut length)?;
-        let mut header = Vec::new();
-        let size = file.metadata()?.len();
-        file.take(u64::from_le_bytes(length).min(MAX_HEADER_BYTES)).read_to_end(&mut header)?;
-        Ok((size, header))
-    };
-    let (size, header) = read().map_err(|error| ArtefactError::Io { path: path.to_owned(), error })?;
+    serde_json::from_slice::<Header>(header).map(|header| header.metadata)
+}
+
+/// A model's description, without its numbers.
+fn read_summary(path: &Path) -> Result<ModelSummary, ArtefactError> {
+    let (size, header) = read_header(path).map_err(|error| ArtefactError::Io { path: path.to_owned(), error })?;
     let no_model = |error: serde_json::Error| Flaw::NotOurs(format!("not a safetensors file: {error}")).at(path);
-    let Header { metadata } = serde_json::from_slice(&header).map_err(no_model)?;
+    let metadata = metadata_in(&header).map_err(no_model)?;
     let Description { id, card, .. } = description(metadata.as_ref()).map_err(|flaw| flaw.at(path))?;
     Ok(ModelSummary { id, card: Arc::new(card), size })
 }

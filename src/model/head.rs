@@ -31,23 +31,42 @@ impl HeadPart {
         self.matrix.len() / self.centre.len().max(1)
     }
 
-    fn raised(&self, features: &Tensor) -> Result<Tensor, ModelError> {
-        if self.power == 1.0 {
-            return Ok(features.shallow_clone());
-        }
-        let raised = features.f_abs()?.f_pow_tensor_scalar(f64::from(self.power))?.f_mul(&features.f_sign()?)?;
-        let length = raised.f_norm_scalaropt_dim(2.0, [-1i64].as_slice(), true)?.f_clamp_min(1e-12)?;
-        Ok(raised.f_div(&length)?)
+    /// Its centre `[inputs]` and its matrix `[outputs, inputs]`.
+    ///
+    /// # Errors
+    /// When they do not fit each other.
+    pub fn tensors(&self) -> Result<(Tensor, Tensor), ModelError> {
+        let matrix = Tensor::f_from_slice(&self.matrix)?;
+        let matrix = matrix.f_view([self.outputs() as i64, self.centre.len() as i64])?;
+        Ok((Tensor::f_from_slice(&self.centre)?, matrix))
     }
 
     fn apply(&self, features: &Tensor) -> Result<Tensor, ModelError> {
-        let inputs = self.centre.len() as i64;
-        let matrix = Tensor::from_slice(&self.matrix).f_view([self.outputs() as i64, inputs])?;
-        let features = self.raised(features)?;
-        let projected = features.f_sub(&Tensor::from_slice(&self.centre))?.f_matmul(&matrix.f_transpose(0, 1)?)?;
-        let length = projected.f_norm_scalaropt_dim(2.0, [-1i64].as_slice(), true)?.f_clamp_min(1e-12)?;
-        Ok(projected.f_div(&length)?.f_mul_scalar(f64::from(self.weight))?)
+        let (centre, matrix) = self.tensors()?;
+        let features = raised(features, f64::from(self.power))?;
+        let projected = features.f_sub(&centre)?.f_matmul(&matrix.f_transpose(0, 1)?)?;
+        Ok(normalised(&projected)?.f_mul_scalar(f64::from(self.weight))?)
     }
+}
+
+/// Rows of length 1 raised to a power, their signs kept, and scaled to length 1 again.
+///
+/// # Errors
+/// When libtorch fails.
+pub fn raised(features: &Tensor, power: f64) -> Result<Tensor, ModelError> {
+    if power == 1.0 {
+        return Ok(features.shallow_clone());
+    }
+    normalised(&features.f_abs()?.f_pow_tensor_scalar(power)?.f_mul(&features.f_sign()?)?)
+}
+
+/// Rows of a matrix scaled to length 1.
+///
+/// # Errors
+/// When libtorch fails.
+pub fn normalised(rows: &Tensor) -> Result<Tensor, ModelError> {
+    let length = rows.f_norm_scalaropt_dim(2.0, [-1i64].as_slice(), true)?.f_clamp_min(1e-12)?;
+    Ok(rows.f_div(&length)?)
 }
 
 impl Head {
@@ -62,9 +81,7 @@ impl Head {
     /// When libtorch fails, because the features have another dimension among other things.
     pub fn project(&self, features: &Tensor) -> Result<Tensor, ModelError> {
         let parts = self.parts.iter().map(|part| part.apply(features)).collect::<Result<Vec<_>, _>>()?;
-        let joined = Tensor::f_cat(&parts, -1)?;
-        let length = joined.f_norm_scalaropt_dim(2.0, [-1i64].as_slice(), true)?.f_clamp_min(1e-12)?;
-        Ok(joined.f_div(&length)?)
+        normalised(&Tensor::f_cat(&parts, -1)?)
     }
 
     /// An embedding for each feature vector; `None` where it came out as zeros or NaN.

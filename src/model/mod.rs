@@ -22,7 +22,7 @@ use tch::{Device, Kind, Tensor};
 
 pub use dinov2::DinoV2;
 pub use efficientnet::{EfficientNetLite, Scale};
-pub use head::{Head, HeadPart};
+pub use head::{Head, HeadPart, normalised, raised};
 pub use resnet::ResNet;
 pub use weights::{NamedTensors, Norms, Weights};
 
@@ -207,11 +207,8 @@ impl Architecture {
     /// Numbers to learn in: half the bits on a GPU and where the processor has them, the weights themselves aside. The
     /// tutorial is repeated as it was.
     pub fn learning_kind(self, device: Device) -> Kind {
-        match (self, device) {
-            (Self::SiameseResNet18 | Self::DinoV2Small, _) => Kind::Float,
-            (_, Device::Cuda(_)) => Kind::BFloat16,
-            _ => efficientnet::best_kind(device),
-        }
+        let exact = matches!(self, Self::SiameseResNet18 | Self::DinoV2Small);
+        if device.is_cuda() && !exact { Kind::BFloat16 } else { self.best_kind(device) }
     }
 
     fn plan(self) -> Plan {
@@ -257,13 +254,8 @@ impl Backbone {
     /// # Errors
     /// When the weights are damaged or not this architecture's, or the device has no room for them.
     pub fn open(model: &Model, device: Device) -> Result<Self, ModelError> {
-        let own = model.backbone_weights();
-        let weights = match &own {
-            Some((file, prefix)) => Weights::from_bytes(file, prefix)?,
-            None => Weights::built_in()?,
-        };
         let architecture = model.card.architecture;
-        Self::build(architecture, &weights, device, architecture.best_kind(device))
+        with_weights(model, |weights| Self::build(architecture, weights, device, architecture.best_kind(device)))
     }
 
     /// A network from weights, for inference or, where they require gradients, for learning.
@@ -300,12 +292,7 @@ impl Backbone {
     /// # Errors
     /// When the weights are damaged.
     pub fn tensors(model: &Model) -> Result<NamedTensors, ModelError> {
-        let own = model.backbone_weights();
-        let weights = match &own {
-            Some((file, prefix)) => Weights::from_bytes(file, prefix)?,
-            None => Weights::built_in()?,
-        };
-        weights.all(|name| model.card.architecture.needs(name))
+        with_weights(model, |weights| weights.all(|name| model.card.architecture.needs(name)))
     }
 
     /// Floats in a feature vector.
@@ -354,6 +341,14 @@ impl Backbone {
         let length = values.len();
         features.f_copy_data(&mut values, length)?;
         Ok(values)
+    }
+}
+
+/// A model's own weights, or those in the program.
+fn with_weights<T>(model: &Model, work: impl FnOnce(&Weights) -> Result<T, ModelError>) -> Result<T, ModelError> {
+    match model.backbone_weights() {
+        Some((file, prefix)) => work(&Weights::from_bytes(&file, prefix)?),
+        None => work(&Weights::built_in()?),
     }
 }
 

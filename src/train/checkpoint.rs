@@ -3,7 +3,7 @@
 //! One safetensors file beside the library's catalog, replaced whole: the standing is JSON in its metadata.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
@@ -11,13 +11,11 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::report::{CurvePoint, Loss, TrainOptions};
-use crate::artefact::NamedTensor;
-use crate::model::{ModelError, NamedTensors};
+use crate::artefact::{NamedTensor, metadata_in, read_header};
+use crate::model::{ModelError, NamedTensors, Weights};
 
 const FILE: &str = "training.safetensors";
 const STANDING: &str = "standing";
-/// A longer header is none of ours.
-const MAX_HEADER: u64 = 16 << 20;
 
 /// All of a training but its numbers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -70,25 +68,14 @@ pub fn load(folder: &Path) -> Option<(Standing, NamedTensors)> {
     let file = std::fs::read(folder.join(FILE)).ok()?;
     let (_, metadata) = SafeTensors::read_metadata(&file).ok()?;
     let standing = serde_json::from_str(metadata.metadata().as_ref()?.get(STANDING)?).ok()?;
-    let tensors = SafeTensors::deserialize(&file).ok()?;
-    let load = |(name, view): (&str, safetensors::tensor::TensorView)| {
-        let shape: Vec<i64> = view.shape().iter().map(|side| *side as i64).collect();
-        Some((name.to_owned(), Tensor::f_from_data_size(view.data(), &shape, Kind::Float).ok()?))
-    };
-    Some((standing, tensors.iter().map(load).collect::<Option<_>>()?))
+    Some((standing, Weights::from_bytes(&file, "").ok()?.all(|_| true).ok()?))
 }
 
 /// What a stopped or killed training on the library in `folder` was doing, where it can go on. Reads no more than the
 /// file's header.
 pub fn pending(folder: &Path) -> Option<TrainOptions> {
-    let mut file = std::fs::File::open(path(folder)).ok()?;
-    let mut length = [0; 8];
-    file.read_exact(&mut length).ok()?;
-    let length = u64::from_le_bytes(length);
-    let mut header = String::new();
-    file.take(length.min(MAX_HEADER)).read_to_string(&mut header).ok()?;
-    let header: serde_json::Value = serde_json::from_str(&header).ok()?;
-    let standing: Standing = serde_json::from_str(header.get("__metadata__")?.get(STANDING)?.as_str()?).ok()?;
+    let (_, header) = read_header(&path(folder)).ok()?;
+    let standing: Standing = serde_json::from_str(metadata_in(&header).ok()??.get(STANDING)?).ok()?;
     Some(standing.options)
 }
 

@@ -12,18 +12,18 @@ use super::checkpoint::{self, Standing};
 use super::crops::{Batch, Crops, Cut, Order, Source};
 use super::dataset::{Dataset, Split};
 use super::head;
-use super::loss::{Objective, normalised, triplet};
+use super::loss::{Objective, triplet};
 use super::network::{Learner, copy_of};
 use super::optimiser::{AdamW, Group};
-use super::proof::nearest;
+use super::proof::{nearest, some_of};
 use super::random::Random;
 use super::report::{CurvePoint, Loss, Recipe, TrainEvent, TrainOptions};
 use super::sampler::{paired_batches, random_batches, triplets};
 use super::watchdog::{Alarm, Watchdog, spread};
-use super::{Teller, TrainError, Training, memory};
+use super::{Teller, TrainError, Training, cores, memory};
 use crate::artefact::{Model, NamedTensor};
 use crate::embed::says_out_of_memory;
-use crate::model::{Architecture, HeadPart, INPUT_SIDE, ModelError, NamedTensors};
+use crate::model::{Architecture, HeadPart, INPUT_SIDE, ModelError, NamedTensors, normalised};
 use crate::photo::Metric;
 
 /// A checkpoint is written at the end of each epoch, and this often meanwhile.
@@ -111,8 +111,7 @@ pub(super) fn expected_time(options: &TrainOptions, photos: usize, device: Devic
     let side = i64::from(plan.side);
     let pictures = Tensor::f_zeros([count, side, side, 3], (Kind::Uint8, device))?;
     let threads = if device == Device::Cpu && is_full { cpu_replicas() } else { 1 };
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-    tch::set_num_threads(if threads > 1 { 1 } else { cores as i32 });
+    tch::set_num_threads(if threads > 1 { 1 } else { cores() as i32 });
     let mut rate = 0.0;
     for _ in 0..3 {
         let began = Instant::now();
@@ -531,7 +530,6 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
         let pairs = found.0.iter().zip(first);
         let right = pairs.filter(|(query, first)| label(**query) == label(there.0[*first as usize])).count();
         let recall = right as f64 / found.0.len().max(1) as f64;
-        self.standing.batch = 0;
         self.add_point(1, None, Some(recall));
         Ok(())
     }
@@ -677,25 +675,18 @@ fn class_numbers(classes: &[Vec<usize>]) -> HashMap<usize, i64> {
 
 /// Threads that make crops. On a CPU the network needs the others; on a GPU they must not let it wait.
 fn crop_threads(device: Device) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-    if device == Device::Cpu { 1 } else { cores.saturating_sub(1) }
+    if device == Device::Cpu { 1 } else { cores().saturating_sub(1) }
 }
 
 /// More threads than this have too small a part of a batch each.
 fn cpu_replicas() -> usize {
-    std::thread::available_parallelism().map_or(1, |n| n.get()).min(8)
-}
-
-/// At most `count` items, spread evenly.
-fn some_of(all: &[usize], count: usize) -> Vec<usize> {
-    let count = count.min(all.len());
-    (0..count).map(|number| all[number * all.len() / count]).collect()
+    cores().min(8)
 }
 
 /// Scales a map so that its outputs have a length of about 1: the size that the rates fit to.
 fn scale_outputs(part: &mut HeadPart, features: &Tensor) -> Result<(), ModelError> {
-    let matrix = Tensor::f_from_slice(&part.matrix)?.f_view([part.outputs() as i64, part.centre.len() as i64])?;
-    let outputs = features.f_sub(&Tensor::f_from_slice(&part.centre)?)?.f_matmul(&matrix.f_transpose(0, 1)?)?;
+    let (centre, matrix) = part.tensors()?;
+    let outputs = features.f_sub(&centre)?.f_matmul(&matrix.f_transpose(0, 1)?)?;
     let length = outputs.f_norm_scalaropt_dim(2.0, [-1i64].as_slice(), true)?.f_mean(Kind::Float)?;
     let length = f64::try_from(length)?.max(1e-12) as f32;
     part.matrix.iter_mut().for_each(|value| *value /= length);

@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use tch::{Device, Kind, Tensor};
 
-use super::loss::{Objective, normalised};
+use super::loss::Objective;
 use super::optimiser::{AdamW, Group};
 use super::random::Random;
 use super::report::{Focus, Loss};
 use super::sampler::{paired_batches, random_batches};
 use super::watchdog::{Alarm, Watchdog, spread};
-use crate::model::{Head, HeadPart, ModelError};
+use crate::model::{Head, HeadPart, ModelError, normalised, raised};
 
 /// The covariance within the classes counts as if so many photos for each of its dimensions had had the same variance
 /// everywhere.
@@ -137,10 +137,6 @@ pub fn whiten_within_pairs(features: &Tensor, pairs: &[(i64, i64)]) -> Result<He
 /// drown the others (Perronnin, Sanchez and Mensink 2010, "Improving the Fisher Kernel").
 fn power_for(features: &Tensor) -> Result<f64, ModelError> {
     Ok(if features.f_min()?.f_double_value(&[])? < 0.0 { 1.0 } else { 0.5 })
-}
-
-fn raised(features: &Tensor, power: f64) -> Result<Tensor, ModelError> {
-    if power == 1.0 { Ok(features.shallow_clone()) } else { normalised(&features.f_pow_tensor_scalar(power)?) }
 }
 
 /// The photos that have a label, and their labels numbered anew without gaps.

@@ -7,7 +7,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 
 use super::random::Random;
 use super::report::Loss;
-use crate::model::ModelError;
+use crate::model::{ModelError, normalised};
 
 /// Of the squared distance between embeddings of length 1 (Schroff, Kalenichenko and Philbin 2015, "FaceNet").
 const TRIPLET_MARGIN: f64 = 0.2;
@@ -105,15 +105,6 @@ impl Loss {
             Self::ProxyAnchor | Self::NormalisedSoftmax => false,
         }
     }
-}
-
-/// Rows of a matrix scaled to length 1.
-///
-/// # Errors
-/// When libtorch fails.
-pub fn normalised(rows: &Tensor) -> Result<Tensor, ModelError> {
-    let length = rows.f_norm_scalaropt_dim(2.0, [-1i64].as_slice(), true)?.f_clamp_min(TINY)?;
-    Ok(rows.f_div(&length)?)
 }
 
 /// The mean of max(0, |anchor - positive|² - |anchor - negative|² + margin) over triplets, three matrices of as many

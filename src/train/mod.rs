@@ -145,7 +145,7 @@ impl Training<'_> {
     pub fn run(&self, events: &mut dyn FnMut(TrainEvent)) -> Result<Option<Trained>, TrainError> {
         let started = Instant::now();
         // The embed threads have one each; the training takes what there is.
-        tch::set_num_threads(std::thread::available_parallelism().map_or(1, |n| n.get() as i32));
+        tch::set_num_threads(cores() as i32);
         decompose_on_one_thread();
         let mut teller = Teller { events, progress: TrainProgress::default(), began: Instant::now() };
         teller.progress.device = self.embedder.info()?.device;
@@ -184,8 +184,8 @@ impl Training<'_> {
 
     /// Whether a head goes on learning. A stop ends that where the head is all that is learnt; what it has learnt so far
     /// is kept.
-    fn goes_on(&self, is_quick: bool) -> bool {
-        let stopped = is_quick && self.stop.is_cancelled();
+    fn goes_on(&self) -> bool {
+        let stopped = self.options.recipe == Recipe::Quick && self.stop.is_cancelled();
         !(stopped || self.cancel.is_cancelled())
     }
 
@@ -299,7 +299,7 @@ impl Training<'_> {
         let all: Vec<usize> = (0..data.len()).collect();
         self.fit_head(data, features, &all, &mut |progress| {
             teller.step(&progress);
-            self.goes_on(self.options.recipe == Recipe::Quick)
+            self.goes_on()
         })
     }
 
@@ -321,7 +321,7 @@ impl Training<'_> {
                 if is_quick && number == 0 {
                     teller.curve(&progress);
                 }
-                self.goes_on(is_quick)
+                self.goes_on()
             })?;
             if self.cancel.is_cancelled() {
                 return Ok(None);
@@ -344,7 +344,7 @@ impl Training<'_> {
         let head = self.fit_head(data, &data.features, &all, &mut |progress| {
             teller.step(&progress);
             teller.curve(&progress);
-            self.goes_on(true)
+            self.goes_on()
         })?;
         teller.stage("Measuring with altered views", 0);
         let views = views::altered_views(self.library, &self.catalog()?, data, self.embedder, self.cancel)?;
@@ -416,6 +416,10 @@ pub fn estimate(options: &TrainOptions, photos: usize, device: DeviceChoice) -> 
 /// Shares that photos are set aside in where a network is trained.
 fn network_shares(photos: usize) -> usize {
     (photos / MEASURED_WITH).clamp(SHARES, MAX_NETWORK_SHARES)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get())
 }
 
 fn now() -> u64 {

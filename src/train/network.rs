@@ -4,10 +4,9 @@
 use tch::{Device, Kind, Tensor};
 
 use super::checkpoint::named_tensor;
-use super::loss::normalised;
 use super::random::Random;
 use crate::artefact::{Model, NamedTensor};
-use crate::model::{Architecture, Backbone, HeadPart, ModelError, NamedTensors, Norms, Weights};
+use crate::model::{Architecture, Backbone, HeadPart, ModelError, NamedTensors, Norms, Weights, normalised};
 
 /// Statistics of batch norms: they are measured rather than learnt.
 fn is_statistic(name: &str) -> bool {
@@ -47,10 +46,9 @@ impl Learner {
         let tensors = learning(Backbone::tensors(model)?, device)?;
         let average = tensors.iter().map(|(name, t)| Ok((name.clone(), copy_of(t)?)));
         let average = Some(average.collect::<Result<_, ModelError>>()?);
-        let inputs = projection.centre.len() as i64;
-        let matrix = Tensor::f_from_slice(&projection.matrix)?.f_view([projection.outputs() as i64, inputs])?;
+        let (centre, matrix) = projection.tensors()?;
         let projection = Projection {
-            centre: Tensor::f_from_slice(&projection.centre)?.f_to_device(device)?,
+            centre: centre.f_to_device(device)?,
             matrix: matrix.f_to_device(device)?.f_set_requires_grad(true)?,
         };
         let architecture = model.card.architecture;

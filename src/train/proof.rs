@@ -180,8 +180,8 @@ impl Comparison {
     /// When libtorch fails.
     pub fn add(&mut self, data: &Dataset, models: [&Embedded; 2], split: &Split) -> Result<(), ModelError> {
         for (number, embedded) in models.into_iter().enumerate() {
-            self.seen[number].add(data, embedded, &some_of(&split.seen), &split.learn)?;
-            self.unseen[number].add(data, embedded, &some_of(&split.unseen), &split.unseen)?;
+            self.seen[number].add(data, embedded, &some_of(&split.seen, MAX_QUERIES), &split.learn)?;
+            self.unseen[number].add(data, embedded, &some_of(&split.unseen, MAX_QUERIES), &split.unseen)?;
         }
         Ok(())
     }
@@ -235,9 +235,9 @@ impl Comparison {
     }
 }
 
-/// At most [`MAX_QUERIES`] of the positions, spread evenly.
-fn some_of(positions: &[usize]) -> Vec<usize> {
-    let count = positions.len().min(MAX_QUERIES);
+/// At most `most` of the positions, spread evenly.
+pub(super) fn some_of(positions: &[usize], most: usize) -> Vec<usize> {
+    let count = positions.len().min(most);
     (0..count).map(|number| positions[number * positions.len() / count]).collect()
 }
 
@@ -356,8 +356,8 @@ mod tests {
 
     #[test]
     fn queries_are_thinned_out_evenly() {
-        assert_eq!(some_of(&[5, 6, 7]), [5, 6, 7]);
-        let some = some_of(&(0..10_000).collect::<Vec<_>>());
+        assert_eq!(some_of(&[5, 6, 7], MAX_QUERIES), [5, 6, 7]);
+        let some = some_of(&(0..10_000).collect::<Vec<_>>(), MAX_QUERIES);
         assert_eq!((some.len(), some[0], some[1999]), (MAX_QUERIES, 0, 9995));
     }
 

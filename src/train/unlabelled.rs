@@ -10,7 +10,7 @@ use tch::Tensor;
 
 use super::dataset::rows_of;
 use super::head::{self, HeadProgress};
-use super::proof::nearest;
+use super::proof::{nearest, some_of};
 use crate::model::{Head, ModelError};
 use crate::photo::Metric;
 
@@ -30,8 +30,8 @@ pub fn fit(features: &Tensor, tell: &mut dyn FnMut(HeadProgress) -> bool) -> Res
     let _no_grad = tch::no_grad_guard();
     let first = head::whiten_within_pairs(features, &[])?;
     let count = features.size()[0] as usize;
-    let chosen = count.min(MAX_PHOTOS);
-    let photos: Vec<usize> = (0..chosen).map(|number| number * count / chosen).collect();
+    let photos = some_of(&(0..count).collect::<Vec<_>>(), MAX_PHOTOS);
+    let chosen = photos.len();
     let rows = first.project(&rows_of(features, &photos)?)?;
     let k = (NEIGHBOURS + 1).min(chosen);
     let mut similar: Vec<(i64, i64)> = Vec::new();
@@ -78,7 +78,7 @@ fn confident_half(rows: &Tensor, pairs: Vec<(i64, i64)>) -> Result<Vec<(i64, i64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::loss::normalised;
+    use crate::model::normalised;
     use crate::train::random::Random;
 
     #[test]
