@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
 mod fixtures;
-#[path = "window/training.rs"] // without it this file itself would be meant as well
+#[path = "window/models.rs"] // without it the file would be looked for beside this one
+mod models;
+#[path = "window/training.rs"]
 mod training;
 
 use std::cell::RefCell;
@@ -44,7 +46,10 @@ impl Window {
     }
 
     fn with_settings(folder: Option<&Path>, settings: Settings) -> Self {
-        let data = tempfile::tempdir().unwrap();
+        Self::with(tempfile::tempdir().unwrap(), folder, settings)
+    }
+
+    fn with(data: TempDir, folder: Option<&Path>, settings: Settings) -> Self {
         let mut start =
             Some((DataFolder::open(Some(data.path().into())).unwrap(), settings, folder.map(Path::to_owned)));
         let harness = Harness::builder().with_size(SIZE).with_step_dt(0.02).build_ui_state(

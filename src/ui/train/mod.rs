@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eframe::egui::{self, Align, Button, CentralPanel, Frame, Layout, Panel, RichText, ScrollArea, Ui};
+use egui_plot::Plot;
 
 use super::state::{Action, OpenLibrary, State};
 use super::textures::Textures;
@@ -185,6 +186,20 @@ pub fn train_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, textures: &mu
             }
         });
     });
+}
+
+/// A plot to look at: nothing in it moves by hand.
+fn still_plot<'a>(ui: &Ui, id: impl egui::AsIdSalt) -> Plot<'a> {
+    Plot::new(id)
+        .show_background(false)
+        .allow_drag(false)
+        .allow_zoom(false)
+        .allow_scroll(false)
+        .allow_boxed_zoom(false)
+        .allow_double_click_reset(false)
+        .allow_axis_zoom_drag(false)
+        .show_crosshair(false)
+        .grid_color(ui.visuals().weak_text_color().gamma_multiply(0.35))
 }
 
 /// A title over a part of the panel.

@@ -1,9 +1,9 @@
 //! While it trains: how far it is, the curves as they grow, how fast, on what, and what had to be answered.
 
 use eframe::egui::{self, Align, Grid, Label, Layout, ProgressBar, RichText, Ui};
-use egui_plot::{Line, Plot, PlotPoints, Points};
+use egui_plot::{Line, PlotPoints, Points};
 
-use super::{Run, notice_ui, primary, secondary, section};
+use super::{Run, notice_ui, primary, secondary, section, still_plot};
 use crate::command::Command;
 use crate::job::Progress;
 use crate::train::report::{CurvePoint, TrainProgress};
@@ -115,18 +115,9 @@ fn curve_ui(
         ui.label(RichText::new(hint).weak());
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.label(RichText::new(&last).strong()));
     });
-    let plot = Plot::new(name)
+    let plot = still_plot(ui, name)
         .height(PLOT)
         .include_x(0.0)
-        .show_background(false)
-        .allow_drag(false)
-        .allow_zoom(false)
-        .allow_scroll(false)
-        .allow_boxed_zoom(false)
-        .allow_double_click_reset(false)
-        .allow_axis_zoom_drag(false)
-        .show_crosshair(false)
-        .grid_color(ui.visuals().weak_text_color().gamma_multiply(0.35))
         .set_margin_fraction(egui::vec2(0.02, 0.12))
         .y_axis_min_width(44.0)
         .x_axis_formatter(

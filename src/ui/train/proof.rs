@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use eframe::egui::{self, Color32, Label, Pos2, Rect, RichText, Sense, Stroke, Ui};
-use egui_plot::{GridMark, HoverPosition, Line, Plot, Points};
+use egui_plot::{GridMark, HoverPosition, Line, Points};
 
-use super::{FOOT, Run, explain, notice_ui, primary, secondary, section};
+use super::{FOOT, Run, explain, notice_ui, primary, secondary, section, still_plot};
 use crate::job::Progress;
 use crate::photo::Photo;
 use crate::pictures::Wish;
@@ -183,16 +183,8 @@ fn plot_ui(ui: &mut Ui, row: &ProofRow, title: &str) {
     let measures = intervals(row);
     let lowest = measures.iter().flat_map(|(a, b)| [a.low, b.low]).fold(1.0, f64::min) * 100.0;
     let [before_color, after_color] = colors(ui);
-    let plot = Plot::new(("proof", title))
+    let plot = still_plot(ui, ("proof", title))
         .height(126.0)
-        .show_background(false)
-        .allow_drag(false)
-        .allow_zoom(false)
-        .allow_scroll(false)
-        .allow_boxed_zoom(false)
-        .allow_double_click_reset(false)
-        .allow_axis_zoom_drag(false)
-        .show_crosshair(false)
         .show_grid([true, false])
         .include_x((lowest / 10.0).floor() * 10.0)
         .include_x(100.0)
@@ -200,7 +192,6 @@ fn plot_ui(ui: &mut Ui, row: &ProofRow, title: &str) {
         .include_y(2.5)
         // The last number needs room at its right.
         .set_margin_fraction(egui::vec2(0.06, 0.0))
-        .grid_color(ui.visuals().weak_text_color().gamma_multiply(0.35))
         .y_axis_min_width(52.0)
         .y_grid_spacer(|_| (0..3).map(|line| GridMark { value: f64::from(line), step_size: 1.0 }).collect())
         .y_axis_formatter(|mark, _| MEASURES.get(2 - mark.value as usize).map_or("", |(_, short)| short).to_owned())

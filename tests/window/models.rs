@@ -1,19 +1,13 @@
-//! The panel of models, by role and label, without a screen: the app in egui_kittest.
+//! The panel of models, by role and label.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
-
-mod fixtures;
-
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use eframe::egui::accesskit::Role;
-use eframe::egui::{self, Event as Input, Key, Modifiers};
+use eframe::egui::{Event as Input, Key, Modifiers};
 use egui_kittest::kittest::NodeT;
-use egui_kittest::{Harness, Node};
-use fixtures::Photos;
-use florascope::app::App;
-use florascope::artefact::{BUILT_IN, Card, Model, ModelFolder};
+use florascope::artefact::{BUILT_IN, Card, Model};
 use florascope::catalog::Catalog;
 use florascope::embed::DeviceChoice;
 use florascope::in_use::model_in_use;
@@ -22,12 +16,12 @@ use florascope::model::{Architecture, Head, HeadPart};
 use florascope::settings::Settings;
 use florascope::train::report::{Interval, Proof, ProofRow, Recipe, Score, Task, TrainOptions, TrainedBy};
 use florascope::worker::{Event, Request, Worker};
-use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::fixtures::Photos;
+use super::{PATIENCE, Window};
 
 /// A head on the built-in backbone with a history.
-pub fn trained(title: &str, recipe: Recipe, weight: f32) -> Model {
+fn trained(title: &str, recipe: Recipe, weight: f32) -> Model {
     let inputs = Architecture::EfficientNetLite0.dimension();
     let matrix = (0..32 * inputs).map(|i| ((i * i % 97) as f32 - 48.0) / 50.0).collect();
     let head = Head { parts: vec![HeadPart { weight, power: 1.0, centre: vec![0.0; inputs], matrix }] };
@@ -55,78 +49,25 @@ pub fn trained(title: &str, recipe: Recipe, weight: f32) -> Model {
     Model::pack(made, Vec::new(), Some(&head)).unwrap()
 }
 
-/// The app without a screen on a small folder, with two models beside the one in the program; the panel is open.
-struct Window {
-    harness: Harness<'static, Option<App>>,
-    data: DataFolder,
+/// The app on a small folder, with two models beside the one in the program; the panel is open.
+struct Panel {
+    window: Window,
     photos: Photos,
-    _temporary: TempDir,
 }
 
-impl Window {
+impl Panel {
     fn open() -> Self {
-        let temporary = tempfile::tempdir().unwrap();
-        let data = DataFolder::open(Some(temporary.path().into())).unwrap();
+        let data = tempfile::tempdir().unwrap();
+        let models = DataFolder::open(Some(data.path().into())).unwrap().models();
         for model in [trained("Roses", Recipe::Quick, 0.5), trained("Lilies", Recipe::Full, 0.25)] {
-            data.models().save(&model).unwrap();
+            models.save(&model).unwrap();
         }
         let photos = Photos::plain("Garden", &[("rose", 3), ("lily", 3)]);
-        let mut start = Some((data.clone(), photos.path().to_owned()));
-        let harness = Harness::builder().with_size(egui::vec2(1280.0, 800.0)).with_step_dt(0.02).build_ui_state(
-            move |ui, app| {
-                let ctx = ui.ctx().clone();
-                if let Some((data, folder)) = start.take() {
-                    let settings = Settings::default();
-                    *app = Some(App::new(&ctx, data, settings, DeviceChoice::Cpu, Some(folder)).unwrap());
-                }
-                let app: &mut App = app.as_mut().unwrap();
-                app.logic(&ctx);
-                app.draw(ui);
-            },
-            None,
-        );
-        let mut window = Self { harness, data, photos, _temporary: temporary };
-        window.wait_for("the end of indexing", |window| {
-            (window.says("6 photos") && window.button("Stop").is_none()).then_some(())
-        });
-        window.harness.key_press_modifiers(Modifiers::COMMAND, Key::M);
+        let mut window = Window::with(data, Some(photos.path()), Settings::default());
+        window.wait_until_indexed(6);
+        window.key_with(Modifiers::COMMAND, Key::M);
         window.wait_for("the list", |window| window.button("Use Lilies").map(drop));
-        window
-    }
-
-    fn wait_for<T>(&mut self, what: &str, mut find: impl FnMut(&Self) -> Option<T>) -> T {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            self.harness.step();
-            if let Some(found) = find(self) {
-                return found;
-            }
-            if Instant::now() > end {
-                panic!("waiting for {what}: it did not come; the window shows:\n{}", self.texts().join("\n"));
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn all(&self, role: Role) -> impl Iterator<Item = Node<'_>> {
-        self.harness.root().children_recursive().filter(move |node| node.accesskit_node().role() == role)
-    }
-
-    fn texts(&self) -> Vec<String> {
-        self.harness.root().children_recursive().map(|node| text_of(&node)).filter(|text| !text.is_empty()).collect()
-    }
-
-    fn says(&self, part: &str) -> bool {
-        self.texts().iter().any(|text| text.contains(part))
-    }
-
-    fn button(&self, label: &str) -> Option<Node<'_>> {
-        self.all(Role::Button).find(|node| text_of(node).trim() == label)
-    }
-
-    fn press(&mut self, label: &str) {
-        self.wait_for(label, |window| window.button(label).map(|button| button.click()));
-        self.harness.step();
+        Self { window, photos }
     }
 
     /// Opens a model's menu and chooses from it.
@@ -135,34 +76,38 @@ impl Window {
         self.press(entry);
     }
 
-    fn key(&mut self, key: Key) {
-        self.harness.key_press(key);
-        self.harness.step();
-    }
-
-    fn models(&self) -> ModelFolder {
-        self.data.models()
+    fn data(&self) -> DataFolder {
+        DataFolder::open(Some(self.window.data.path().into())).unwrap()
     }
 
     fn titles(&self) -> Vec<String> {
-        self.models().list().into_iter().map(|model| model.card.title.clone()).collect()
+        self.data().models().list().into_iter().map(|model| model.card.title.clone()).collect()
     }
 
     fn in_use(&self) -> String {
-        let library = self.data.library(self.photos.path()).unwrap();
+        let library = self.data().library(self.photos.path()).unwrap();
         let catalog = Catalog::open_read_only(&library.folder).unwrap().unwrap();
-        model_in_use(&catalog, &self.models()).unwrap().id
+        model_in_use(&catalog, &self.data().models()).unwrap().id
     }
 }
 
-fn text_of(node: &Node<'_>) -> String {
-    let node = node.accesskit_node();
-    node.label().or_else(|| node.value()).unwrap_or_default()
+impl Deref for Panel {
+    type Target = Window;
+
+    fn deref(&self) -> &Window {
+        &self.window
+    }
+}
+
+impl DerefMut for Panel {
+    fn deref_mut(&mut self) -> &mut Window {
+        &mut self.window
+    }
 }
 
 #[test]
 fn each_model_says_where_it_comes_from_and_what_it_is_worth() {
-    let window = Window::open();
+    let window = Panel::open();
     for text in [
         "Built in",
         "EfficientNet-Lite0, trained on ImageNet",
@@ -189,7 +134,7 @@ fn each_model_says_where_it_comes_from_and_what_it_is_worth() {
 
 #[test]
 fn another_model_is_taken_into_use() {
-    let mut window = Window::open();
+    let mut window = Panel::open();
     assert_eq!(window.in_use(), BUILT_IN);
     window.press("Use Roses");
     window.wait_for("the change", |window| window.button("Use Built in").map(drop));
@@ -209,9 +154,9 @@ fn another_model_is_taken_into_use() {
 
 #[test]
 fn a_model_is_renamed_in_its_place() {
-    let mut window = Window::open();
+    let mut window = Panel::open();
     window.choose("Roses", "Rename");
-    let typed = |window: &mut Window, text: &str| {
+    let typed = |window: &mut Panel, text: &str| {
         window.wait_for("the field", |window| window.all(Role::TextInput).find(|node| node.is_focused()).map(drop));
         window.harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
         // As a keyboard sends them, keys that are shortcuts elsewhere among them.
@@ -237,7 +182,7 @@ fn a_model_is_renamed_in_its_place() {
 
 #[test]
 fn a_model_is_deleted_only_after_a_yes() {
-    let mut window = Window::open();
+    let mut window = Panel::open();
     window.choose("Lilies", "Delete…");
     window.wait_for("the question", |window| window.says("Delete this model for good?").then_some(()));
     window.press("Keep");
