@@ -277,7 +277,7 @@ PLATFORMS = {("Linux", "x86_64"): LINUX_X86_64}
 
 SYSTEM_PACKAGES = (
     # To build.
-    "cmake libgomp1 libopenblas-dev "
+    "cmake libgomp1 libopenblas-dev nasm "
     # To open a window; a desktop has them.
     "libegl1 libgl1 libgl1-mesa-dri libx11-6 libx11-xcb1 libxcursor1 libxi6 libxkbcommon-x11-0 libxkbcommon0 "
     "libxrandr2 "
