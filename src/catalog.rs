@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
 
-use crate::photo::{ContentHash, Embedded, Embedding, Metric, Photo, PhotoId, bytes_to_path, path_to_bytes};
+use crate::photo::{
+    ContentHash, Embedded, Embedding, HalfEmbedding, Metric, Photo, PhotoId, bytes_to_path, path_to_bytes,
+};
 
 /// Each entry brings the schema from its number to the next; entries are never changed once released.
 const MIGRATIONS: &[&str] = &["
@@ -223,7 +225,7 @@ impl Catalog {
             )?;
             let vector: Option<Vec<u8>> =
                 statement.query_row(params![content.0, model.name], |row| row.get(0)).optional()?;
-            Ok(vector.and_then(|bytes| Embedding::from_f16_bytes(&bytes, model.metric)))
+            Ok(vector.and_then(|bytes| HalfEmbedding::from_bytes(&bytes).raised(model.metric)))
         })
     }
 
@@ -317,7 +319,7 @@ impl Catalog {
         after: PhotoId,
         limit: usize,
         model: ModelKey,
-    ) -> Result<Vec<(Photo, Option<Embedding>)>, CatalogError> {
+    ) -> Result<Vec<(Photo, Option<HalfEmbedding>)>, CatalogError> {
         self.run_shared(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT photos.id, path, photos.content, vector FROM photos
@@ -330,7 +332,7 @@ impl Catalog {
                 let photo =
                     Photo { id: PhotoId(row.get(0)?), path: bytes_to_path(&path), content: ContentHash(row.get(2)?) };
                 let vector: Option<Vec<u8>> = row.get(3)?;
-                Ok((photo, vector.and_then(|bytes| Embedding::from_f16_bytes(&bytes, model.metric))))
+                Ok((photo, vector.map(|bytes| HalfEmbedding::from_bytes(&bytes))))
             })?;
             rows.collect()
         })
@@ -355,7 +357,7 @@ impl Catalog {
             )?;
             let rows = statement.query_map(params![model.name, model.backbone, limit as i64], |row| {
                 let vector: Vec<u8> = row.get(1)?;
-                Ok((ContentHash(row.get(0)?), Embedding::from_f16_bytes(&vector, Metric::Cosine)))
+                Ok((ContentHash(row.get(0)?), HalfEmbedding::from_bytes(&vector).raised(Metric::Cosine)))
             })?;
             rows.filter_map(|row| row.map(|(content, features)| Some((content, features?))).transpose()).collect()
         })
@@ -497,7 +499,7 @@ fn insert_embedding(
 ) -> rusqlite::Result<()> {
     transaction
         .prepare_cached("INSERT OR IGNORE INTO embeddings (content, model, vector) VALUES (?, ?, ?)")?
-        .execute(params![content.0, model, embedding.to_f16_bytes()])?;
+        .execute(params![content.0, model, HalfEmbedding::from(embedding).to_bytes()])?;
     Ok(())
 }
 
@@ -541,7 +543,8 @@ mod tests {
         let catalog = Catalog::open_read_only(folder.path()).unwrap().unwrap();
         let stored = catalog.photos_after(PhotoId(0), 10, M).unwrap();
         assert_eq!(stored.iter().map(|(photo, _)| photo.clone()).collect::<Vec<_>>(), photos_of(&written));
-        let vector = stored[1].1.as_ref().unwrap().values();
+        let embedding = stored[1].1.as_ref().unwrap().raised(Metric::Cosine).unwrap();
+        let vector = embedding.values();
         assert!((vector[1] / vector[0] - 2.0).abs() < 1e-2);
         assert_eq!(catalog.problems().unwrap(), [problem]);
         assert_eq!(catalog.thumbnail(ContentHash([2; 16])).unwrap(), Some(vec![2]));

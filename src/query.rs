@@ -15,9 +15,9 @@ use crate::catalog::{Catalog, CatalogError, Changes, ModelKey};
 use crate::decode::{self, DecodeError};
 use crate::embed::{EmbedError, Embedder};
 use crate::evaluate::{Evaluation, count_labels};
-use crate::index::Index;
+use crate::index::{Approximate, Index};
 use crate::model::NetworkInput;
-use crate::photo::{Embedding, Metric, Photo, PhotoId};
+use crate::photo::{Embedding, HalfEmbedding, Metric, Photo, PhotoId};
 
 /// Photos read from the catalog at a time while a library opens.
 const LOAD_CHUNK: usize = 4096;
@@ -75,8 +75,6 @@ pub enum QueryError {
     Gone,
     #[error(transparent)]
     Embed(#[from] EmbedError),
-    #[error("The index failed: {0}")]
-    Index(#[from] faiss::error::Error),
     #[error(transparent)]
     Catalog(#[from] CatalogError),
 }
@@ -118,11 +116,8 @@ pub struct Gallery {
 
 impl Gallery {
     /// An empty gallery for embeddings of `dimension` floats that are compared by `metric`.
-    ///
-    /// # Errors
-    /// When Faiss fails.
-    pub fn new(dimension: usize, metric: Metric) -> Result<Self, QueryError> {
-        Ok(Self { by_path: BTreeMap::new(), by_id: HashMap::new(), index: Index::new(dimension, metric)? })
+    pub fn new(dimension: usize, metric: Metric) -> Self {
+        Self { by_path: BTreeMap::new(), by_id: HashMap::new(), index: Index::new(dimension, metric) }
     }
 
     /// The whole catalog as a gallery.
@@ -130,7 +125,7 @@ impl Gallery {
     /// # Errors
     /// When the catalog cannot be read.
     pub fn load(catalog: &Catalog, model: ModelKey, dimension: usize) -> Result<Self, QueryError> {
-        let mut gallery = Self::new(dimension, model.metric)?;
+        let mut gallery = Self::new(dimension, model.metric);
         let mut last = Some(PhotoId(0));
         while let Some(after) = last {
             last = gallery.load_more(catalog, model, after)?;
@@ -150,18 +145,16 @@ impl Gallery {
     ) -> Result<Option<PhotoId>, QueryError> {
         let rows = catalog.photos_after(after, LOAD_CHUNK, model)?;
         let last = rows.last().map(|(photo, _)| photo.id);
-        let added = rows.into_iter().filter_map(|(photo, embedding)| Some((photo, embedding?))).collect();
-        self.apply(Changes { added, removed: Vec::new() })?;
+        for (photo, embedding) in rows {
+            embedding.into_iter().for_each(|embedding| self.add(photo.clone(), &embedding));
+        }
         Ok(last)
     }
 
     /// Follows a change of the catalog. A photo that is here already is passed over.
-    ///
-    /// # Errors
-    /// When Faiss fails.
-    pub fn apply(&mut self, changes: Changes) -> Result<(), QueryError> {
-        let Changes { mut added, removed } = changes;
-        self.index.remove(&removed)?;
+    pub fn apply(&mut self, changes: Changes) {
+        let Changes { added, removed } = changes;
+        self.index.remove(&removed);
         for id in removed {
             if let Some(photo) = self.by_id.remove(&id)
                 && self.by_path.get(&photo.path).is_some_and(|there| there.id == id)
@@ -169,14 +162,27 @@ impl Gallery {
                 self.by_path.remove(&photo.path);
             }
         }
-        added.retain(|(photo, _)| !self.by_id.contains_key(&photo.id));
-        self.index.add(added.iter().map(|(photo, embedding)| (photo.id, embedding)))?;
-        for (photo, _) in added {
+        for (photo, embedding) in added {
+            self.add(photo, &HalfEmbedding::from(&embedding));
+        }
+    }
+
+    fn add(&mut self, photo: Photo, embedding: &HalfEmbedding) {
+        if self.index.add(photo.id, embedding) {
             let photo = Arc::new(photo);
             self.by_path.insert(photo.path.clone(), Arc::clone(&photo));
             self.by_id.insert(photo.id, photo);
         }
-        Ok(())
+    }
+
+    /// The embeddings.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Searches with the help of this from now on.
+    pub fn use_approximate(&mut self, approximate: Approximate) {
+        self.index.use_approximate(approximate);
     }
 
     /// Photos that can be found.
@@ -199,56 +205,50 @@ impl Gallery {
     /// # Errors
     /// When it is not in the index any more.
     pub fn embedding(&self, id: PhotoId) -> Result<Embedding, QueryError> {
-        if !self.by_id.contains_key(&id) {
-            return Err(QueryError::Gone);
-        }
-        self.index.embedding(id)?.ok_or(QueryError::Gone)
+        self.index.embedding(id).ok_or(QueryError::Gone)
     }
 
     /// All photos that the filter admits, by path.
     pub fn browse(&self, filter: &Filter) -> Vec<Hit> {
+        self.admitted(filter).map(|photo| Hit { photo: Arc::clone(photo), similarity: None }).collect()
+    }
+
+    fn admitted(&self, filter: &Filter) -> impl Iterator<Item = &Arc<Photo>> {
         let from = match filter {
             Filter::Folder(folder) => Bound::Included(folder.as_path()),
-            _ => Bound::Unbounded,
+            Filter::All | Filter::Label(_) => Bound::Unbounded,
         };
-        let hit = |photo: &Arc<Photo>| Hit { photo: Arc::clone(photo), similarity: None };
+        let is_folder = matches!(filter, Filter::Folder(_));
         let photos = self.by_path.range::<Path, _>((from, Bound::Unbounded)).map(|(_, photo)| photo);
-        match filter {
-            // Paths are ordered by component, so a folder's photos stand together.
-            Filter::Folder(_) => photos.take_while(|photo| filter.admits(photo)).map(hit).collect(),
-            _ => photos.filter(|photo| filter.admits(photo)).map(hit).collect(),
-        }
+        // Paths are ordered by component, so a folder's photos stand together.
+        photos.take_while(move |photo| !is_folder || filter.admits(photo)).filter(|photo| filter.admits(photo))
     }
 
     /// The photos most similar to an embedding, at most `limit`, without the photo `except`.
-    ///
-    /// # Errors
-    /// When Faiss fails.
     pub fn rank(
         &mut self,
         query: &Embedding,
         except: Option<PhotoId>,
         filter: &Filter,
         limit: Option<usize>,
-    ) -> Result<Vec<Hit>, QueryError> {
+    ) -> Vec<Hit> {
         let limit = limit.unwrap_or(usize::MAX).min(self.len());
-        let mut asked = limit.saturating_add(1);
-        loop {
-            let neighbours = self.index.search(query, asked)?;
-            let hits: Vec<Hit> = neighbours
-                .iter()
-                .filter(|neighbour| Some(neighbour.id) != except)
-                .filter_map(|neighbour| Some((self.by_id.get(&neighbour.id)?, neighbour.similarity)))
-                .filter(|(photo, _)| filter.admits(photo))
-                .map(|(photo, similarity)| Hit { photo: Arc::clone(photo), similarity: Some(similarity) })
-                .take(limit)
-                .collect();
-            // A filter may leave too few of the nearest: ask for more until there are enough or none is left.
-            if hits.len() >= limit || neighbours.len() >= self.index.len() {
-                return Ok(hits);
+        let asked = limit.saturating_add(1);
+        let neighbours = match filter {
+            Filter::All => self.index.search(query, asked),
+            Filter::Folder(_) | Filter::Label(_) => {
+                let photos: Vec<PhotoId> = self.admitted(filter).map(|photo| photo.id).collect();
+                self.index.search_among(query, &photos, asked)
             }
-            asked = asked.saturating_mul(8);
-        }
+        };
+        let others = neighbours.iter().filter(|neighbour| Some(neighbour.id) != except);
+        others
+            .filter_map(|neighbour| {
+                let photo = Arc::clone(self.by_id.get(&neighbour.id)?);
+                Some(Hit { photo, similarity: Some(neighbour.similarity) })
+            })
+            .take(limit)
+            .collect()
     }
 
     /// The folders and labels of the library.
@@ -270,33 +270,25 @@ impl Gallery {
 
     /// Adds queries to an evaluation: an embedding each, its label, and the photo itself where it is in the gallery
     /// and has to be left out (leave-one-out).
-    ///
-    /// # Errors
-    /// When Faiss fails.
-    pub fn evaluate(
-        &mut self,
-        queries: &[(Embedding, OsString, Option<PhotoId>)],
-        evaluation: &mut Evaluation,
-    ) -> Result<(), QueryError> {
+    pub fn evaluate(&mut self, queries: &[(Embedding, OsString, Option<PhotoId>)], evaluation: &mut Evaluation) {
         let counts = count_labels(self.by_id.values().filter_map(|p| p.label()).map(OsStr::to_owned));
         // As many as the largest class needs, and one more for the photo that is left out.
         let k = counts.values().copied().max().unwrap_or(0).max(5) + 1;
         for some in queries.chunks(256) {
             let embeddings: Vec<Embedding> = some.iter().map(|(embedding, ..)| embedding.clone()).collect();
-            for (neighbours, (_, label, itself)) in self.index.search_many(&embeddings, k)?.into_iter().zip(some) {
+            for (neighbours, (_, label, itself)) in self.index.search_many(&embeddings, k).into_iter().zip(some) {
                 let others = neighbours.iter().filter(|neighbour| Some(neighbour.id) != *itself);
                 let right = others.map(|n| self.by_id.get(&n.id).and_then(|photo| photo.label()) == Some(label));
                 let relevant = counts.get(label).copied().unwrap_or(0) - usize::from(itself.is_some());
                 evaluation.add(right, relevant);
             }
         }
-        Ok(())
     }
 
     /// Every labelled photo as a query against all others.
     ///
     /// # Errors
-    /// When Faiss fails.
+    /// When a photo is not in the index any more.
     pub fn evaluate_leave_one_out(&mut self, evaluation: &mut Evaluation) -> Result<(), QueryError> {
         let photos: Vec<Arc<Photo>> = self.by_path.values().cloned().collect();
         for some in photos.chunks(1024) {
@@ -307,7 +299,7 @@ impl Gallery {
                     None => evaluation.add_error(),
                 }
             }
-            self.evaluate(&queries, evaluation)?;
+            self.evaluate(&queries, evaluation);
         }
         Ok(())
     }
@@ -319,12 +311,12 @@ mod tests {
     use crate::photo::ContentHash;
 
     fn gallery(photos: &[(&str, [f32; 2])]) -> Gallery {
-        let mut gallery = Gallery::new(2, Metric::Cosine).unwrap();
+        let mut gallery = Gallery::new(2, Metric::Cosine);
         let added = photos.iter().enumerate().map(|(number, (path, values))| {
             let photo = Photo { id: PhotoId(number as i64 + 1), path: path.into(), content: ContentHash([0; 16]) };
             (photo, Embedding::normalised(values.to_vec()).unwrap())
         });
-        gallery.apply(Changes { added: added.collect(), removed: Vec::new() }).unwrap();
+        gallery.apply(Changes { added: added.collect(), removed: Vec::new() });
         gallery
     }
 
@@ -347,11 +339,11 @@ mod tests {
     #[test]
     fn ranks_by_similarity_within_the_filter() {
         let mut gallery = gallery(GARDEN);
-        let all = gallery.rank(&east(), None, &Filter::All, None).unwrap();
+        let all = gallery.rank(&east(), None, &Filter::All, None);
         assert_eq!(paths(&all), ["rose/1.jpg", "top.jpg", "rose/2.jpg", "2024/lily/2.jpg", "lily/1.jpg"]);
-        let lilies = gallery.rank(&east(), None, &Filter::Label("lily".into()), Some(1)).unwrap();
+        let lilies = gallery.rank(&east(), None, &Filter::Label("lily".into()), Some(1));
         assert_eq!(paths(&lilies), ["2024/lily/2.jpg"]);
-        let others = gallery.rank(&east(), Some(PhotoId(1)), &Filter::All, Some(2)).unwrap();
+        let others = gallery.rank(&east(), Some(PhotoId(1)), &Filter::All, Some(2));
         assert_eq!(paths(&others), ["top.jpg", "rose/2.jpg"]);
     }
 
@@ -372,9 +364,9 @@ mod tests {
         let mut gallery = gallery(GARDEN);
         let moved = Photo { id: PhotoId(9), path: "rose/1.jpg".into(), content: ContentHash([0; 16]) };
         let changes = Changes { added: vec![(moved, east())], removed: vec![PhotoId(1), PhotoId(5)] };
-        gallery.apply(changes).unwrap();
+        gallery.apply(changes);
         assert_eq!(gallery.len(), 4);
-        let hits = gallery.rank(&east(), None, &Filter::All, Some(2)).unwrap();
+        let hits = gallery.rank(&east(), None, &Filter::All, Some(2));
         assert_eq!(paths(&hits), ["rose/1.jpg", "rose/2.jpg"]);
         assert!(matches!(gallery.embedding(PhotoId(1)), Err(QueryError::Gone)));
     }

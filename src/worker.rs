@@ -17,6 +17,7 @@ use crate::decode::shrink_to_fit;
 use crate::embed::{DeviceChoice, EmbedError, Embedder, ModelInfo};
 use crate::garden;
 use crate::in_use::{change_model, delete_model, keep_present, model_in_use, model_wanted, names};
+use crate::index::{Approximate, Background, Plan};
 use crate::ingest::{IngestEvent, ingest};
 use crate::job::{Cancel, Outcome, Progress};
 use crate::library::{DataFolder, Library, WriterLock};
@@ -112,7 +113,7 @@ pub enum Event {
         number: u64,
         hits: Arc<[Hit]>,
     },
-    /// The query's own picture, sent once before its first answer.
+    /// The query's own picture, sent once: before its first answer, or, where the search does not need it, after that.
     Preview {
         number: u64,
         picture: Arc<RgbImage>,
@@ -376,6 +377,8 @@ impl Loop {
         loop {
             let job = self.open.as_ref().and_then(|open| open.job.as_ref());
             let job_messages = job.map_or_else(never, |job| job.messages.clone());
+            let background = self.open.as_ref().and_then(|open| open.background.as_ref());
+            let approximate = background.map_or_else(never, |background| background.result().clone());
             let pause = self.open.as_ref().and_then(OpenLibrary::pause).unwrap_or(Duration::from_secs(3600));
             select! {
                 recv(requests) -> request => match request {
@@ -383,6 +386,9 @@ impl Loop {
                     Err(_) => return,
                 },
                 recv(job_messages) -> message => self.hear(message.ok()),
+                recv(approximate) -> built => if let Some(open) = &mut self.open {
+                    open.take_approximate(built.ok());
+                },
                 recv(reopened) -> reopened => reopened.into_iter().for_each(|reopened| self.take_reopened(reopened)),
                 default(pause) => {}
             }
@@ -580,7 +586,7 @@ impl Loop {
         };
         let wanted = model_wanted(&catalog, &self.models)?.filter(|_| lock.is_some());
         let model = self.change_embedder(model_in_use(&catalog, &self.models)?)?;
-        let gallery = Gallery::new(model.dimension, model.metric)?;
+        let gallery = Gallery::new(model.dimension, model.metric);
         if let Some(before) = self.open.take() {
             before.finish();
         }
@@ -599,6 +605,8 @@ impl Loop {
             shown: None,
             changed: true,
             refreshed: None,
+            background: None,
+            exact_only: false,
             job: None,
         });
         self.next = None;
@@ -919,6 +927,10 @@ struct OpenLibrary {
     /// Whether the gallery is another than what the window was last told.
     changed: bool,
     refreshed: Option<Instant>,
+    /// Makes an approximate index.
+    background: Option<Background>,
+    /// None can be made of these embeddings.
+    exact_only: bool,
     job: Option<RunningJob>,
 }
 
@@ -949,6 +961,37 @@ impl OpenLibrary {
         if self.changed && self.refreshed.is_none_or(|at| at.elapsed() >= REFRESH_EVERY) {
             self.refresh();
         }
+        if self.background.is_none() && !self.exact_only && self.loaded_up_to.is_none() {
+            self.hasten();
+        }
+    }
+
+    /// Has an approximate index made where exact searches have become slow.
+    fn hasten(&mut self) {
+        let index = self.gallery.index();
+        if !index.wants_approximate() {
+            return;
+        }
+        let plan = Plan {
+            rows: index.rows(),
+            folder: self.library.folder.clone(),
+            model: self.model.name.clone(),
+            anew: index.approximate().is_some(),
+            writable: self.lock.is_some(),
+        };
+        match Background::start(plan) {
+            Ok(background) => self.background = Some(background),
+            Err(error) => log::warn!("A thread could not be started: {error}"),
+        }
+    }
+
+    /// Takes the approximate index, or the news that there is none.
+    fn take_approximate(&mut self, approximate: Option<Approximate>) {
+        self.background = None;
+        match approximate {
+            Some(approximate) => self.gallery.use_approximate(approximate),
+            None => self.exact_only = true,
+        }
     }
 
     fn refresh(&mut self) {
@@ -970,9 +1013,17 @@ impl OpenLibrary {
     fn answer(&mut self) {
         let Some(mut shown) = self.shown.take() else { return };
         let number = shown.number;
+        let is_new = shown.embedding.is_none();
         match self.hits(&mut shown) {
             Ok(hits) => self.outbox.send(Event::Answer { number, hits: hits.into() }),
             Err(error) => self.outbox.send(Event::QueryFailed { number, message: error.to_string() }),
+        }
+        // The search does not need this picture; where its file is gone meanwhile, there is just no preview.
+        if let Some(Query::Photo(photo)) = shown.view.query.as_ref().filter(|_| is_new)
+            && let Ok(picture) = read_photo(&self.library.root.join(&photo.path))
+            && let Err(error) = self.send_preview(number, &picture)
+        {
+            log::warn!("{error}");
         }
         self.shown = Some(shown);
     }
@@ -990,17 +1041,12 @@ impl OpenLibrary {
         };
         let hits = self.gallery.rank(&embedding, itself, filter, *limit);
         shown.embedding = Some(embedding);
-        hits
+        Ok(hits)
     }
 
     fn embed_query(&self, number: u64, query: &Query) -> Result<Embedding, QueryError> {
         if let Query::Photo(photo) = query {
-            let embedding = self.gallery.embedding(photo.id)?;
-            // The search does not need the picture; where its file is gone meanwhile, there is just no preview.
-            if let Ok(picture) = read_photo(&self.library.root.join(&photo.path)) {
-                self.send_preview(number, &picture)?;
-            }
-            return Ok(embedding);
+            return self.gallery.embedding(photo.id);
         }
         let picture = match query {
             Query::File(path) => Arc::new(read_photo(path)?),
@@ -1021,9 +1067,7 @@ impl OpenLibrary {
         match event {
             IngestEvent::Progress(progress) => self.outbox.send(Event::Progress(progress)),
             IngestEvent::Committed(changes) => {
-                if let Err(error) = self.gallery.apply(changes) {
-                    log::error!("The index could not follow the catalog: {error}");
-                }
+                self.gallery.apply(changes);
                 self.changed = true;
             }
             IngestEvent::ProblemsChanged => match self.catalog.problems() {
@@ -1036,6 +1080,7 @@ impl OpenLibrary {
     /// Answers with another model from now on; the query on the screen is embedded anew.
     fn change_model(&mut self, embedder: Embedder, info: ModelInfo, gallery: Gallery) {
         (self.embedder, self.model, self.gallery) = (embedder, info, gallery);
+        (self.background, self.exact_only) = (None, false);
         self.loaded_up_to = None;
         if let Some(shown) = &mut self.shown {
             shown.embedding = None;

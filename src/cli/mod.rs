@@ -193,7 +193,7 @@ fn search(data: &DataFolder, folder: &Path, photos: &[PathBuf], results: usize, 
     for path in photos {
         let answer = read_photo(path)
             .and_then(|picture| embed_picture(&embedder, &picture))
-            .and_then(|embedding| gallery.rank(&embedding, None, &Filter::All, Some(results)));
+            .map(|embedding| gallery.rank(&embedding, None, &Filter::All, Some(results)));
         match answer {
             Ok(hits) if common.json => {
                 let hits = hits.iter().enumerate().map(|(rank, hit)| {
@@ -283,7 +283,7 @@ fn evaluate(data: &DataFolder, folder: &Path, queries: Option<&Path>, common: &C
         Some(queries) => {
             let embedded = embed_labelled(&embedder, queries, &mut evaluation, &Bar::new(common.json))?;
             let queries: Vec<_> = embedded.into_iter().map(|(embedding, label)| (embedding, label, None)).collect();
-            gallery.evaluate(&queries, &mut evaluation)?;
+            gallery.evaluate(&queries, &mut evaluation);
         }
     }
     let quality = evaluation.quality();

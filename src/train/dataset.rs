@@ -12,7 +12,7 @@ use tch::Tensor;
 use super::report::LabelPreview;
 use crate::catalog::{Catalog, CatalogError, ModelKey};
 use crate::model::ModelError;
-use crate::photo::{ContentHash, Photo, PhotoId};
+use crate::photo::{ContentHash, HalfEmbedding, Metric, Photo, PhotoId};
 
 /// Fewer photos of a class teach nothing: there is no pair to learn from.
 pub const MIN_PHOTOS_A_CLASS: usize = 2;
@@ -63,7 +63,9 @@ impl Dataset {
             let chunk = catalog.photos_after(last, CATALOG_CHUNK, ModelKey::features(backbone))?;
             let Some((photo, _)) = chunk.last() else { break };
             last = photo.id;
-            rows.extend(chunk.into_iter().filter_map(|(photo, features)| Some((photo, features?))));
+            let raised =
+                |(photo, features): (Photo, Option<HalfEmbedding>)| Some((photo, features?.raised(Metric::Cosine)?));
+            rows.extend(chunk.into_iter().filter_map(raised));
         }
         // By path, not by id: the order of a training does not depend on the order of indexing.
         rows.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
