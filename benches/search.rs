@@ -177,7 +177,8 @@ fn wait(worker: &Worker, mut is_over: impl FnMut(&Event) -> bool) {
         if events.iter().any(|event| matches!(event, Event::QueryFailed { .. } | Event::OpenFailed { .. })) {
             panic!("{events:?}");
         }
-        if events.iter().fold(false, |over, event| is_over(event) || over) {
+        // All are looked at, also behind the last one that counts.
+        if events.iter().filter(|event| is_over(event)).count() > 0 {
             return;
         }
         std::thread::sleep(Duration::from_micros(200));

@@ -168,6 +168,8 @@ impl Catalog {
         connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(wrap)?;
         // WAL survives a kill at any moment with NORMAL; only a power cut may take the last transactions with it.
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(wrap)?;
+        // In KiB: room for the indexes of some hundred thousand photos, which every row is looked up in.
+        connection.pragma_update(None, "cache_size", -65_536).map_err(wrap)?;
         let thumbnails = path_to_bytes(&folder.join(THUMBNAIL_FILE));
         connection.execute("ATTACH DATABASE CAST(? AS TEXT) AS thumbnails", [thumbnails]).map_err(wrap)?;
         // Readers, too, make it where it is missing: it may be thrown away at any time.
@@ -202,7 +204,7 @@ impl Catalog {
     pub fn known_files(&self, model: &str) -> Result<HashMap<Vec<u8>, KnownFile>, CatalogError> {
         self.run_shared(|connection| {
             let mut statement = connection.prepare(
-                "SELECT path, photos.id, size, modified, vector IS NOT NULL FROM photos
+                "SELECT path, photos.id, size, modified, embeddings.content IS NOT NULL FROM photos
                  LEFT JOIN embeddings ON embeddings.content = photos.content
                      AND model = (SELECT id FROM models WHERE name = ?)",
             )?;
@@ -331,8 +333,8 @@ impl Catalog {
                 let path: Vec<u8> = row.get(1)?;
                 let photo =
                     Photo { id: PhotoId(row.get(0)?), path: bytes_to_path(&path), content: ContentHash(row.get(2)?) };
-                let vector: Option<Vec<u8>> = row.get(3)?;
-                Ok((photo, vector.map(|bytes| HalfEmbedding::from_bytes(&bytes))))
+                let vector = row.get_ref(3)?.as_blob_or_null()?;
+                Ok((photo, vector.map(HalfEmbedding::from_bytes)))
             })?;
             rows.collect()
         })

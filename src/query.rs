@@ -3,6 +3,7 @@
 //! [`Gallery`] is the library as it is held in memory to answer with: who the photos are, and the index of their
 //! embeddings. It is filled from the catalog and follows every [`Changes`] that the indexing job commits.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::ops::Bound;
@@ -17,7 +18,7 @@ use crate::embed::{EmbedError, Embedder};
 use crate::evaluate::{Evaluation, count_labels};
 use crate::index::{Approximate, Index};
 use crate::model::NetworkInput;
-use crate::photo::{Embedding, HalfEmbedding, Metric, Photo, PhotoId};
+use crate::photo::{Embedding, HalfEmbedding, Metric, Photo, PhotoId, path_to_bytes};
 
 /// Photos read from the catalog at a time while a library opens.
 const LOAD_CHUNK: usize = 4096;
@@ -107,9 +108,22 @@ pub struct Facets {
     pub labels: Vec<(OsString, usize)>,
 }
 
+/// A path as bytes that are ordered as its components are: with a separator that comes before all else. Paths themselves
+/// are in this order too, but take ten times as long to compare.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct PathKey(Vec<u8>);
+
+impl From<&Path> for PathKey {
+    fn from(path: &Path) -> Self {
+        let mut bytes = path_to_bytes(path);
+        bytes.iter_mut().filter(|byte| std::path::is_separator(char::from(**byte))).for_each(|byte| *byte = 0);
+        Self(bytes)
+    }
+}
+
 /// A library in memory.
 pub struct Gallery {
-    by_path: BTreeMap<PathBuf, Arc<Photo>>,
+    by_path: BTreeMap<PathKey, Arc<Photo>>,
     by_id: HashMap<PhotoId, Arc<Photo>>,
     index: Index,
 }
@@ -157,9 +171,10 @@ impl Gallery {
         self.index.remove(&removed);
         for id in removed {
             if let Some(photo) = self.by_id.remove(&id)
-                && self.by_path.get(&photo.path).is_some_and(|there| there.id == id)
+                && let Entry::Occupied(there) = self.by_path.entry(PathKey::from(photo.path.as_path()))
+                && there.get().id == id
             {
-                self.by_path.remove(&photo.path);
+                there.remove();
             }
         }
         for (photo, embedding) in added {
@@ -170,7 +185,7 @@ impl Gallery {
     fn add(&mut self, photo: Photo, embedding: &HalfEmbedding) {
         if self.index.add(photo.id, embedding) {
             let photo = Arc::new(photo);
-            self.by_path.insert(photo.path.clone(), Arc::clone(&photo));
+            self.by_path.insert(PathKey::from(photo.path.as_path()), Arc::clone(&photo));
             self.by_id.insert(photo.id, photo);
         }
     }
@@ -215,12 +230,12 @@ impl Gallery {
 
     fn admitted(&self, filter: &Filter) -> impl Iterator<Item = &Arc<Photo>> {
         let from = match filter {
-            Filter::Folder(folder) => Bound::Included(folder.as_path()),
+            Filter::Folder(folder) => Bound::Included(PathKey::from(folder.as_path())),
             Filter::All | Filter::Label(_) => Bound::Unbounded,
         };
         let is_folder = matches!(filter, Filter::Folder(_));
-        let photos = self.by_path.range::<Path, _>((from, Bound::Unbounded)).map(|(_, photo)| photo);
-        // Paths are ordered by component, so a folder's photos stand together.
+        let photos = self.by_path.range((from, Bound::Unbounded)).map(|(_, photo)| photo);
+        // The keys are ordered by component, so a folder's photos stand together.
         photos.take_while(move |photo| !is_folder || filter.admits(photo)).filter(|photo| filter.admits(photo))
     }
 

@@ -13,6 +13,9 @@ use crate::decode::{EXTENSIONS, UNSUPPORTED_EXTENSIONS};
 use crate::job::Cancel;
 use crate::photo::{PhotoId, bytes_to_path, path_to_bytes};
 
+/// Files whose size and time are asked for at once.
+const STAT_THREADS: usize = 8;
+
 /// A file that has to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundFile {
@@ -44,6 +47,7 @@ pub fn scan(
 ) -> Option<Scan> {
     let mut scan = Scan::default();
     let mut unread_folders = Vec::new();
+    let mut photos = Vec::new();
     let walk = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter();
     for entry in walk.filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry)) {
         if cancel.is_cancelled() {
@@ -62,25 +66,27 @@ pub fn scan(
         if !entry.file_type().is_file() {
             continue;
         }
-        let path = entry.path().strip_prefix(root).unwrap_or(entry.path()).to_owned();
-        match kind_of(&path) {
+        let path = || entry.path().strip_prefix(root).unwrap_or(entry.path()).to_owned();
+        match kind_of(entry.path()) {
             Kind::Other => {}
             Kind::Unsupported(kind) => {
                 let reason = format!("{kind} photos cannot be read yet; convert the file to JPEG or PNG");
-                scan.problems.push(Problem { path, reason });
+                scan.problems.push(Problem { path: path(), reason });
             }
             Kind::Photo => {
-                let known_file = known.remove(&path_to_bytes(&path));
-                match stamp(&entry) {
-                    Ok(stamp) if known_file.is_some_and(|known| known.embedded && known.stamp == stamp) => {
-                        scan.unchanged += 1;
-                    }
-                    Ok(stamp) => scan.to_read.push(FoundFile { path, stamp }),
-                    Err(error) => {
-                        scan.problems.push(Problem { path, reason: format!("The file could not be read: {error}") })
-                    }
-                }
-                seen(scan.unchanged + scan.to_read.len() as u64);
+                photos.push((path(), entry));
+                seen(photos.len() as u64);
+            }
+        }
+    }
+    let stamps = stamps(&photos, cancel)?;
+    for ((path, _), stamp) in photos.into_iter().zip(stamps) {
+        let known_file = known.remove(&path_to_bytes(&path));
+        match stamp {
+            Ok(stamp) if known_file.is_some_and(|known| known.embedded && known.stamp == stamp) => scan.unchanged += 1,
+            Ok(stamp) => scan.to_read.push(FoundFile { path, stamp }),
+            Err(error) => {
+                scan.problems.push(Problem { path, reason: format!("The file could not be read: {error}") });
             }
         }
     }
@@ -113,6 +119,21 @@ fn kind_of(path: &Path) -> Kind {
 fn is_hidden(entry: &DirEntry) -> bool {
     let name = entry.file_name().to_string_lossy();
     name.starts_with('.') || name == "@eaDir"
+}
+
+/// Sizes and times, asked for by several threads at once: a disk, and a drive in the network even more, takes its time for
+/// each. `None` when cancelled.
+fn stamps(photos: &[(PathBuf, DirEntry)], cancel: &Cancel) -> Option<Vec<Result<FileStamp, walkdir::Error>>> {
+    let part = photos.len().div_ceil(STAT_THREADS).max(1);
+    let of_part = |part: &[(PathBuf, DirEntry)]| -> Option<Vec<_>> {
+        part.iter().map(|(_, entry)| (!cancel.is_cancelled()).then(|| stamp(entry))).collect()
+    };
+    let parts: Option<Vec<Vec<_>>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = photos.chunks(part).map(|part| scope.spawn(move || of_part(part))).collect();
+        let joined = threads.into_iter().map(|thread| thread.join());
+        joined.map(|part| part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    Some(parts?.into_iter().flatten().collect())
 }
 
 fn stamp(entry: &DirEntry) -> Result<FileStamp, walkdir::Error> {
