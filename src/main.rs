@@ -11,6 +11,7 @@ use florascope::cli::{self, Arguments, exit};
 use florascope::library::DataFolder;
 use florascope::settings::Settings;
 use florascope::ui::describe::Describe;
+use florascope::ui::frame_log::FrameLog;
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
 }
 
 fn open_window(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { folder, common, describe_window, .. } = arguments;
+    let Arguments { folder, common, describe_window, frame_log, .. } = arguments;
     let data = DataFolder::open(common.data_dir).context("The program's data folder cannot be used")?;
     let settings = Settings::load(&data.settings_file());
     let icon = eframe::icon_data::from_png_bytes(include_bytes!("../assets/icon.png"))?;
@@ -55,7 +56,11 @@ fn open_window(arguments: Arguments) -> anyhow::Result<()> {
             if let Some(file) = describe_window {
                 creation.egui_ctx.add_plugin(Describe::new(file));
             }
-            Ok(Box::new(App::new(&creation.egui_ctx, data, settings, common.device, folder)?))
+            let app = App::new(&creation.egui_ctx, data, settings, common.device, folder)?;
+            Ok(match frame_log {
+                Some(file) => Box::new(FrameLog::new(app, &file)?),
+                None => Box::new(app),
+            })
         }),
     )
     .map_err(|error| anyhow::anyhow!("{error}"))

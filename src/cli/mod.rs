@@ -54,6 +54,9 @@ pub struct Arguments {
     pub folder: Option<PathBuf>,
     #[command(flatten)]
     pub common: Common,
+    /// Log how long the window's frames take to FILE, and show it in a corner
+    #[arg(long, value_name = "FILE", env = "FLORASCOPE_FRAME_LOG")]
+    pub frame_log: Option<PathBuf>,
     /// Keep FILE up to date with what the window shows (for tests)
     #[arg(long, hide = true, value_name = "FILE")]
     pub describe_window: Option<PathBuf>,

@@ -2,6 +2,7 @@
 
 pub mod describe;
 pub mod drop_target;
+pub mod frame_log;
 pub mod grid;
 pub mod header;
 pub mod indexing;
