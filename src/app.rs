@@ -5,21 +5,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use eframe::egui::{self, CentralPanel, Context, Event as Input, Frame, Key, Panel, Ui, ViewportCommand};
+use eframe::egui::{
+    self, CentralPanel, Context, Event as Input, Frame, Key, Panel, TextureOptions, Ui, ViewportCommand,
+};
 use image::RgbImage;
 
 use crate::command::Command;
 use crate::desktop::{Answer as DesktopAnswer, Desktop, pasted_path};
 use crate::embed::DeviceChoice;
-use crate::job::Outcome;
+use crate::job::{Outcome, give_way};
 use crate::library::DataFolder;
-use crate::pictures::PictureLoader;
 use crate::query::{Filter, Query};
 use crate::settings::{Settings, TILE_SIDES, ThemeChoice};
 use crate::train::report::TrainOptions;
 use crate::ui::grid::{Grid, Layout, empty_ui};
 use crate::ui::state::{Action, Answer, OpenLibrary, State, Toast, Visit};
-use crate::ui::textures::{Textures, upload};
+use crate::ui::textures::{Textures, color_image};
 use crate::ui::train::Phase;
 use crate::ui::{
     drop_target, header, indexing, large, models, problems, shortcuts, sidebar, theme, toasts, train, welcome,
@@ -28,6 +29,9 @@ use crate::worker::{Event, Request, TrainingEnd, View, Worker};
 
 /// Earlier searches that are kept.
 const HISTORY: usize = 50;
+/// How far the worker and its jobs stand back for the thread that draws: each such step is a fifth of the processor's time
+/// less.
+const NICE_OF_JOBS: i32 = 10;
 /// Width of the panel for training, in points; it can be drawn wider.
 const TRAIN_WIDTH: f32 = 400.0;
 
@@ -73,9 +77,9 @@ impl App {
             move || ctx.request_repaint()
         };
         let mut app = Self {
-            worker: Worker::start(data.clone(), device, wake(ctx))?,
+            worker: start_worker(data.clone(), device, wake(ctx))?,
             desktop: Desktop::new(wake(ctx)),
-            textures: Textures::new(PictureLoader::start(wake(ctx))?),
+            textures: Textures::start(wake(ctx))?,
             data,
             saved_settings: settings.clone(),
             settings,
@@ -250,7 +254,7 @@ impl App {
             }
             Event::Preview { number, picture } if number == self.state.number => {
                 if let Some(visit) = self.state.history.get_mut(self.state.at) {
-                    visit.preview = Some(upload(ctx, "query", &picture));
+                    visit.preview = Some(ctx.load_texture("query", color_image(&picture), TextureOptions::LINEAR));
                 }
             }
             Event::Answer { number, hits } if number == self.state.number => {
@@ -709,6 +713,20 @@ impl App {
             self.saved_settings = self.settings.clone();
         }
     }
+}
+
+/// Starts the worker from a thread whose low priority its threads inherit: jobs take what drawing leaves them.
+fn start_worker(
+    data: DataFolder,
+    device: DeviceChoice,
+    wake: impl Fn() + Send + Sync + 'static,
+) -> std::io::Result<Worker> {
+    let start = move || {
+        give_way(NICE_OF_JOBS);
+        Worker::start(data, device, wake)
+    };
+    let starting = std::thread::Builder::new().name("start".into()).spawn(start)?;
+    starting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 impl eframe::App for App {

@@ -22,6 +22,17 @@ impl Cancel {
     }
 }
 
+/// Lets other threads go first: adds to this thread's "nice" value, which threads that it starts inherit. Only Linux
+/// knows that of a thread by itself; elsewhere nothing happens.
+pub fn give_way(steps: i32) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(steps) {
+        log::warn!("The priority of a thread could not be lowered: {error}");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = steps;
+}
+
 /// How a job ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -99,6 +110,22 @@ impl RateMeter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_thread_gives_way_together_with_those_that_it_starts() {
+        let nice = || -> i32 {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+            stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().parse().unwrap()
+        };
+        let before = nice();
+        let lowered = std::thread::spawn(move || {
+            give_way(2);
+            [nice(), std::thread::spawn(nice).join().unwrap()]
+        });
+        assert_eq!(lowered.join().unwrap(), [before + 2; 2]);
+        assert_eq!(nice(), before);
+    }
 
     #[test]
     fn the_rate_follows_the_last_seconds() {

@@ -3,7 +3,7 @@
 //! Every frame the window says what it wants to see; the newest wish list replaces the one before, so that what has
 //! been scrolled past is never decoded.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -11,12 +11,15 @@ use image::RgbImage;
 
 use crate::catalog::Catalog;
 use crate::decode::{self, DecodeError, THUMBNAIL_SIDE};
+use crate::job::give_way;
 use crate::library::Library;
 use crate::photo::{ContentHash, Photo};
 
 /// The longer side of a large picture, in pixels.
 const LARGE_SIDE: u32 = 2048;
 const THREADS: usize = 2;
+/// Behind the thread that draws, ahead of the jobs.
+const NICE: i32 = 3;
 
 /// Names a picture.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,51 +47,55 @@ impl Wish {
 }
 
 /// A picture, or why there is none.
-pub type Loaded = (PictureKey, Result<RgbImage, String>);
+pub type Loaded<P> = (PictureKey, Result<P, String>);
 
-#[derive(Default)]
-struct State {
-    /// The most wanted first.
+struct State<P> {
+    /// The most wanted last.
     wishes: Vec<Wish>,
     in_work: HashSet<PictureKey>,
-    ready: Vec<Loaded>,
+    ready: VecDeque<Loaded<P>>,
     closed: bool,
 }
 
-#[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
+struct Shared<P> {
+    state: Mutex<State<P>>,
     changed: Condvar,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl<P> Shared<P> {
+    fn lock(&self) -> MutexGuard<'_, State<P>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A handle to the threads that load pictures; they end with it.
-pub struct PictureLoader {
-    shared: Arc<Shared>,
+/// A handle to the threads that load pictures; they end with it. `P` is a picture as the screen wants it.
+pub struct PictureLoader<P> {
+    shared: Arc<Shared<P>>,
 }
 
-impl PictureLoader {
-    /// Starts the threads. `wake` is called when a picture is ready.
+impl<P: Send + 'static> PictureLoader<P> {
+    /// Starts the threads. Each picture goes through `convert` there; `wake` is called when one is ready.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(wake: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
-        let loader = Self { shared: Arc::default() };
+    pub fn start(convert: fn(RgbImage) -> P, wake: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
+        let state = State { wishes: Vec::new(), in_work: HashSet::new(), ready: VecDeque::new(), closed: false };
+        let loader = Self { shared: Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() }) };
         let wake = Arc::new(wake);
         for number in 1..=THREADS {
             let (shared, wake) = (Arc::clone(&loader.shared), Arc::clone(&wake));
-            std::thread::Builder::new().name(format!("pictures-{number}")).spawn(move || work(&shared, &*wake))?;
+            let work = move || {
+                give_way(NICE);
+                work(&shared, convert, &*wake);
+            };
+            std::thread::Builder::new().name(format!("pictures-{number}")).spawn(work)?;
         }
         Ok(loader)
     }
 
-    /// Replaces the wish list.
-    pub fn want(&self, wishes: Vec<Wish>) {
+    /// Replaces the wish list; the most wanted first.
+    pub fn want(&self, mut wishes: Vec<Wish>) {
+        wishes.reverse();
         let mut state = self.shared.lock();
         if !(wishes.is_empty() && state.wishes.is_empty()) {
             state.wishes = wishes;
@@ -97,10 +104,10 @@ impl PictureLoader {
     }
 
     /// At most `limit` pictures that have become ready.
-    pub fn take_ready(&self, limit: usize) -> Vec<Loaded> {
+    pub fn take_ready(&self, limit: usize) -> Vec<Loaded<P>> {
         let mut state = self.shared.lock();
         let count = state.ready.len().min(limit);
-        let ready: Vec<Loaded> = state.ready.drain(..count).collect();
+        let ready: Vec<Loaded<P>> = state.ready.drain(..count).collect();
         for (key, _) in &ready {
             state.in_work.remove(key);
         }
@@ -113,31 +120,30 @@ impl PictureLoader {
     }
 }
 
-impl Drop for PictureLoader {
+impl<P> Drop for PictureLoader<P> {
     fn drop(&mut self) {
         self.shared.lock().closed = true;
         self.shared.changed.notify_all();
     }
 }
 
-fn work(shared: &Shared, wake: &dyn Fn()) {
+fn work<P>(shared: &Shared<P>, convert: fn(RgbImage) -> P, wake: &dyn Fn()) {
     let mut catalog: Option<(PathBuf, Catalog)> = None;
     while let Some(wish) = next_wish(shared) {
-        let picture = load(&wish, &mut catalog).map_err(|error| error.to_string());
-        shared.lock().ready.push((wish.key(), picture));
+        let picture = load(&wish, &mut catalog).map(convert).map_err(|error| error.to_string());
+        shared.lock().ready.push_back((wish.key(), picture));
         wake();
     }
 }
 
 /// Waits for a wish that no other thread is working on; `None` when the loader is gone.
-fn next_wish(shared: &Shared) -> Option<Wish> {
+fn next_wish<P>(shared: &Shared<P>) -> Option<Wish> {
     let mut state = shared.lock();
     loop {
         if state.closed {
             return None;
         }
-        while !state.wishes.is_empty() {
-            let wish = state.wishes.remove(0);
+        while let Some(wish) = state.wishes.pop() {
             if state.in_work.insert(wish.key()) {
                 return Some(wish);
             }

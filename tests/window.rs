@@ -23,7 +23,6 @@ use florascope::app::App;
 use florascope::embed::DeviceChoice;
 use florascope::library::{DataFolder, Library};
 use florascope::photo::{ContentHash, Photo, PhotoId};
-use florascope::pictures::PictureLoader;
 use florascope::query::Hit;
 use florascope::settings::{Settings, ThemeChoice};
 use florascope::ui::grid::{Grid, Layout};
@@ -477,7 +476,7 @@ fn of_a_hundred_thousand_photos_only_those_in_view_are_laid_out() {
         progress: None,
         outcome: None,
     };
-    let mut textures = Textures::new(PictureLoader::start(|| {}).unwrap());
+    let mut textures = Textures::start(|| {}).unwrap();
     let reveal: Rc<RefCell<Option<usize>>> = Rc::default();
     let layout: Rc<RefCell<Layout>> = Rc::default();
     let (asked, told) = (Rc::clone(&reveal), Rc::clone(&layout));

@@ -7,8 +7,9 @@ use image::RgbImage;
 
 use crate::pictures::{PictureKey, PictureLoader, Wish};
 
-/// Uploads in one frame at most: more would be felt while scrolling.
-const UPLOADS_A_FRAME: usize = 16;
+/// Uploads in one frame at most: more would be felt while scrolling. Each takes a third of a millisecond where OpenGL is
+/// computed in software.
+const UPLOADS_A_FRAME: usize = 8;
 /// Bytes on the graphics card before the longest unused go.
 const BUDGET: usize = 256 << 20;
 
@@ -30,7 +31,7 @@ pub enum Picture {
 
 /// The pictures that have been asked for lately.
 pub struct Textures {
-    loader: PictureLoader,
+    loader: PictureLoader<ColorImage>,
     slots: HashMap<PictureKey, (Slot, u64)>,
     frame: u64,
     bytes: usize,
@@ -38,9 +39,13 @@ pub struct Textures {
 }
 
 impl Textures {
-    /// An empty cache in front of a loader.
-    pub fn new(loader: PictureLoader) -> Self {
-        Self { loader, slots: HashMap::new(), frame: 0, bytes: 0, wishes: Vec::new() }
+    /// An empty cache in front of a loader; `wake` is called when a picture is ready.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(wake: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
+        let loader = PictureLoader::start(|picture| color_image(&picture), wake)?;
+        Ok(Self { loader, slots: HashMap::new(), frame: 0, bytes: 0, wishes: Vec::new() })
     }
 
     /// Before a frame is drawn: uploads what has been loaded.
@@ -49,7 +54,7 @@ impl Textures {
         for (key, picture) in self.loader.take_ready(UPLOADS_A_FRAME) {
             let slot = match picture {
                 Ok(picture) => {
-                    let texture = upload(ctx, "picture", &picture);
+                    let texture = ctx.load_texture("picture", picture, TextureOptions::LINEAR);
                     let bytes = texture.byte_size();
                     self.bytes += bytes;
                     Slot::Ready { texture, bytes }
@@ -110,8 +115,8 @@ impl Textures {
     }
 }
 
-/// Puts a picture on the graphics card.
-pub fn upload(ctx: &egui::Context, name: &str, picture: &RgbImage) -> TextureHandle {
+/// A picture as egui uploads it.
+pub fn color_image(picture: &RgbImage) -> ColorImage {
     let size = [picture.width() as usize, picture.height() as usize];
-    ctx.load_texture(name, ColorImage::from_rgb(size, picture.as_raw()), TextureOptions::LINEAR)
+    ColorImage::from_rgb(size, picture.as_raw())
 }

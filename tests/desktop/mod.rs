@@ -184,10 +184,18 @@ impl Window {
     /// Starts the program, adding `--describe-window FILE` to its arguments, and waits for its window.
     pub fn launch(screen: &Screen, command: &mut Command) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
+        command.arg("--describe-window").arg(folder.path().join("window.json"));
+        Self::start(screen, command, folder)
+    }
+
+    /// The same without the description, which takes time in each frame: nothing can be waited for or looked up.
+    pub fn launch_unobserved(screen: &Screen, command: &mut Command) -> Self {
+        Self::start(screen, command, tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    fn start(screen: &Screen, command: &mut Command, folder: tempfile::TempDir) -> Self {
         let log = File::create(folder.path().join("log")).expect("a log");
         let child = command
-            .arg("--describe-window")
-            .arg(folder.path().join("window.json"))
             .env("DISPLAY", screen.display())
             .env("LIBGL_ALWAYS_SOFTWARE", "1")
             .env("NO_AT_BRIDGE", "1")
@@ -231,6 +239,11 @@ impl Window {
     /// What the program has printed so far.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.folder.path().join("log")).unwrap_or_default()).into_owned()
+    }
+
+    /// The number of its process.
+    pub fn process(&self) -> u32 {
+        self.child.borrow().id()
     }
 
     /// The title in the window's bar.
@@ -305,12 +318,22 @@ impl Window {
     /// Presses the left button at one place, moves to another and lets go: for sliders and scroll bars. On a machine so busy that
     /// all of it falls into one frame, egui sees no drag.
     pub fn drag(&self, from: (i16, i16), to: (i16, i16)) {
-        self.move_to(from.0, from.1);
-        self.fake(BUTTON_PRESS_EVENT, 1, 0, 0);
+        self.hold(from.0, from.1);
         for (x, y) in path(from, to) {
             thread::sleep(MOVE);
             self.move_to(x, y);
         }
+        self.let_go();
+    }
+
+    /// Presses the left button here and keeps it down.
+    pub fn hold(&self, x: i16, y: i16) {
+        self.move_to(x, y);
+        self.fake(BUTTON_PRESS_EVENT, 1, 0, 0);
+    }
+
+    /// Lets go of the left button.
+    pub fn let_go(&self) {
         self.fake(BUTTON_RELEASE_EVENT, 1, 0, 0);
     }
 

@@ -10,7 +10,6 @@ use florascope::artefact::{Card, Model, ModelSummary};
 use florascope::embed::ModelInfo;
 use florascope::library::Library;
 use florascope::photo::{ContentHash, Metric, Photo, PhotoId};
-use florascope::pictures::PictureLoader;
 use florascope::train::report::{
     CurvePoint, Example, Focus, Interval, LabelPreview, Proof, ProofRow, Recipe, Score, Task, TrainEvent, TrainOptions,
     TrainProgress,
@@ -53,7 +52,7 @@ impl Panel {
         let mut state = State { model: Some(present()), ..State::default() };
         state.train.open = true;
         state.train.take_labels(Arc::new(labels));
-        let textures = Textures::new(PictureLoader::start(|| {}).unwrap());
+        let textures = Textures::start(|| {}).unwrap();
         let stage = Stage { state, library, textures, actions: Vec::new() };
         let builder = Harness::builder().with_size(eframe::egui::vec2(420.0, 1600.0));
         Self(builder.build_ui_state(
