@@ -106,6 +106,8 @@ type Features = Vec<Option<Embedding>>;
 
 struct Request {
     inputs: Vec<NetworkInput>,
+    /// To compute with, on a CPU.
+    threads: usize,
     reply: Sender<Result<Features, EmbedError>>,
 }
 
@@ -187,7 +189,7 @@ impl Embedder {
     /// # Errors
     /// When the model could not be loaded or fails.
     pub fn embed_query(&self, inputs: Vec<NetworkInput>) -> EmbedResult {
-        self.ask(|queues| &queues.queries, inputs)
+        self.ask(|queues| &queues.queries, inputs, 1)
     }
 
     /// Embeds a batch in its turn. One embedding for each input, in order.
@@ -195,14 +197,27 @@ impl Embedder {
     /// # Errors
     /// When the model could not be loaded or fails.
     pub fn embed_batch(&self, inputs: Vec<NetworkInput>) -> EmbedResult {
-        self.ask(|queues| &queues.batches, inputs)
+        self.embed_batch_on(inputs, 1)
     }
 
-    fn ask(&self, queue: impl Fn(&Queues) -> &Sender<Request>, inputs: Vec<NetworkInput>) -> EmbedResult {
+    /// As [`Embedder::embed_batch`], on a CPU with so many threads.
+    ///
+    /// # Errors
+    /// When the model could not be loaded or fails.
+    pub fn embed_batch_on(&self, inputs: Vec<NetworkInput>, threads: usize) -> EmbedResult {
+        self.ask(|queues| &queues.batches, inputs, threads)
+    }
+
+    fn ask(
+        &self,
+        queue: impl Fn(&Queues) -> &Sender<Request>,
+        inputs: Vec<NetworkInput>,
+        threads: usize,
+    ) -> EmbedResult {
         let info = self.info()?;
         let queue = self.0.queues.as_ref().map(queue).ok_or(EmbedError::Gone)?;
         let (reply, answer) = bounded(1);
-        queue.send(Request { inputs, reply }).map_err(|_| EmbedError::Gone)?;
+        queue.send(Request { inputs, threads, reply }).map_err(|_| EmbedError::Gone)?;
         let features = answer.recv().map_err(|_| EmbedError::Gone)??;
         let usable: Vec<bool> = features.iter().map(Option::is_some).collect();
         let mut embedded = info.project(features.into_iter().flatten().collect())?.into_iter();
@@ -247,8 +262,11 @@ fn serve(mut network: Network, queries: &Receiver<Request>, batches: &Receiver<R
                 recv(batches) -> request => request,
             }
         });
-        let Ok(Request { inputs, reply }) = next else { return };
+        let Ok(Request { inputs, threads, reply }) = next else { return };
+        // The number is this thread's own, but new threads of others begin with the last one set.
+        tch::set_num_threads(threads as i32);
         let result = embed(&mut network, &inputs).map_err(|e| EmbedError::Batch(Arc::new(e)));
+        tch::set_num_threads(1);
         // Whoever asked may have been cancelled meanwhile.
         let _ = reply.send(result);
     }

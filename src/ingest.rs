@@ -15,18 +15,21 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, tick};
 
 use crate::catalog::{Catalog, CatalogError, Changes, ModelKey, NewPhoto, Problem};
-use crate::decode::{self, DecodeError};
+use crate::decode::{self, AtLeast, DecodeError, THUMBNAIL_SIDE};
 use crate::embed::{EmbedError, Embedder, ModelInfo};
 use crate::job::{Cancel, Outcome, Progress, RateMeter};
 use crate::library::Library;
-use crate::model::NetworkInput;
+use crate::model::{INPUT_SIDE, NetworkInput};
 use crate::photo::{ContentHash, Embedded, PhotoId};
 use crate::scan::{FoundFile, Scan, scan};
+use crate::tune::{self, Split};
 
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 /// A batch that is not full by then goes to the network as it is.
 const FILL_BATCH_WITHIN: Duration = Duration::from_millis(300);
 const REPORT_EVERY: Duration = Duration::from_millis(100);
+/// The network and the thumbnail are made from one decoded picture, and both only shrink it.
+const WANTED: AtLeast = AtLeast { shorter: INPUT_SIDE, longer: THUMBNAIL_SIDE };
 /// Photos whose features are projected at a time.
 const PROJECT_CHUNK: usize = 2048;
 /// The fact that tells whether a library was indexed to the end: [`YES`] or [`NO`].
@@ -104,7 +107,8 @@ fn run(
 
     let mut progress = Progress::begin("Indexing", Some(to_read.len() as u64));
     progress.problems = problems.len() as u64;
-    let pipeline = Pipeline::start(library, &info, embedder, cancel, to_read)?;
+    let split = tune::split(library, &info, embedder, to_read.len(), cancel)?;
+    let pipeline = Pipeline::start(library, &info, embedder, split, cancel, to_read)?;
     let committed = commit_finished(catalog, model, &pipeline.finished, cancel, progress, events, completed);
     pipeline.end();
     let some_were_replaced = committed?;
@@ -306,10 +310,11 @@ impl Pipeline {
         library: &Library,
         info: &ModelInfo,
         embedder: &Embedder,
+        split: Split,
         cancel: &Cancel,
         to_read: Vec<FoundFile>,
     ) -> Result<Self, IngestError> {
-        let in_work = info.batch * info.parallel;
+        let in_work = split.batch * split.networks;
         let (file_queue, files) = bounded::<FoundFile>(in_work);
         let (prepared_queue, prepared) = bounded(in_work);
         let (finished_queue, finished) = bounded(2 * in_work);
@@ -347,11 +352,11 @@ impl Pipeline {
             })?;
         }
         drop(prepared_queue);
-        let mut batches = Vec::with_capacity(info.parallel);
-        for number in 1..=info.parallel {
-            let (embedder, batch, flag) = (embedder.clone(), info.batch, cancel.clone());
+        let mut batches = Vec::with_capacity(split.networks);
+        for number in 1..=split.networks {
+            let (embedder, flag) = (embedder.clone(), cancel.clone());
             let (prepared, finished) = (prepared.clone(), finished_queue.clone());
-            let work = move || embed_batches(&embedder, batch, &prepared, &finished, &flag);
+            let work = move || embed_batches(&embedder, split, &prepared, &finished, &flag);
             batches.push(spawn(&format!("batch-{number}"), work)?);
         }
         Ok(Self { finished, batches })
@@ -384,7 +389,7 @@ fn prepare(
         let photo = UnembeddedPhoto { file, content, thumbnail: None };
         return Ok(Prepared { photo, pixels: Pixels::EmbeddedBefore(embedded) });
     }
-    let picture = decode::decode(&bytes)?;
+    let picture = decode::decode_at_least(&bytes, WANTED)?;
     drop(bytes);
     let pixels = match known {
         Some(embedded) => Pixels::EmbeddedBefore(embedded),
@@ -397,11 +402,12 @@ fn prepare(
 /// Collects photos to batches, has them embedded, and passes everything on. Ends when its channels close.
 fn embed_batches(
     embedder: &Embedder,
-    size: usize,
+    split: Split,
     prepared: &Receiver<Prepared>,
     finished: &Sender<Result<Finished, EmbedError>>,
     cancel: &Cancel,
 ) {
+    let size = split.batch;
     let mut batch = Vec::with_capacity(size);
     let mut inputs = Vec::with_capacity(size);
     let (mut more, mut begun) = (true, Instant::now());
@@ -427,7 +433,7 @@ fn embed_batches(
         if inputs.is_empty() || (more && !late && inputs.len() < size) {
             continue;
         }
-        let embeddings = embedder.embed_batch(std::mem::take(&mut inputs));
+        let embeddings = embedder.embed_batch_on(std::mem::take(&mut inputs), split.threads());
         let results: Vec<_> = match embeddings {
             Ok(embeddings) => batch.drain(..).zip(embeddings).map(|(photo, e)| Ok(photo.finish(e))).collect(),
             Err(error) => vec![Err(error)],

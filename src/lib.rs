@@ -32,6 +32,7 @@
 //! | [`query`] | query -> ranked photos; browsing; evaluation over a gallery | catalog, index, embed |
 //! | [`evaluate`] | recall@k, R-precision, MAP@R | - |
 //! | [`ingest`] | the indexing job: scan, decode, embed, commit, in a bounded line of threads | all the above |
+//! | [`tune`] | batch size and networks side by side, measured once a computer | embed |
 //! | [`train`] | the training job: data set, samplers, losses, heads, networks, proof, checkpoints, watchdog | libtorch, catalog, artefact |
 //! | [`in_use`] | the model that a library uses, and the change to another | catalog, artefact, ingest |
 //! | [`worker`] | owns the open library: loads it, runs its jobs, answers queries | ingest, train, query |
@@ -80,5 +81,6 @@ pub mod query;
 pub mod scan;
 pub mod settings;
 pub mod train;
+pub mod tune;
 pub mod ui;
 pub mod worker;

@@ -123,6 +123,11 @@ impl Library {
             .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
+    /// The file with what was measured of this computer's speed: one for all libraries.
+    pub fn speed_file(&self) -> PathBuf {
+        self.folder.ancestors().nth(2).unwrap_or(&self.folder).join("speed.json")
+    }
+
     /// The user's folder's name, for people.
     pub fn name(&self) -> String {
         let name = self.root.file_name().unwrap_or(self.root.as_os_str());

@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use image::RgbImage;
 
 use crate::catalog::Catalog;
-use crate::decode::{self, DecodeError, THUMBNAIL_SIDE};
+use crate::decode::{self, AtLeast, DecodeError, THUMBNAIL_SIDE};
 use crate::job::give_way;
 use crate::library::Library;
 use crate::photo::{ContentHash, Photo};
@@ -171,5 +171,5 @@ fn load(wish: &Wish, catalog: &mut Option<(PathBuf, Catalog)>) -> Result<RgbImag
 }
 
 fn from_file(path: &Path, side: u32) -> Result<RgbImage, DecodeError> {
-    decode::shrink_to_fit(&decode::decode_file(path)?, side)
+    decode::shrink_to_fit(&decode::decode_file_at_least(path, AtLeast { shorter: 0, longer: side })?, side)
 }

@@ -13,15 +13,18 @@ use std::sync::Arc;
 use image::RgbImage;
 
 use crate::catalog::{Catalog, CatalogError, Changes, ModelKey};
-use crate::decode::{self, DecodeError};
+use crate::decode::{self, AtLeast, DecodeError};
 use crate::embed::{EmbedError, Embedder};
 use crate::evaluate::{Evaluation, count_labels};
 use crate::index::{Approximate, Index};
-use crate::model::NetworkInput;
+use crate::model::{INPUT_SIDE, NetworkInput};
 use crate::photo::{Embedding, HalfEmbedding, Metric, Photo, PhotoId, path_to_bytes};
 
 /// Photos read from the catalog at a time while a library opens.
 const LOAD_CHUNK: usize = 4096;
+/// The longer side of a query's picture beside the results, in pixels.
+pub const PREVIEW_SIDE: u32 = 1024;
+const WANTED: AtLeast = AtLeast { shorter: INPUT_SIDE, longer: PREVIEW_SIDE };
 
 /// What is searched with.
 #[derive(Clone, Debug)]
@@ -80,12 +83,12 @@ pub enum QueryError {
     Catalog(#[from] CatalogError),
 }
 
-/// Decodes a photo for a query.
+/// Decodes a photo for a query, large enough for the network and for showing it beside the results.
 ///
 /// # Errors
 /// When the file cannot be read as a photo.
 pub fn read_photo(path: &Path) -> Result<RgbImage, QueryError> {
-    decode::decode_file(path).map_err(|error| QueryError::Photo { path: path.to_owned(), error })
+    decode::decode_file_at_least(path, WANTED).map_err(|error| QueryError::Photo { path: path.to_owned(), error })
 }
 
 /// Embeds one picture, before any batch of the indexing job.

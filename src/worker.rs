@@ -23,7 +23,7 @@ use crate::job::{Cancel, Outcome, Progress};
 use crate::library::{DataFolder, Library, WriterLock};
 use crate::model::weight_file;
 use crate::photo::{Embedding, PhotoId};
-use crate::query::{Facets, Filter, Gallery, Hit, Query, QueryError, embed_picture, read_photo};
+use crate::query::{Facets, Filter, Gallery, Hit, PREVIEW_SIDE, Query, QueryError, embed_picture, read_photo};
 use crate::train::plan::{PlanEvent, TrainingPlan};
 use crate::train::report::{LabelPreview, TrainEvent, TrainOptions};
 use crate::train::{Trained, checkpoint, dataset};
@@ -33,8 +33,6 @@ const REFRESH_EVERY: Duration = Duration::from_secs(2);
 /// How far a training is, is told this often at most: each time the window is drawn, which without a GPU takes the time
 /// of the processor that trains.
 const TELL_EVERY: Duration = Duration::from_millis(100);
-/// The longer side of a query's preview, in pixels.
-const PREVIEW_SIDE: u32 = 1024;
 
 /// What the grid shows.
 #[derive(Clone, Debug, Default)]

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""The peer that indexing is measured against: a plain Python loop, one photo at a time.
+"""The peers that indexing is measured against. Prints photos a second.
 
-Pillow decodes, PyTorch runs EfficientNet-Lite0 (batch norm and all, eager, channels first) on one photo after the other.
-The weights are the ones that `make setup` made, in `.deps/weights`. Needs torch 2.11.0, pillow and numpy.
-
-usage: embed_loop.py FOLDER [COUNT]     prints photos a second over COUNT photos (default 400)
+tutorial: Pillow decodes, PyTorch runs EfficientNet-Lite0 (batch norm and all, eager, channels first), one photo after the
+other. batched: batch norm folded, channels-last, batches, a DataLoader with a process a core. Neither hashes a file or
+keeps anything. The weights are the ones that `make setup` made, in `.deps/weights`.
 """
 
+import argparse
+import io
 import json
+import os
 import struct
-import sys
 import time
 from pathlib import Path
 
@@ -51,41 +52,129 @@ class Lite0:
         return functional.batch_norm(x, of("running_mean"), of("running_var"), of("weight"), of("bias"), eps=1e-3)
 
     def __call__(self, x):
-        x = functional.relu6(self.convolve(x, "_conv_stem", "_bn0", 2))
+        x = functional.relu6(self.convolve(x, "_conv_stem", "_bn0", 2), inplace=True)
         number, channels = 0, 32
         for expansion, outputs, blocks, first_stride, _ in STAGES:
             for block in range(blocks):
                 stride = first_stride if block == 0 else 1
                 name, before = f"_blocks.{number}.", x
                 if expansion > 1:
-                    x = functional.relu6(self.convolve(x, name + "_expand_conv", name + "_bn0"))
-                x = functional.relu6(self.convolve(x, name + "_depthwise_conv", name + "_bn1", stride, True))
+                    x = functional.relu6(self.convolve(x, name + "_expand_conv", name + "_bn0"), inplace=True)
+                x = functional.relu6(self.convolve(x, name + "_depthwise_conv", name + "_bn1", stride, True), inplace=True)
                 x = self.convolve(x, name + "_project_conv", name + "_bn2")
                 if stride == 1 and channels == outputs:
                     x = x + before
                 number, channels = number + 1, outputs
-        return functional.relu6(self.convolve(x, "_conv_head", "_bn1")).mean((2, 3))
+        return functional.relu6(self.convolve(x, "_conv_head", "_bn1"), inplace=True).mean((2, 3))
+
+
+def folded(weights):
+    """The weights with each batch norm in the convolution before it."""
+    result = {}
+    for name in [name for name in weights if weights[name].dim() == 4]:
+        norm = name.removesuffix(".weight")
+        if norm.startswith("_blocks"):
+            part = norm.rsplit(".", 1)[1]
+            norm = norm.rsplit(".", 1)[0] + {"_expand_conv": "._bn0", "_depthwise_conv": "._bn1", "_project_conv": "._bn2"}[part]
+        else:
+            norm = {"_conv_stem": "_bn0", "_conv_head": "_bn1"}[norm]
+        scale = weights[norm + ".weight"] / torch.sqrt(weights[norm + ".running_var"] + 1e-3)
+        weight = weights[name] * scale.view(-1, 1, 1, 1)
+        result[name] = weight.contiguous(memory_format=torch.channels_last)
+        result[name.removesuffix("weight") + "bias"] = weights[norm + ".bias"] - weights[norm + ".running_mean"] * scale
+    return result
+
+
+class Folded(Lite0):
+    def convolve(self, x, name, norm, stride=1, depthwise=False):
+        weight, bias = self.weights[name + ".weight"], self.weights[name + ".bias"]
+        kernel = weight.shape[-1]
+        pads = []
+        for length in (x.shape[3], x.shape[2]):
+            total = max((-(-length // stride) - 1) * stride + kernel - length, 0)
+            pads += [total // 2, total - total // 2]
+        even = pads[0] == pads[1] and pads[2] == pads[3]
+        x = x if even else functional.pad(x, pads)
+        padding = (pads[2], pads[0]) if even else 0
+        return functional.conv2d(x, weight, bias, stride, padding, groups=x.shape[1] if depthwise else 1)
+
+
+def prepared(file, options):
+    """The network's input, 8 bits, rows first; with --thumbnails also a thumbnail as JPEG."""
+    picture = Image.open(file)
+    if options.draft:
+        picture.draft("RGB", (320, 320))
+    picture = picture.convert("RGB")
+    if options.thumbnails == "yes":
+        small = picture.copy()
+        small.thumbnail((320, 320), Image.BICUBIC)
+        small.save(io.BytesIO(), "JPEG", quality=82, subsampling=0)
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    box = (left, top, left + side, top + side)
+    return numpy.asarray(picture.resize((224, 224), Image.BICUBIC, box))
+
+
+class Photos(torch.utils.data.Dataset):
+    def __init__(self, files, options):
+        self.files, self.options = files, options
+
+    def __len__(self):
+        return len(self.files)
+
+    def __getitem__(self, number):
+        return torch.from_numpy(prepared(self.files[number], self.options).copy())
+
+
+def evict(files):
+    for file in files:
+        descriptor = os.open(file, os.O_RDONLY)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
+
+
+def tutorial(weights, files, options):
+    network = Lite0(weights)
+
+    def run(some):
+        for file in some:
+            x = torch.from_numpy(prepared(file, options).astype(numpy.float32)).permute(2, 0, 1)[None]
+            functional.normalize(network((x / 255 - 0.498) / 0.502))
+
+    return run
+
+
+def batched(weights, files, options):
+    kind = torch.bfloat16 if options.bfloat16 else torch.float32
+    network = Folded({name: weight.to(kind) for name, weight in folded(weights).items()})
+
+    def run(some):
+        loader = torch.utils.data.DataLoader(Photos(some, options), options.batch, num_workers=os.cpu_count())
+        for pictures in loader:
+            x = pictures.permute(0, 3, 1, 2).float()
+            functional.normalize(network(((x / 255 - 0.498) / 0.502).to(kind)).float())
+
+    return run
 
 
 @torch.inference_mode()
-def main(folder, count):
-    weights = Path(__file__).resolve().parents[2] / ".deps/weights/efficientnet_lite0.safetensors"
-    network = Lite0(read_safetensors(weights))
-    files = sorted(Path(folder).rglob("*.jpg"))
-    files = files[:: max(len(files) // count, 1)][:count]
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("folder")
+    arguments.add_argument("--loop", choices=["tutorial", "batched"], default="tutorial")
+    arguments.add_argument("--thumbnails", choices=["yes", "no"], default="no")
+    arguments.add_argument("--draft", action="store_true", help="let libjpeg decode at a smaller scale")
+    arguments.add_argument("--batch", type=int, default=8)
+    arguments.add_argument("--bfloat16", action="store_true")
+    options = arguments.parse_args()
+    weights = read_safetensors(Path(__file__).resolve().parents[2] / ".deps/weights/efficientnet_lite0.safetensors")
+    files = sorted(Path(options.folder).rglob("*.jpg"))
+    run = {"tutorial": tutorial, "batched": batched}[options.loop](weights, files, options)
+    run(files[: 2 * options.batch])  # warms up
+    evict(files)
     begun = time.perf_counter()
-    for number, file in enumerate(files):
-        if number == 10:  # the first ones warm up
-            begun = time.perf_counter()
-        picture = Image.open(file).convert("RGB")
-        side = min(picture.size)
-        left, top = (picture.width - side) // 2, (picture.height - side) // 2
-        picture = picture.crop((left, top, left + side, top + side)).resize((224, 224), Image.BICUBIC)
-        x = torch.from_numpy(numpy.asarray(picture, numpy.float32)).permute(2, 0, 1)[None]
-        features = network((x / 255 - 0.498) / 0.502)
-        functional.normalize(features)
-    seconds = time.perf_counter() - begun
-    print(f"{(len(files) - 10) / seconds:.1f} photos a second ({len(files)} photos, {torch.get_num_threads()} threads)")
+    run(files)
+    print(f"{len(files) / (time.perf_counter() - begun):.1f}")
 
 
-main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 400)
+main()

@@ -3,10 +3,15 @@
 //!
 //! Batch norm is folded into the convolutions when the weights are loaded, and everything runs channels-last: together
 //! about 1.6 times faster than the plain form on a CPU, with the same result to rounding.
+//!
+//! TensorFlow's "SAME" padding puts an odd row or column of zeros at the bottom and the right, which libtorch can only do
+//! by copying what is to be padded. The network therefore sees pictures turned by 180 degrees, with its kernels turned
+//! too: then the odd zeros are at the top and the left, as even padding with a stride of 2 has it. The features are means
+//! over the whole picture, and so the same.
 
 use tch::{Device, Kind, Tensor};
 
-use super::weights::Convolved;
+use super::convolution::{Convolution, Geometry, Then};
 use super::{ModelError, Weights};
 
 const BATCH_NORM_EPSILON: f64 = 1e-3;
@@ -100,16 +105,17 @@ impl EfficientNetLite {
         self.device
     }
 
-    /// Pictures that [`super::Channels`] has scaled, `[n, 3, height, width]` -> features `[n, 1280]`.
+    /// Pictures that [`super::Channels`] has scaled, turned by 180 degrees, `[n, 3, height, width]` -> features
+    /// `[n, 1280]`.
     ///
     /// # Errors
     /// When libtorch fails.
     pub fn features(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
-        let mut x = relu6(self.stem.forward(&pictures.f_to_kind(self.kind)?)?)?;
+        let mut x = self.stem.forward(&pictures.f_to_kind(self.kind)?, Then::Relu6)?;
         for block in &self.blocks {
             x = block.forward(x)?;
         }
-        let x = relu6(self.head.forward(&x)?)?;
+        let x = self.head.forward(&x, Then::Relu6)?;
         Ok(x.f_to_kind(Kind::Float)?.f_mean_dim([2i64, 3].as_slice(), false, Kind::Float)?)
     }
 }
@@ -125,11 +131,6 @@ pub(super) fn best_kind(device: Device) -> Kind {
     Kind::Float
 }
 
-fn relu6(mut x: Tensor) -> Result<Tensor, ModelError> {
-    // Not a clamp: in place, that would keep a copy of its input for learning.
-    Ok(x.f_relu6_()?)
-}
-
 /// Inverted residual: expand, filter each channel by itself, project.
 #[derive(Debug)]
 struct Block {
@@ -142,12 +143,14 @@ struct Block {
 impl Block {
     fn forward(&self, input: Tensor) -> Result<Tensor, ModelError> {
         let expanded = match &self.expand {
-            Some(expand) => relu6(expand.forward(&input)?)?,
+            Some(expand) => expand.forward(&input, Then::Relu6)?,
             None => input.shallow_clone(),
         };
-        let filtered = relu6(self.depthwise.forward(&expanded)?)?;
-        let mut projected = self.project.forward(&filtered)?;
-        Ok(if self.residual { projected.f_add_(&input)? } else { projected })
+        let filtered = self.depthwise.forward(&expanded, Then::Relu6)?;
+        if self.residual {
+            return self.project.forward_add(&filtered, input, false);
+        }
+        self.project.forward(&filtered, Then::Nothing)
     }
 }
 
@@ -158,34 +161,6 @@ struct Shape {
     kernel: i64,
     stride: i64,
     groups: i64,
-}
-
-/// A convolution with its batch norm folded in and TensorFlow's "SAME" padding.
-#[derive(Debug)]
-struct Convolution {
-    folded: Convolved,
-    kernel: i64,
-    stride: i64,
-    groups: i64,
-}
-
-impl Convolution {
-    fn forward(&self, x: &Tensor) -> Result<Tensor, ModelError> {
-        let size = x.size();
-        let [top, bottom] = self.same_padding(size[2]);
-        let [left, right] = self.same_padding(size[3]);
-        if top == bottom && left == right {
-            return self.folded.forward(x, self.stride, [top, left], self.groups);
-        }
-        self.folded.forward(&x.f_constant_pad_nd([left, right, top, bottom])?, self.stride, [0, 0], self.groups)
-    }
-
-    /// Zeros before and after a side of `length`, so that the output has ceil(length / stride); an odd one goes after.
-    fn same_padding(&self, length: i64) -> [i64; 2] {
-        let outputs = (length + self.stride - 1) / self.stride;
-        let total = ((outputs - 1) * self.stride + self.kernel - length).max(0);
-        [total / 2, total - total / 2]
-    }
 }
 
 /// Reads convolutions out of weights, folding batch norm.
@@ -215,7 +190,8 @@ impl Loader<'_> {
     fn convolution(&self, name: &str, norm: &str, shape: Shape) -> Result<Convolution, ModelError> {
         let Shape { inputs, outputs, kernel, stride, groups } = shape;
         let folded = self.weights.convolution(name, norm, [outputs, inputs, kernel, kernel], BATCH_NORM_EPSILON)?;
-        Ok(Convolution { folded: folded.to(self.device, self.kind)?, kernel, stride, groups })
+        let folded = folded.turned()?.to(self.device, self.kind)?;
+        Convolution::new(folded, Geometry { kernel, stride, groups })
     }
 }
 
@@ -239,7 +215,7 @@ mod tests {
         let picture = Tensor::from_data_size(&pixels, &[1, side, side, 3], Kind::Uint8).permute([0, 3, 1, 2]);
         let channels = Channels::new(Architecture::EfficientNetLite0.channels(), Device::Cpu).unwrap();
         let network = EfficientNetLite::new(&Weights::built_in().unwrap(), Scale::LITE0, Device::Cpu, kind).unwrap();
-        let features = network.features(&channels.scale(&picture).unwrap()).unwrap();
+        let features = network.features(&channels.scale(&picture).unwrap().flip([2, 3])).unwrap();
         Vec::<f32>::try_from(features.view([-1])).unwrap().into_iter().map(f64::from).collect()
     }
 

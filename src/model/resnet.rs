@@ -6,7 +6,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::weights::Convolved;
+use super::convolution::{Convolution, Geometry, Then};
 use super::{ModelError, Weights};
 
 const BATCH_NORM_EPSILON: f64 = 1e-5;
@@ -86,10 +86,10 @@ impl ResNet {
     /// # Errors
     /// When libtorch fails.
     pub fn features(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
-        let x = self.stem.forward(&pictures.f_to_kind(self.kind)?)?.f_relu_()?;
+        let x = self.stem.forward(&pictures.f_to_kind(self.kind)?, Then::Relu)?;
         let mut x = x.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?;
         for block in &self.blocks {
-            x = block.forward(&x)?;
+            x = block.forward(x)?;
         }
         let pooled = x.f_to_kind(Kind::Float)?.f_mean_dim([2i64, 3].as_slice(), false, Kind::Float)?;
         Ok(match &self.classifier {
@@ -102,39 +102,23 @@ impl ResNet {
 /// Convolutions with a ReLU between them, added to what came in.
 #[derive(Debug)]
 struct Block {
-    convolutions: Vec<Convolution>,
+    first: Vec<Convolution>,
+    last: Convolution,
     /// Where what came in has another size.
     shortcut: Option<Convolution>,
 }
 
 impl Block {
-    fn forward(&self, input: &Tensor) -> Result<Tensor, ModelError> {
+    fn forward(&self, input: Tensor) -> Result<Tensor, ModelError> {
         let mut x = input.shallow_clone();
-        for (number, convolution) in self.convolutions.iter().enumerate() {
-            x = convolution.forward(&x)?;
-            if number + 1 < self.convolutions.len() {
-                x = x.f_relu_()?;
-            }
+        for convolution in &self.first {
+            x = convolution.forward(&x, Then::Relu)?;
         }
-        let mut sum = match &self.shortcut {
-            Some(shortcut) => x.f_add_(&shortcut.forward(input)?)?,
-            None => x.f_add_(input)?,
+        let beside = match &self.shortcut {
+            Some(shortcut) => shortcut.forward(&input, Then::Nothing)?,
+            None => input,
         };
-        Ok(sum.f_relu_()?)
-    }
-}
-
-/// A convolution with its batch norm folded in, padded so that a stride of 1 keeps the size.
-#[derive(Debug)]
-struct Convolution {
-    folded: Convolved,
-    kernel: i64,
-    stride: i64,
-}
-
-impl Convolution {
-    fn forward(&self, x: &Tensor) -> Result<Tensor, ModelError> {
-        self.folded.forward(x, self.stride, [self.kernel / 2; 2], 1)
+        self.last.forward_add(&x, beside, true)
     }
 }
 
@@ -151,16 +135,17 @@ impl Loader<'_> {
         let step = |number: usize, channels, kernel, stride| {
             self.convolution(&format!("{name}.conv{number}"), &format!("{name}.bn{number}"), channels, kernel, stride)
         };
-        let convolutions = if bottleneck {
-            vec![step(1, [inputs, width], 1, 1)?, step(2, [width; 2], 3, stride)?, step(3, [width, outputs], 1, 1)?]
+        let (first, last) = if bottleneck {
+            let first = vec![step(1, [inputs, width], 1, 1)?, step(2, [width; 2], 3, stride)?];
+            (first, step(3, [width, outputs], 1, 1)?)
         } else {
-            vec![step(1, [inputs, width], 3, stride)?, step(2, [width; 2], 3, 1)?]
+            (vec![step(1, [inputs, width], 3, stride)?], step(2, [width; 2], 3, 1)?)
         };
         let names = [format!("{name}.downsample.0"), format!("{name}.downsample.1")];
         let shortcut = (stride > 1 || inputs != outputs)
             .then(|| self.convolution(&names[0], &names[1], [inputs, outputs], 1, stride))
             .transpose()?;
-        Ok(Block { convolutions, shortcut })
+        Ok(Block { first, last, shortcut })
     }
 
     fn convolution(
@@ -173,7 +158,8 @@ impl Loader<'_> {
     ) -> Result<Convolution, ModelError> {
         let [inputs, outputs] = channels;
         let folded = self.weights.convolution(name, norm, [outputs, inputs, kernel, kernel], BATCH_NORM_EPSILON)?;
-        Ok(Convolution { folded: folded.to(self.device, self.kind)?, kernel, stride })
+        let geometry = Geometry { kernel, stride, groups: 1 };
+        Convolution::new(folded.to(self.device, self.kind)?, geometry)
     }
 }
 

@@ -152,8 +152,6 @@ impl<'a> Weights<'a> {
         let of_norm = |part: &str| self.tensor(&format!("{norm}.{part}"), &[outputs]);
         let [scale, shift] = [of_norm("weight")?, of_norm("bias")?];
         let [mean, variance] = [of_norm("running_mean")?, of_norm("running_var")?];
-        // Their memory, too, in channels-last order.
-        let channels_last = |weight: Tensor| weight.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2]);
         if matches!(self.0, Source::Memory { norms: Norms::Live, .. }) {
             let norm = BatchNorm { scale, shift, mean, variance, epsilon };
             return Ok(Convolved { weight: channels_last(weight)?, bias: None, norm: Some(norm) });
@@ -183,6 +181,11 @@ fn make_up(name: &str, shape: &[i64], normal: &mut dyn FnMut() -> f64) -> Result
     Ok(Tensor::f_from_slice(&values)?.f_view(shape)?)
 }
 
+/// A convolution's weights with their memory, too, in channels-last order.
+fn channels_last(weight: Tensor) -> Result<Tensor, tch::TchError> {
+    weight.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
+}
+
 /// A convolution's numbers, with its batch norm folded in or beside it.
 #[derive(Debug)]
 pub(super) struct Convolved {
@@ -204,6 +207,21 @@ struct BatchNorm {
 }
 
 impl Convolved {
+    /// Weight and bias where they stay as they are; `None` where something learns.
+    pub fn fixed(&self) -> Option<(&Tensor, &Tensor)> {
+        let bias = self.bias.as_ref()?;
+        let learns = self.norm.is_some() || self.weight.requires_grad() || bias.requires_grad();
+        (!learns).then_some((&self.weight, bias))
+    }
+
+    /// With its kernels turned by 180 degrees: for pictures that are turned like that.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn turned(self) -> Result<Self, ModelError> {
+        Ok(Self { weight: channels_last(self.weight.f_flip([2, 3])?)?, ..self })
+    }
+
     /// On a device, in numbers of a kind. A convolution of each channel by itself keeps 32 bits where it learns on a CPU:
     /// the way back through it is two to eight times as slow with half of them.
     ///

@@ -4,10 +4,12 @@
 //! A user's folder holds anything. Each file is bounded (bytes, pixels, memory), and a panic in a decoder is caught and
 //! becomes that file's problem.
 
+mod jpeg;
+
 use std::io::{Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use fast_image_resize as fir;
 use image::metadata::Orientation;
@@ -85,12 +87,39 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, DecodeError> {
     Ok(bytes)
 }
 
+/// The least size that a picture is of use in: a decoder may give any that is no smaller, and that is quicker for large
+/// photos. A photo that is smaller itself comes as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AtLeast {
+    /// Pixels of the shorter side.
+    pub shorter: u32,
+    /// Pixels of the longer side.
+    pub longer: u32,
+}
+
+impl AtLeast {
+    /// As large as the photo is.
+    pub const FULL: Self = Self { shorter: u32::MAX, longer: u32::MAX };
+
+    fn is_met_by(self, (width, height): (u32, u32)) -> bool {
+        width.min(height) >= self.shorter && width.max(height) >= self.longer
+    }
+}
+
 /// [`read_file`], then [`decode`].
 ///
 /// # Errors
 /// Theirs.
 pub fn decode_file(path: &Path) -> Result<RgbImage, DecodeError> {
-    decode(&read_file(path)?)
+    decode_file_at_least(path, AtLeast::FULL)
+}
+
+/// [`read_file`], then [`decode_at_least`].
+///
+/// # Errors
+/// Theirs.
+pub fn decode_file_at_least(path: &Path, wanted: AtLeast) -> Result<RgbImage, DecodeError> {
+    decode_at_least(&read_file(path)?, wanted)
 }
 
 /// Decodes a file's bytes to an upright RGB picture: EXIF orientation applied, transparency laid on white, 16 bits
@@ -99,7 +128,15 @@ pub fn decode_file(path: &Path) -> Result<RgbImage, DecodeError> {
 /// # Errors
 /// When the bytes are no picture of a known kind, are damaged or cut short, or ask for more than the limits.
 pub fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
-    guarded(|| decode_unguarded(bytes))
+    decode_at_least(bytes, AtLeast::FULL)
+}
+
+/// As [`decode`], at any size that is no smaller than `wanted`.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_at_least(bytes: &[u8], wanted: AtLeast) -> Result<RgbImage, DecodeError> {
+    guarded(|| decode_unguarded(bytes, wanted))
 }
 
 /// Turns a panic into an error.
@@ -113,7 +150,7 @@ pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }
 
-fn decode_unguarded(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
+fn decode_unguarded(bytes: &[u8], wanted: AtLeast) -> Result<RgbImage, DecodeError> {
     if bytes.is_empty() {
         return Err(DecodeError::Empty);
     }
@@ -121,8 +158,13 @@ fn decode_unguarded(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
     if !format.reading_enabled() {
         return Err(DecodeError::Unsupported(format!("{format:?}").to_uppercase()));
     }
-    if format == ImageFormat::Jpeg && !jpeg_has_its_end(bytes) {
-        return Err(DecodeError::Truncated);
+    if format == ImageFormat::Jpeg {
+        if !jpeg::has_its_end(bytes) {
+            return Err(DecodeError::Truncated);
+        }
+        if let Some(picture) = jpeg::decode(bytes, wanted)? {
+            return Ok(picture);
+        }
     }
     if format == ImageFormat::Png {
         // Its decoder asks for the first picture data before it tells the size.
@@ -139,14 +181,18 @@ fn decode_unguarded(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
     if decoder.total_bytes() > MAX_DECODER_BYTES {
         return Err(DecodeError::TooMuchMemory);
     }
-    static ONE_LARGE_PICTURE: Mutex<()> = Mutex::new(());
-    let _turn =
-        (pixels > LARGE_PIXELS).then(|| ONE_LARGE_PICTURE.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    let _turn = (pixels > LARGE_PIXELS).then(one_large_picture);
     // A broken EXIF block is no reason to refuse the picture.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut picture = DynamicImage::from_decoder(decoder).map_err(describe)?;
     picture.apply_orientation(orientation);
     Ok(if picture.color().has_alpha() { on_white(&picture) } else { picture.into_rgb8() })
+}
+
+/// Waits until no other large picture is being decoded.
+fn one_large_picture() -> MutexGuard<'static, ()> {
+    static ONE_LARGE_PICTURE: Mutex<()> = Mutex::new(());
+    ONE_LARGE_PICTURE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// The number of pixels, where it is one that is accepted.
@@ -177,22 +223,6 @@ fn describe(error: image::ImageError) -> DecodeError {
         E::Limits(_) => DecodeError::TooMuchMemory,
         other => DecodeError::Damaged(other.to_string()),
     }
-}
-
-/// Whether a JPEG's end-of-image marker follows its picture data. The decoder fills a missing rest with grey, and a
-/// half grey picture would be indexed as if it were one.
-fn jpeg_has_its_end(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    // Walk the segments up to the start of the scan: a thumbnail inside EXIF has an end marker of its own.
-    while let Some(&[0xFF, marker, high, low]) = bytes.get(at..at + 4).and_then(|s| <&[u8; 4]>::try_from(s).ok()) {
-        match marker {
-            0xDA => return bytes[at..].windows(2).rev().any(|pair| pair == [0xFF, 0xD9]),
-            0xFF => at += 1,
-            _ => at += 2 + usize::from(u16::from_be_bytes([high, low])),
-        }
-    }
-    // Cut off among the segments; or no plain sequence of segments: let the decoder judge.
-    at + 4 <= bytes.len()
 }
 
 fn on_white(picture: &DynamicImage) -> RgbImage {
@@ -275,11 +305,7 @@ pub fn shrink_to_fit(picture: &RgbImage, side: u32) -> Result<RgbImage, DecodeEr
 /// When the picture has no pixels.
 pub fn thumbnail(picture: &RgbImage) -> Result<Vec<u8>, DecodeError> {
     let small = shrink_to_fit(picture, THUMBNAIL_SIDE)?;
-    let mut jpeg = Vec::with_capacity(24 << 10);
-    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, THUMBNAIL_QUALITY)
-        .encode_image(&small)
-        .map_err(describe)?;
-    Ok(jpeg)
+    jpeg::encode(&small, THUMBNAIL_QUALITY)
 }
 
 #[cfg(test)]
@@ -438,9 +464,9 @@ mod tests {
     #[test]
     fn cmyk_comes_out_in_its_colours() {
         // Written by Pillow, which stores CMYK in JPEG inverted, as Adobe does.
-        let jpeg = decode(include_bytes!("../tests/data/cmyk.jpg")).unwrap();
+        let jpeg = decode(include_bytes!("../../tests/data/cmyk.jpg")).unwrap();
         assert_near(&quarters(&jpeg), &[RED, GREEN, BLUE, GREY], 6, "JPEG");
-        let tiff = decode(include_bytes!("../tests/data/cmyk.tif")).unwrap();
+        let tiff = decode(include_bytes!("../../tests/data/cmyk.tif")).unwrap();
         assert_near(&quarters(&tiff), &[RED, GREEN, BLUE, GREY], 1, "TIFF");
     }
 

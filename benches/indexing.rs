@@ -1,0 +1,225 @@
+//! Photos a second from files to committed catalog, against Python: `cargo bench --bench indexing -- FOLDER`, with the
+//! photos of FOLDER; `cargo bench --bench indexing -- --large` with photos of 12 and 48 megapixels that it makes.
+//!
+//! Ours is the program itself: reading, hashing, decoding, network, thumbnails, catalog. Files are taken out of the
+//! system's memory before each measurement, ours and theirs, where the system allows it. Peers run in an environment that
+//! `benches/peers/environment.py` makes; `FLORASCOPE_PEERS_PYTHON` names another one.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use exif::experimental::Writer;
+use exif::{Field, In, Tag, Value};
+use florascope::artefact::Model;
+use florascope::decode::{self, AtLeast, THUMBNAIL_SIDE};
+use florascope::embed::{DeviceChoice, Embedder, ModelInfo};
+use florascope::job::Cancel;
+use florascope::library::{DataFolder, Library};
+use florascope::model::{INPUT_SIDE, NetworkInput};
+use florascope::tune::{self, Split};
+use image::RgbImage;
+use rustix::fs::{Advice, fadvise};
+use turbojpeg::{PixelFormat, Subsamp};
+
+const RUNS: usize = 3;
+const PEERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers");
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = entries
+        .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
+        .filter(|path| path.extension().is_some_and(|ending| ending == "jpg"))
+        .collect();
+    files.sort();
+    files
+}
+
+fn evict(files: &[PathBuf]) {
+    for file in files {
+        fadvise(std::fs::File::open(file).unwrap(), 0, None, Advice::DontNeed).unwrap();
+    }
+}
+
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}
+
+/// Photos a second and peak resident megabytes of `florascope index` on a folder that it has not seen.
+fn ours(library: &Library, data: &Path) -> (f64, u64) {
+    let measured = (0..RUNS).map(|_| {
+        let _ = std::fs::remove_dir_all(&library.folder);
+        evict(&files(&library.root));
+        let mut program = Command::new(env!("CARGO_BIN_EXE_florascope"));
+        program.args(["index", "--json", "--data-dir"]).args([data, &library.root]);
+        let child = program.stdout(Stdio::piped()).spawn().unwrap();
+        let status = PathBuf::from(format!("/proc/{}/status", child.id()));
+        let watch = std::thread::spawn(move || {
+            let mut peak = 0;
+            while let Some(kilobytes) = std::fs::read_to_string(&status).ok().and_then(|text| {
+                text.lines()
+                    .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+            }) {
+                peak = kilobytes;
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            peak >> 10
+        });
+        let output = child.wait_with_output().unwrap();
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("the program's JSON");
+        let rate = said["read"].as_f64().unwrap() / said["seconds"].as_f64().unwrap();
+        (rate, watch.join().unwrap())
+    });
+    let (rates, peaks): (Vec<_>, Vec<_>) = measured.unzip();
+    (median(rates), peaks.into_iter().max().unwrap_or_default())
+}
+
+/// Photos a second of a loop in Python over the same files.
+fn peer(folder: &Path, arguments: &[&str]) -> f64 {
+    let script = Path::new(PEERS).join("embed_loop.py");
+    let mut python = match std::env::var_os("FLORASCOPE_PEERS_PYTHON") {
+        Some(python) => Command::new(python),
+        None => {
+            let mut python = Command::new("python3");
+            python.arg(Path::new(PEERS).join("environment.py"));
+            python
+        }
+    };
+    let output = python.arg(script).arg(folder).args(arguments).stderr(Stdio::inherit()).output().unwrap();
+    assert!(output.status.success(), "the peer failed");
+    String::from_utf8(output.stdout).unwrap().trim().parse().expect("photos a second")
+}
+
+/// Everything but the network and the catalog, on as many threads as indexing uses.
+fn decode_alone(files: &[PathBuf], info: &ModelInfo) -> f64 {
+    evict(files);
+    let wanted = AtLeast { shorter: INPUT_SIDE, longer: THUMBNAIL_SIDE };
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for some in files.chunks(files.len().div_ceil(threads)) {
+            scope.spawn(move || {
+                for file in some {
+                    let picture = decode::decode_file_at_least(file, wanted).unwrap();
+                    NetworkInput::from_picture(&picture, info.architecture).unwrap();
+                    decode::thumbnail(&picture).unwrap();
+                }
+            });
+        }
+    });
+    files.len() as f64 / begun.elapsed().as_secs_f64()
+}
+
+fn line(what: &str, ours: f64, theirs: f64) {
+    println!("{what:64} {theirs:8.1} {:8.2}", ours / theirs);
+}
+
+fn small(folder: &Path, data: &DataFolder, place: &Path) {
+    let library = data.library(folder).unwrap();
+    let embedder = Embedder::start(DeviceChoice::Auto, Model::built_in()).unwrap();
+    let info = embedder.info().unwrap();
+    let begun = Instant::now();
+    let split = tune::split(&library, &info, &embedder, usize::MAX, &Cancel::default()).unwrap();
+    let Split { networks, batch } = split;
+    println!(
+        "{}: {networks} networks with {} threads, {batch} photos a batch; measured in {:.1} s",
+        info.device,
+        split.threads(),
+        begun.elapsed().as_secs_f64()
+    );
+    let network = median(
+        (0..RUNS).map(|_| tune::rate(&embedder, split, 400 / split.batch, &Cancel::default()).unwrap()).collect(),
+    );
+    drop(embedder);
+    let files = files(folder);
+    let decode = median((0..RUNS).map(|_| decode_alone(&files, &info)).collect());
+    let (ours, peak) = ours(&library, place);
+    println!("{} photos: {ours:.1} a second from cold files to committed catalog, {peak} MB at most\n", files.len());
+    println!("{:64} {:>8} {:>8}", "", "a second", "ours is");
+    line("decode alone (cold files, input and thumbnail made)", ours, decode);
+    line("network alone", ours, network);
+    line("both, one after the other: the limit", ours, 1.0 / (1.0 / decode + 1.0 / network));
+    for (what, arguments) in [
+        ("Pillow, torch eager, one at a time, no thumbnail", ["--loop", "tutorial", "--thumbnails", "no"].as_slice()),
+        ("Pillow, torch eager, one at a time, thumbnail", &["--loop", "tutorial", "--thumbnails", "yes"]),
+        ("Pillow, DataLoader, folded, channels-last, 32 bits, 8 a batch", &["--loop", "batched", "--batch", "8"]),
+        ("the same, bfloat16, 32 a batch", &["--loop", "batched", "--batch", "32", "--bfloat16"]),
+    ] {
+        line(what, ours, peer(folder, arguments));
+    }
+}
+
+/// Like a photo to a decoder: coarse and fine structure, and noise, so that the file is as large as a camera's.
+fn photo(width: u32, height: u32) -> RgbImage {
+    let mut random = 1_u32;
+    RgbImage::from_fn(width, height, |x, y| {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let noise = (random >> 24) as f32 / 16.0;
+        let (x, y) = (x as f32, y as f32);
+        let coarse = 60.0 * ((x / 310.0).sin() + (y / 270.0).cos());
+        let fine = 12.0 * ((x / 3.1).sin() * (y / 4.3).sin());
+        image::Rgb([110.0, 120.0, 90.0].map(|base: f32| (base + coarse + fine + noise).clamp(0.0, 255.0) as u8))
+    })
+}
+
+fn jpeg(picture: &RgbImage, quality: i32) -> Vec<u8> {
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    let pixels = picture.as_raw().as_slice();
+    let image = turbojpeg::Image { pixels, width, pitch: 3 * width, height, format: PixelFormat::RGB };
+    turbojpeg::compress(image, quality, Subsamp::Sub2x2).unwrap().to_vec()
+}
+
+/// A camera's EXIF block with a thumbnail, put into a JPEG.
+fn with_thumbnail(jpeg: &[u8], (width, height): (u32, u32), thumbnail: &[u8]) -> Vec<u8> {
+    let field = |tag, number| Field { tag, ifd_num: In::PRIMARY, value: Value::Long(vec![number]) };
+    let fields = [field(Tag::PixelXDimension, width), field(Tag::PixelYDimension, height)];
+    let (mut writer, mut tiff) = (Writer::new(), Cursor::new(Vec::new()));
+    fields.iter().for_each(|field| writer.push_field(field));
+    writer.set_jpeg(thumbnail, In::THUMBNAIL);
+    writer.write(&mut tiff, true).unwrap();
+    let block = [b"Exif\0\0".as_slice(), &tiff.into_inner()].concat();
+    let length = u16::try_from(block.len() + 2).expect("a thumbnail that fits").to_be_bytes();
+    [&jpeg[..2], &[0xFF, 0xE1], &length, &block, &jpeg[2..]].concat()
+}
+
+fn large(data: &DataFolder, place: &Path) {
+    println!("{:46} {:>8} {:>8} {:>8} {:>8}", "photos a second", "ours", "MB peak", "Pillow", "ratio");
+    for (width, height, count) in [(4000, 3000, 24), (8000, 6000, 12)] {
+        let picture = photo(width, height);
+        let plain = jpeg(&picture, 87);
+        let small = jpeg(&decode::shrink_to_fit(&picture, 512).unwrap(), 75);
+        drop(picture);
+        let both = with_thumbnail(&plain, (width, height), &small);
+        for (what, bytes) in [("", &plain), (", 512 px thumbnail within", &both)] {
+            let folder = place.join(format!("{width}{}", what.len()));
+            std::fs::create_dir(&folder).unwrap();
+            for number in 0..count {
+                // Bytes behind the end make each file another content.
+                let file = [bytes.as_slice(), &[number]].concat();
+                std::fs::write(folder.join(format!("{number}.jpg")), file).unwrap();
+            }
+            rustix::fs::sync();
+            let library = data.library(&folder).unwrap();
+            let (ours, peak) = ours(&library, place);
+            let peer = peer(&folder, &["--loop", "tutorial", "--thumbnails", "yes", "--draft"]);
+            let megabytes = bytes.len() as f64 / f64::from(1 << 20);
+            let what = format!("{} megapixels, {megabytes:.1} MB{what}", width * height / 1_000_000);
+            println!("{what:46} {ours:8.1} {peak:8} {peer:8.1} {:8.2}", ours / peer);
+        }
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let place = tempfile::tempdir().unwrap();
+    let data = DataFolder::open(Some(place.path().into())).unwrap();
+    match arguments.as_slice() {
+        [only] if only == "--large" => large(&data, place.path()),
+        [folder] => small(Path::new(folder), &data, place.path()),
+        _ => println!("Skipped: needs a folder of JPEG photos, or --large"),
+    }
+}

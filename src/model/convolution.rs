@@ -1,0 +1,139 @@
+//! A convolution with what follows it. For inference on a CPU it goes to oneDNN as one operation, its weights packed
+//! when they are loaded: about 1.3 times faster than one after the other, with the same result to rounding.
+
+use std::sync::OnceLock;
+
+use tch::{CModule, Device, IValue, Tensor};
+
+use super::ModelError;
+use super::weights::Convolved;
+
+/// Names for libtorch's fused operators, which `tch` does not wrap; `packaging/onednn.py` writes it.
+static ONEDNN: &[u8] = include_bytes!("../../assets/onednn.pt");
+
+/// The way to oneDNN's fused operators; `None` where this computer has none: then each step stays one of its own.
+fn onednn() -> Option<&'static CModule> {
+    static MODULE: OnceLock<Option<CModule>> = OnceLock::new();
+    let open = || {
+        let module = tch::utils::has_mkldnn().then(|| CModule::load_data(&mut &*ONEDNN));
+        module.transpose().inspect_err(|error| log::warn!("oneDNN's operators are not there: {error}")).ok().flatten()
+    };
+    MODULE.get_or_init(open).as_ref()
+}
+
+/// What follows a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    Nothing,
+    Relu,
+    Relu6,
+}
+
+/// Kernel, stride and groups; padded so that a stride of 1 keeps the size.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Geometry {
+    pub kernel: i64,
+    pub stride: i64,
+    pub groups: i64,
+}
+
+/// A convolution with its batch norm folded in.
+#[derive(Debug)]
+pub(super) struct Convolution {
+    folded: Convolved,
+    geometry: Geometry,
+    packed: Option<Packed>,
+}
+
+/// A convolution as oneDNN wants it.
+#[derive(Debug)]
+struct Packed {
+    onednn: &'static CModule,
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Convolution {
+    /// Packs the weights where they do not learn.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn new(folded: Convolved, geometry: Geometry) -> Result<Self, ModelError> {
+        let fixed = folded.fixed().filter(|(weight, _)| weight.device() == Device::Cpu);
+        let packed = match fixed.and_then(|fixed| Some((onednn()?, fixed))) {
+            Some((onednn, (weight, bias))) => {
+                let [padding, stride, groups] = geometry.arguments();
+                let weight = call(onednn, "pack", &[weight.shallow_clone().into(), padding, stride, groups])?;
+                Some(Packed { onednn, weight, bias: bias.shallow_clone() })
+            }
+            None => None,
+        };
+        Ok(Self { folded, geometry, packed })
+    }
+
+    /// Convolves `[n, channels, height, width]`.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn forward(&self, x: &Tensor, then: Then) -> Result<Tensor, ModelError> {
+        let Some(packed) = self.packed_for(x) else { return apply(self.by_itself(x)?, then) };
+        let name = match then {
+            Then::Nothing => "plain",
+            Then::Relu => "relu",
+            Then::Relu6 => "relu6",
+        };
+        call(packed.onednn, name, &packed.arguments(x, self.geometry))
+    }
+
+    /// Convolves and adds, then a ReLU or nothing. `to` is used up: its memory may become the sum's.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn forward_add(&self, x: &Tensor, to: Tensor, relu: bool) -> Result<Tensor, ModelError> {
+        let Some(packed) = self.packed_for(x) else {
+            let sum = self.by_itself(x)?.f_add_(&to)?;
+            return apply(sum, if relu { Then::Relu } else { Then::Nothing });
+        };
+        let mut arguments = Vec::from(packed.arguments(x, self.geometry));
+        arguments.push(to.into());
+        call(packed.onednn, if relu { "add_relu" } else { "add" }, &arguments)
+    }
+
+    /// Gradients do not find their way back through oneDNN's operators.
+    fn packed_for(&self, x: &Tensor) -> Option<&Packed> {
+        self.packed.as_ref().filter(|_| !x.requires_grad())
+    }
+
+    fn by_itself(&self, x: &Tensor) -> Result<Tensor, ModelError> {
+        let Geometry { kernel, stride, groups } = self.geometry;
+        self.folded.forward(x, stride, [kernel / 2; 2], groups)
+    }
+}
+
+impl Geometry {
+    /// Padding, stride, groups.
+    fn arguments(self) -> [IValue; 3] {
+        [vec![self.kernel / 2; 2].into(), vec![self.stride; 2].into(), self.groups.into()]
+    }
+}
+
+impl Packed {
+    fn arguments(&self, x: &Tensor, geometry: Geometry) -> [IValue; 6] {
+        let [padding, stride, groups] = geometry.arguments();
+        let [x, weight, bias] = [x, &self.weight, &self.bias].map(|tensor| IValue::from(tensor.shallow_clone()));
+        [x, weight, bias, padding, stride, groups]
+    }
+}
+
+fn call(onednn: &CModule, name: &str, arguments: &[IValue]) -> Result<Tensor, ModelError> {
+    Ok(Tensor::try_from(onednn.method_is(name, arguments)?)?)
+}
+
+fn apply(mut x: Tensor, then: Then) -> Result<Tensor, ModelError> {
+    Ok(match then {
+        Then::Nothing => x,
+        Then::Relu => x.f_relu_()?,
+        // Not a clamp: in place, that would keep a copy of its input for learning.
+        Then::Relu6 => x.f_relu6_()?,
+    })
+}
