@@ -55,6 +55,8 @@ pub struct App {
     widget_had_focus: bool,
     /// Or a field for text.
     was_typing: bool,
+    /// In the window's bar.
+    title: String,
 }
 
 impl App {
@@ -92,6 +94,7 @@ impl App {
             estimates_of: None,
             widget_had_focus: false,
             was_typing: false,
+            title: String::new(),
         };
         app.apply_theme(ctx);
         app.refresh_recent();
@@ -740,7 +743,9 @@ impl eframe::App for App {
             Some(library) => format!("{} – Florascope", library.library.name()),
             None => "Florascope".to_owned(),
         };
-        if ui.ctx().input(|input| input.viewport().title.as_deref() != Some(title.as_str())) {
+        // Each such command makes one more frame, and winit does not tell on X11 what the title is.
+        if self.title != title {
+            self.title.clone_from(&title);
             ui.ctx().send_viewport_cmd(ViewportCommand::Title(title));
         }
     }

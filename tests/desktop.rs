@@ -258,6 +258,28 @@ fn the_sample_garden_is_drawn_stopped_and_resumed() {
 }
 
 #[test]
+fn a_window_at_rest_draws_nothing() {
+    let (screen, data, photos) = (screen(), tempfile::tempdir().unwrap(), Photos::plain("Rest", &[("a", 3)]));
+    let log = data.path().join("frames");
+    let window = Window::launch(
+        &screen,
+        florascope(data.path()).args([photos.path().as_os_str(), "--frame-log".as_ref(), log.as_ref()]),
+    );
+    wait_until_indexed(&window, 3);
+    let frames = || std::fs::read_to_string(&log).unwrap().lines().filter(|line| !line.starts_with('#')).count();
+    let begun = Instant::now();
+    loop {
+        let before = frames();
+        std::thread::sleep(Duration::from_secs(1));
+        if frames() == before {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{} frames a second, and nothing has changed", frames() - before);
+    }
+    assert!(frames() > 2, "what was drawn is in the log");
+}
+
+#[test]
 fn a_click_on_train_leads_to_better_results() {
     let (screen, data, shots) = (screen(), tempfile::tempdir().unwrap(), Shots::new());
     let photos = Photos::drawn("Garden", 10, 6);
