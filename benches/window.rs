@@ -137,7 +137,7 @@ impl World {
     /// Where the recipe and the button lie on which a training is started: seen in a window that is described, since the
     /// one that is measured is not.
     fn places(&self, recipe: &str) -> [(i16, i16); 2] {
-        let window = Window::launch(&self.screen, &mut self.command().arg(&self.photos));
+        let window = Window::launch(&self.screen, self.command().arg(&self.photos));
         window.wait_for("the library", PATIENCE, |view| view.node("ListBoxOption", "").map(|_| ()));
         sleep(Duration::from_secs(3));
         window.key_with("ctrl", "t");

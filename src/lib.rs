@@ -3,7 +3,7 @@
 //! Data flows one way:
 //!
 //! ```text
-//! photos on disk -> scan -> decode -> embed -> catalog (SQLite) -> index (Faiss) -> query -> grid
+//! photos on disk -> scan -> decode -> embed -> catalog (SQLite) -> index -> query -> grid
 //! ```
 //!
 //! Training is a job beside that road:
@@ -28,7 +28,7 @@
 //! | [`artefact`] | a trained model as one file; the folder of all models | model |
 //! | [`embed`] | batches of pictures -> embeddings, on threads that own the networks | libtorch |
 //! | [`catalog`] | photos, embeddings, thumbnails, problems. The only SQL | SQLite |
-//! | [`index`] | nearest neighbours. The only Faiss | Faiss |
+//! | [`index`] | nearest neighbours: exact, and beyond 100,000 photos with an approximate index. The only Faiss | Faiss |
 //! | [`query`] | query -> ranked photos; browsing; evaluation over a gallery | catalog, index, embed |
 //! | [`evaluate`] | recall@k, R-precision, MAP@R | - |
 //! | [`ingest`] | the indexing job: scan, decode, embed, commit, in a bounded line of threads | all the above |
@@ -47,9 +47,9 @@
 //! # What always holds
 //!
 //! - Only `main`, [`app`], [`command`] and [`ui`] know egui; workers get a plain wake-up closure.
-//! - Only [`model`], [`embed`] and [`train`] know libtorch, only [`catalog`] SQL, only [`index`] Faiss ([`query`] passes its errors
-//!   on).
-//! - The catalog is the truth. The index is built from it at every start, thumbnails can be thrown away. Each embedding
+//! - Only [`model`], [`embed`] and [`train`] know libtorch, only [`catalog`] SQL, only [`index`] Faiss.
+//! - The catalog is the truth. The index is built from it at every start; thumbnails and the approximate index on disk can
+//!   be thrown away. Each embedding
 //!   names the model that made it, and belongs to a content rather than a path.
 //! - The thread that draws never decodes, queries or waits.
 //! - A job ends as done, cancelled or failed; what it finished is kept. What is finished is committed every second.
