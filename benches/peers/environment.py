@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs a Python peer in an environment of its own, which it makes first where it is missing: `target/peers`.
+"""Runs a Python peer in an environment of its own, which it makes first where it is missing: `target/peers`, 5 GB.
 
 usage: environment.py SCRIPT [ARGUMENT…]
 """
