@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use faiss::{Index as _, MetricType, index_factory};
 use florascope::catalog::{Catalog, FileStamp};
 use florascope::embed::DeviceChoice;
-use florascope::index::{Approximate, Index};
+use florascope::index::{Approximate, EXACT_VALUES, Index};
 use florascope::job::Cancel;
 use florascope::library::DataFolder;
 use florascope::photo::{HalfEmbedding, Metric, PhotoId};
@@ -148,7 +148,7 @@ fn drop_to_results(real: &Real, count: usize, query: &Path, place: &Path) {
     let approximate = library.folder.join("approximate.safetensors");
     // Exact searches answer meanwhile, but it is the lasting state that is measured.
     for _ in 0..1200 {
-        if count * real.dimension() <= 128 << 20 || approximate.exists() {
+        if count * real.dimension() <= EXACT_VALUES || approximate.exists() {
             break;
         }
         std::thread::sleep(Duration::from_millis(100));

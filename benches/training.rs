@@ -18,10 +18,10 @@ use florascope::embed::{DeviceChoice, Embedder};
 use florascope::ingest::ingest;
 use florascope::job::Cancel;
 use florascope::library::{DataFolder, Library};
-use florascope::train::Training;
 use florascope::train::dataset::Dataset;
 use florascope::train::head::{self, HeadOptions};
 use florascope::train::report::{Recipe, TrainEvent, TrainOptions};
+use florascope::train::{Training, decompose_on_one_thread};
 use tch::Tensor;
 
 const WARM_UP: u64 = 5;
@@ -46,6 +46,8 @@ fn quick(data: &Dataset) {
     let labelled: Vec<usize> = (0..data.len()).filter(|position| data.labels[*position] >= 0).collect();
     let (features, labels) = (data.features_of(&labelled).unwrap(), data.labels_of(&labelled));
     tch::set_num_threads(std::thread::available_parallelism().map_or(1, |n| n.get() as i32));
+    // As the program does.
+    decompose_on_one_thread();
     let fit = |features: &Tensor, labels: &[i64]| {
         let began = Instant::now();
         head::fit(features, labels, &HeadOptions::default(), &mut |_| true).unwrap();

@@ -487,7 +487,7 @@ impl Teller<'_> {
 
 /// Keeps OpenBLAS, which libtorch decomposes matrices with where Faiss has brought it along, from threads of its own:
 /// they wait for each other by spinning, and on a busy computer a second of work takes minutes.
-fn decompose_on_one_thread() {
+pub fn decompose_on_one_thread() {
     #[cfg(unix)]
     {
         let program = libloading::os::unix::Library::this();
