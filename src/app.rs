@@ -29,9 +29,8 @@ use crate::worker::{Event, Request, TrainingEnd, View, Worker};
 
 /// Earlier searches that are kept.
 const HISTORY: usize = 50;
-/// How far the worker and its jobs stand back for the thread that draws: each such step is a fifth of the processor's time
-/// less.
-const NICE_OF_JOBS: i32 = 10;
+/// How far the worker and its jobs stand back for the thread that draws, in steps of the system's "nice" value.
+const NICE_OF_WORKER: i32 = 10;
 /// Width of the panel for training, in points; it can be drawn wider.
 const TRAIN_WIDTH: f32 = 400.0;
 
@@ -725,7 +724,7 @@ fn start_worker(
     wake: impl Fn() + Send + Sync + 'static,
 ) -> std::io::Result<Worker> {
     let start = move || {
-        give_way(NICE_OF_JOBS);
+        give_way(NICE_OF_WORKER);
         Worker::start(data, device, wake)
     };
     let starting = std::thread::Builder::new().name("start".into()).spawn(start)?;

@@ -19,7 +19,7 @@ use crate::garden;
 use crate::in_use::{change_model, delete_model, keep_present, model_in_use, model_wanted, names};
 use crate::index::{Approximate, Background, Plan};
 use crate::ingest::{IngestEvent, ingest};
-use crate::job::{Cancel, Outcome, Progress};
+use crate::job::{Cancel, Outcome, Progress, give_way};
 use crate::library::{DataFolder, Library, WriterLock};
 use crate::model::weight_file;
 use crate::photo::{Embedding, PhotoId};
@@ -33,6 +33,9 @@ const REFRESH_EVERY: Duration = Duration::from_secs(2);
 /// How far a training is, is told this often at most: each time the window is drawn, which without a GPU takes the time
 /// of the processor that trains.
 const TELL_EVERY: Duration = Duration::from_millis(100);
+
+/// How far a job stands back for this thread, which answers queries.
+const NICE_OF_JOBS: i32 = 5;
 
 /// What the grid shows.
 #[derive(Clone, Debug, Default)]
@@ -648,6 +651,7 @@ impl Loop {
         };
         let changes_model = !matches!(work.kind, JobKind::Index);
         let started = std::thread::Builder::new().name(format!("job-{}", self.jobs)).spawn(move || {
+            give_way(NICE_OF_JOBS);
             work.run();
             drop(lock);
         });
