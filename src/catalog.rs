@@ -4,7 +4,7 @@
 //! hash), not to a path, so a renamed, moved or copied file is not embedded again. Thumbnails can be made again at any
 //! time and so live in a second file, attached to the same connection.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
@@ -203,14 +203,16 @@ impl Catalog {
     /// When the catalog cannot be read.
     pub fn known_files(&self, model: &str) -> Result<HashMap<Vec<u8>, KnownFile>, CatalogError> {
         self.run_shared(|connection| {
-            let mut statement = connection.prepare(
-                "SELECT path, photos.id, size, modified, embeddings.content IS NOT NULL FROM photos
-                 LEFT JOIN embeddings ON embeddings.content = photos.content
-                     AND model = (SELECT id FROM models WHERE name = ?)",
-            )?;
-            let rows = statement.query_map([model], |row| {
+            // All of them from the index at once, rather than looked up for each photo.
+            let mut statement = connection
+                .prepare("SELECT content FROM embeddings WHERE model = (SELECT id FROM models WHERE name = ?)")?;
+            let embedded: HashSet<[u8; 16]> =
+                statement.query_map([model], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            let mut statement = connection.prepare("SELECT path, id, size, modified, content FROM photos")?;
+            let rows = statement.query_map([], |row| {
                 let stamp = FileStamp { size: row.get(2)?, modified: row.get(3)? };
-                Ok((row.get(0)?, KnownFile { id: PhotoId(row.get(1)?), stamp, embedded: row.get(4)? }))
+                let embedded = embedded.contains(&row.get::<_, [u8; 16]>(4)?);
+                Ok((row.get(0)?, KnownFile { id: PhotoId(row.get(1)?), stamp, embedded }))
             })?;
             rows.collect()
         })
