@@ -1017,15 +1017,17 @@ impl OpenLibrary {
         let number = shown.number;
         let is_new = shown.embedding.is_none();
         match self.hits(&mut shown) {
-            Ok(hits) => self.outbox.send(Event::Answer { number, hits: hits.into() }),
+            Ok(hits) => {
+                self.outbox.send(Event::Answer { number, hits: hits.into() });
+                // The search does not need this picture; where its file is gone meanwhile, there is just no preview.
+                if let Some(Query::Photo(photo)) = shown.view.query.as_ref().filter(|_| is_new)
+                    && let Ok(picture) = read_photo(&self.library.root.join(&photo.path))
+                    && let Err(error) = self.send_preview(number, &picture)
+                {
+                    log::warn!("{error}");
+                }
+            }
             Err(error) => self.outbox.send(Event::QueryFailed { number, message: error.to_string() }),
-        }
-        // The search does not need this picture; where its file is gone meanwhile, there is just no preview.
-        if let Some(Query::Photo(photo)) = shown.view.query.as_ref().filter(|_| is_new)
-            && let Ok(picture) = read_photo(&self.library.root.join(&photo.path))
-            && let Err(error) = self.send_preview(number, &picture)
-        {
-            log::warn!("{error}");
         }
         self.shown = Some(shown);
     }
@@ -1047,13 +1049,10 @@ impl OpenLibrary {
     }
 
     fn embed_query(&self, number: u64, query: &Query) -> Result<Embedding, QueryError> {
-        if let Query::Photo(photo) = query {
-            return self.gallery.embedding(photo.id);
-        }
         let picture = match query {
+            Query::Photo(photo) => return self.gallery.embedding(photo.id),
             Query::File(path) => Arc::new(read_photo(path)?),
             Query::Picture(picture) => Arc::clone(picture),
-            Query::Photo(_) => return Err(QueryError::Gone),
         };
         self.send_preview(number, &picture)?;
         embed_picture(&self.embedder, &picture)
@@ -1126,5 +1125,39 @@ impl Drop for Loop {
         if let Some(open) = self.open.take() {
             open.finish();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::photo::{ContentHash, Photo};
+
+    /// Takes events until one is the wanted, and that one too.
+    fn events_until(worker: &Worker, wanted: impl Fn(&Event) -> bool) -> Vec<Event> {
+        let end = Instant::now() + Duration::from_secs(60);
+        let mut events = Vec::new();
+        while !events.iter().any(&wanted) {
+            assert!(Instant::now() < end, "{events:?}");
+            std::thread::sleep(Duration::from_millis(2));
+            events.extend(worker.take_events());
+        }
+        events
+    }
+
+    #[test]
+    fn a_search_with_a_photo_that_is_gone_from_the_index_reads_no_file() {
+        let (data, photos) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        RgbImage::new(8, 8).save(photos.path().join("there.png")).unwrap();
+        let data = DataFolder::open(Some(data.path().into())).unwrap();
+        let worker = Worker::start(data, DeviceChoice::Cpu, || {}).unwrap();
+        worker.send(Request::Open(photos.path().into()));
+        let gone = Photo { id: PhotoId(1 << 40), path: "there.png".into(), content: ContentHash([0; 16]) };
+        let view = View { query: Some(Query::Photo(Arc::new(gone))), ..View::default() };
+        worker.send(Request::Show { number: 1, view });
+        worker.send(Request::Show { number: 2, view: View::default() });
+        let events = events_until(&worker, |event| matches!(event, Event::Answer { number: 2, .. }));
+        assert!(events.iter().any(|event| matches!(event, Event::QueryFailed { number: 1, .. })), "{events:?}");
+        assert!(!events.iter().any(|event| matches!(event, Event::Preview { .. })), "{events:?}");
     }
 }
