@@ -7,6 +7,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "support/mod.rs"]
+mod support;
+
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,18 +18,18 @@ use std::time::{Duration, Instant};
 use exif::experimental::Writer;
 use exif::{Field, In, Tag, Value};
 use florascope::artefact::Model;
-use florascope::decode::{self, AtLeast, THUMBNAIL_SIDE};
+use florascope::decode;
 use florascope::embed::{DeviceChoice, Embedder, ModelInfo};
+use florascope::ingest::WANTED;
 use florascope::job::Cancel;
 use florascope::library::{DataFolder, Library};
-use florascope::model::{INPUT_SIDE, NetworkInput};
+use florascope::model::NetworkInput;
 use florascope::tune::{self, Split};
 use image::RgbImage;
 use rustix::fs::{Advice, fadvise};
 use turbojpeg::{PixelFormat, Subsamp};
 
 const RUNS: usize = 3;
-const PEERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers");
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -57,17 +60,14 @@ fn ours(library: &Library, data: &Path) -> (f64, u64) {
         let mut program = Command::new(env!("CARGO_BIN_EXE_florascope"));
         program.args(["index", "--json", "--data-dir"]).args([data, &library.root]);
         let child = program.stdout(Stdio::piped()).spawn().unwrap();
-        let status = PathBuf::from(format!("/proc/{}/status", child.id()));
+        let process = child.id().to_string();
         let watch = std::thread::spawn(move || {
             let mut peak = 0;
-            while let Some(kilobytes) = std::fs::read_to_string(&status).ok().and_then(|text| {
-                text.lines()
-                    .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
-            }) {
-                peak = kilobytes;
+            while let Some(megabytes) = support::peak_megabytes(&process) {
+                peak = megabytes;
                 std::thread::sleep(Duration::from_millis(20));
             }
-            peak >> 10
+            peak
         });
         let output = child.wait_with_output().unwrap();
         let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("the program's JSON");
@@ -80,31 +80,19 @@ fn ours(library: &Library, data: &Path) -> (f64, u64) {
 
 /// Photos a second of a loop in Python over the same files.
 fn peer(folder: &Path, arguments: &[&str]) -> f64 {
-    let script = Path::new(PEERS).join("embed_loop.py");
-    let mut python = match std::env::var_os("FLORASCOPE_PEERS_PYTHON") {
-        Some(python) => Command::new(python),
-        None => {
-            let mut python = Command::new("python3");
-            python.arg(Path::new(PEERS).join("environment.py"));
-            python
-        }
-    };
-    let output = python.arg(script).arg(folder).args(arguments).stderr(Stdio::inherit()).output().unwrap();
-    assert!(output.status.success(), "the peer failed");
-    String::from_utf8(output.stdout).unwrap().trim().parse().expect("photos a second")
+    support::peer("embed_loop.py", &[&[folder.to_str().unwrap()], arguments].concat())
 }
 
 /// Everything but the network and the catalog, on as many threads as indexing uses.
 fn decode_alone(files: &[PathBuf], info: &ModelInfo) -> f64 {
     evict(files);
-    let wanted = AtLeast { shorter: INPUT_SIDE, longer: THUMBNAIL_SIDE };
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     let begun = Instant::now();
     std::thread::scope(|scope| {
         for some in files.chunks(files.len().div_ceil(threads)) {
             scope.spawn(move || {
                 for file in some {
-                    let picture = decode::decode_file_at_least(file, wanted).unwrap();
+                    let picture = decode::decode_file_at_least(file, WANTED).unwrap();
                     NetworkInput::from_picture(&picture, info.architecture).unwrap();
                     decode::thumbnail(&picture).unwrap();
                 }
@@ -153,19 +141,6 @@ fn small(folder: &Path, data: &DataFolder, place: &Path) {
     }
 }
 
-/// Like a photo to a decoder: coarse and fine structure, and noise, so that the file is as large as a camera's.
-fn photo(width: u32, height: u32) -> RgbImage {
-    let mut random = 1_u32;
-    RgbImage::from_fn(width, height, |x, y| {
-        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let noise = (random >> 24) as f32 / 16.0;
-        let (x, y) = (x as f32, y as f32);
-        let coarse = 60.0 * ((x / 310.0).sin() + (y / 270.0).cos());
-        let fine = 12.0 * ((x / 3.1).sin() * (y / 4.3).sin());
-        image::Rgb([110.0, 120.0, 90.0].map(|base: f32| (base + coarse + fine + noise).clamp(0.0, 255.0) as u8))
-    })
-}
-
 fn jpeg(picture: &RgbImage, quality: i32) -> Vec<u8> {
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     let pixels = picture.as_raw().as_slice();
@@ -189,7 +164,7 @@ fn with_thumbnail(jpeg: &[u8], (width, height): (u32, u32), thumbnail: &[u8]) ->
 fn large(data: &DataFolder, place: &Path) {
     println!("{:46} {:>8} {:>8} {:>8} {:>8}", "photos a second", "ours", "MB peak", "Pillow", "ratio");
     for (width, height, count) in [(4000, 3000, 24), (8000, 6000, 12)] {
-        let picture = photo(width, height);
+        let picture = support::picture(width, height);
         let plain = jpeg(&picture, 87);
         let small = jpeg(&decode::shrink_to_fit(&picture, 512).unwrap(), 75);
         drop(picture);

@@ -11,7 +11,7 @@ mod support;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use florascope::catalog::{Catalog, FileStamp};
 use florascope::embed::DeviceChoice;
@@ -43,9 +43,7 @@ fn main() {
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         }
         std::fs::write(&file, &bytes).unwrap();
-        let metadata = file.metadata().unwrap();
-        let modified = metadata.modified().unwrap().duration_since(UNIX_EPOCH).unwrap().as_nanos() as i64;
-        rows.push((path, FileStamp { size: metadata.len() as i64, modified }));
+        rows.push((path, FileStamp::from(&file.metadata().unwrap())));
     }
     let library = data.library(&photos).unwrap();
     let lock = library.lock().unwrap().unwrap();

@@ -7,15 +7,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::path::{Path, PathBuf};
+#[path = "support/mod.rs"]
+mod support;
+
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use florascope::artefact::{BUILT_IN, Model};
-use florascope::catalog::Catalog;
-use florascope::embed::{DeviceChoice, Embedder};
-use florascope::ingest::ingest;
-use florascope::job::Cancel;
+use florascope::artefact::BUILT_IN;
+use florascope::embed::DeviceChoice;
 use florascope::library::DataFolder;
 use florascope::model::Head;
 use florascope::photo::{Metric, Photo};
@@ -24,16 +24,11 @@ use florascope::train::head::{self, HeadOptions};
 use florascope::train::proof::{Embedded, Tally};
 use florascope::train::report::{Focus, Loss};
 use florascope::train::unlabelled;
+use support::{Indexed, data_folder, option};
 use tch::Tensor;
 
 fn load(data: &DataFolder, folder: &Path) -> Dataset {
-    let library = data.library(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let lock = library.lock().unwrap().expect("the folder is in use by another Florascope");
-    let mut catalog = Catalog::open(&library.folder).unwrap();
-    let embedder = Embedder::start(DeviceChoice::Auto, Model::built_in()).unwrap();
-    ingest(&library, &mut catalog, &embedder, &Cancel::default(), &mut |_| {});
-    drop((lock, embedder));
-    Dataset::load(&catalog, BUILT_IN).unwrap()
+    Dataset::load(&Indexed::new(data, folder, DeviceChoice::Auto).catalog, BUILT_IN).unwrap()
 }
 
 /// Both folders as one data set: the photos of the first come first.
@@ -97,19 +92,14 @@ impl Bench {
 
 fn main() {
     let mut arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    let mut option = |name: &str| {
-        let at = arguments.iter().position(|a| a == name)?;
-        arguments.drain(at..at + 2).nth(1)
-    };
-    let seeds = option("--seeds").map_or(3, |seeds| seeds.parse().expect("a number of seeds"));
-    let only = option("--only").unwrap_or_default();
+    let seeds = option(&mut arguments, "--seeds").map_or(3, |seeds| seeds.parse().expect("a number of seeds"));
+    let only = option(&mut arguments, "--only").unwrap_or_default();
     let [train, valid] = arguments.as_slice() else {
         println!("Skipped: needs two folders of labelled photos, TRAIN and VALID");
         return;
     };
     let temporary = tempfile::tempdir().unwrap();
-    let data = std::env::var_os("FLORASCOPE_DATA_DIR").map_or(temporary.path().to_owned(), PathBuf::from);
-    let data = DataFolder::open(Some(data)).unwrap();
+    let data = data_folder(&temporary);
     let bench = Bench::new(load(&data, train.as_ref()), load(&data, valid.as_ref()), only);
     tch::set_num_threads(std::thread::available_parallelism().map_or(1, |n| n.get() as i32));
     println!("{} queries for seen species, {} for unseen", bench.queries.len(), bench.halves[1].len());

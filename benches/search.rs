@@ -23,8 +23,7 @@ use florascope::photo::{HalfEmbedding, Metric, PhotoId};
 use florascope::query::Query;
 use florascope::train::random::Random;
 use florascope::worker::{Event, Request, View, Worker};
-use image::{Rgb, RgbImage};
-use support::{Real, option, percentile};
+use support::{Real, option, peak_megabytes, percentile, picture};
 
 const QUERIES: usize = 200;
 const RECALL_AT: usize = 10;
@@ -41,7 +40,7 @@ fn main() {
     let data = DataFolder::open(Some(temporary.path().to_owned())).unwrap();
     let real = Real::of(arguments.first().map(Path::new), &data);
     let query = temporary.path().join("query.jpg");
-    twelve_megapixels().save(&query).unwrap();
+    picture(4000, 3000).save(&query).unwrap();
 
     println!("Search for {RESULTS} results, one query at a time; exact Faiss: IndexFlat of 32-bit floats");
     println!(
@@ -165,7 +164,11 @@ fn drop_to_results(real: &Real, count: usize, query: &Path, place: &Path) {
         })
         .collect();
     let (p50, max) = (percentile(&times, 0.5), percentile(&times, 1.0));
-    println!("{count:8} {opened:9.1} {p50:9.1} {max:9.1} {:12.2} {:10}", p50 / 150.0, peak_megabytes());
+    println!(
+        "{count:8} {opened:9.1} {p50:9.1} {max:9.1} {:12.2} {:10}",
+        p50 / 150.0,
+        peak_megabytes("self").unwrap_or(0)
+    );
     drop(worker);
     std::fs::remove_dir_all(place).unwrap();
 }
@@ -183,21 +186,4 @@ fn wait(worker: &Worker, mut is_over: impl FnMut(&Event) -> bool) {
         }
         std::thread::sleep(Duration::from_micros(200));
     }
-}
-
-/// With as much detail as a camera's pictures have.
-fn twelve_megapixels() -> RgbImage {
-    let mut random = Random::new(3);
-    RgbImage::from_fn(4000, 3000, |x, y| {
-        let wave = ((x as f32 / 90.0).sin() + (y as f32 / 130.0).cos()) * 50.0 + 120.0;
-        let grain = (random.next_u64() % 24) as f32;
-        Rgb([wave + grain, wave * 0.6 + grain, 200.0 - wave * 0.5 + grain].map(|c| c as u8))
-    })
-}
-
-/// Of this process so far, where the system tells it.
-fn peak_megabytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM"));
-    line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).unwrap_or(0) / 1024
 }

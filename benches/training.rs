@@ -8,20 +8,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+#[path = "support/mod.rs"]
+mod support;
+
 use std::time::Instant;
 
 use florascope::artefact::{BUILT_IN, Model};
-use florascope::catalog::Catalog;
 use florascope::embed::{DeviceChoice, Embedder};
-use florascope::ingest::ingest;
 use florascope::job::Cancel;
 use florascope::library::{DataFolder, Library};
 use florascope::train::dataset::Dataset;
 use florascope::train::head::{self, HeadOptions};
 use florascope::train::report::{Recipe, TrainEvent, TrainOptions};
 use florascope::train::{Training, decompose_on_one_thread};
+use support::{Indexed, data_folder, option, peer};
 use tch::Tensor;
 
 const WARM_UP: u64 = 5;
@@ -31,16 +31,6 @@ const BATCH: f64 = 32.0;
 const QUICK_LIMIT: f64 = 1.2;
 /// Times as fast as the peer, at least.
 const FULL_LIMIT: f64 = 1.5;
-
-/// What the peer prints: a number.
-fn peer(arguments: &[&str]) -> f64 {
-    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers");
-    let mut command = Command::new("python3");
-    command.arg(peers.join("environment.py")).arg(peers.join("train_loop.py")).args(arguments);
-    let output = command.stderr(std::process::Stdio::inherit()).output().expect("python3");
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.lines().last().and_then(|line| line.trim().parse().ok()).unwrap_or_else(|| panic!("the peer said: {text}"))
-}
 
 fn quick(data: &Dataset) {
     let labelled: Vec<usize> = (0..data.len()).filter(|position| data.labels[*position] >= 0).collect();
@@ -64,7 +54,7 @@ fn quick(data: &Dataset) {
     std::fs::write(file("labels"), labels.iter().flat_map(|l| l.to_le_bytes()).collect::<Vec<_>>()).unwrap();
     let dimension = features.size()[1].to_string();
     let [features, labels] = ["features", "labels"].map(|name| file(name).to_str().unwrap().to_owned());
-    let theirs = peer(&["quick", &features, &labels, &dimension]);
+    let theirs = peer("train_loop.py", &["quick", &features, &labels, &dimension]);
     let ratio = ours / theirs;
     println!("quick, {} photos: {ours:.2} s, PyTorch {theirs:.2} s; {ratio:.2} times as long", labelled.len());
     println!("  goal: at most {QUICK_LIMIT} times as long; reached {:.2} of it", ratio / QUICK_LIMIT);
@@ -97,36 +87,27 @@ fn full(data: &DataFolder, library: &Library, embedder: &Embedder, steps: u64) {
     });
     assert!(result.unwrap().is_none() && seconds > 0.0, "FOLDER holds too few photos for so many steps");
     let ours = steps as f64 * BATCH / seconds;
-    let theirs = peer(&["full", library.root.to_str().unwrap(), &steps.to_string()]);
+    let theirs = peer("train_loop.py", &["full", library.root.to_str().unwrap(), &steps.to_string()]);
     println!("full: {ours:.1} photos a second, PyTorch {theirs:.1}; {:.2} times as fast", ours / theirs);
     println!("  goal: at least {FULL_LIMIT} times as fast; reached {:.2} of it", ours / theirs / FULL_LIMIT);
 }
 
 fn main() {
     let mut arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    let mut option = |name: &str| {
-        let at = arguments.iter().position(|a| a == name)?;
-        arguments.drain(at..at + 2).nth(1)
-    };
-    let steps = option("--steps").map_or(30, |steps| steps.parse().expect("a number of steps"));
-    let only = option("--only").unwrap_or_default();
+    let steps = option(&mut arguments, "--steps").map_or(30, |steps| steps.parse().expect("a number of steps"));
+    let only = option(&mut arguments, "--only").unwrap_or_default();
     let [folder] = arguments.as_slice() else {
         println!("Skipped: needs a folder of labelled photos");
         return;
     };
     let temporary = tempfile::tempdir().unwrap();
-    let data = std::env::var_os("FLORASCOPE_DATA_DIR").map_or(temporary.path().to_owned(), PathBuf::from);
-    let data = DataFolder::open(Some(data)).unwrap();
-    let library = data.library(folder.as_ref()).unwrap();
-    let _lock = library.lock().unwrap().expect("the folder is in use by another Florascope");
-    let mut catalog = Catalog::open(&library.folder).unwrap();
-    let embedder = Embedder::start(DeviceChoice::Cpu, Model::built_in()).unwrap();
-    ingest(&library, &mut catalog, &embedder, &Cancel::default(), &mut |_| {});
-    let dataset = Dataset::load(&catalog, BUILT_IN).unwrap();
+    let data = data_folder(&temporary);
+    let Indexed { library, catalog, embedder, .. } = &Indexed::new(&data, folder.as_ref(), DeviceChoice::Cpu);
+    let dataset = Dataset::load(catalog, BUILT_IN).unwrap();
     if "quick".contains(&only) {
         quick(&dataset);
     }
     if "full".contains(&only) {
-        full(&data, &library, &embedder, steps);
+        full(&data, library, embedder, steps);
     }
 }

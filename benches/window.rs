@@ -12,20 +12,21 @@
 
 #[path = "../tests/desktop/mod.rs"]
 mod desktop;
+#[path = "support/mod.rs"]
+mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread::sleep;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use desktop::{Screen, Window};
-use florascope::artefact::BUILT_IN;
-use florascope::catalog::{Catalog, FileStamp, ModelKey, NewPhoto};
+use florascope::catalog::{Catalog, FileStamp, NewPhoto};
 use florascope::decode;
 use florascope::garden::{self, SPECIES};
 use florascope::library::DataFolder;
-use florascope::photo::{ContentHash, Embedded, Embedding};
+use florascope::photo::Embedding;
 use florascope::train::random::Random;
 
 /// Milliseconds.
@@ -78,7 +79,7 @@ impl World {
         fs::create_dir_all(&photos).unwrap();
         let originals: Vec<PathBuf> = (0..PICTURES).map(|n| folder.path().join(format!("{n}.jpg"))).collect();
         originals.iter().zip(&pictures).for_each(|(file, jpeg)| fs::write(file, jpeg).unwrap());
-        let stamps: Vec<FileStamp> = originals.iter().map(|file| stamp(file)).collect();
+        let stamps: Vec<FileStamp> = originals.iter().map(|file| FileStamp::from(&file.metadata().unwrap())).collect();
         let library = DataFolder::open(Some(data.clone())).unwrap().library(&photos).unwrap();
         let _lock = library.lock().unwrap().unwrap();
         let mut catalog = Catalog::open(&library.folder).unwrap();
@@ -93,18 +94,14 @@ impl World {
                         fs::create_dir(photos.join(&species)).unwrap();
                     }
                     fs::hard_link(&originals[number % PICTURES], photos.join(&path)).unwrap();
-                    let content = number % CONTENTS;
-                    NewPhoto {
-                        path,
-                        stamp: stamps[number % PICTURES],
-                        content: ContentHash::of(&content.to_le_bytes()),
-                        embedded: Embedded { embedding: embedding(content, &mut random), features: None },
-                        thumbnail: (number < CONTENTS).then(|| pictures[number % PICTURES].clone()),
-                    }
+                    let (content, picture) = (number % CONTENTS, number % PICTURES);
+                    let thumbnail = (number < CONTENTS).then(|| pictures[picture].clone());
+                    let photo = support::photo(content, path, stamps[picture], embedding(content, &mut random));
+                    NewPhoto { thumbnail, ..photo }
                 })
                 .collect();
             written += chunk.len();
-            catalog.write(ModelKey::features(BUILT_IN), chunk, &[]).unwrap();
+            catalog.write(support::key(), chunk, &[]).unwrap();
         }
         Self { _folder: folder, data, photos, screen: Screen::start(1360, 860) }
     }
@@ -149,12 +146,6 @@ impl World {
         });
         [window.middle(&radio), window.middle(&button)]
     }
-}
-
-fn stamp(file: &Path) -> FileStamp {
-    let metadata = fs::metadata(file).unwrap();
-    let modified = metadata.modified().unwrap().duration_since(UNIX_EPOCH).unwrap();
-    FileStamp { size: metadata.len() as i64, modified: modified.as_nanos() as i64 }
 }
 
 /// As the catalog keeps them for the grid.
@@ -280,10 +271,7 @@ impl Run {
 
 fn main() {
     let mut arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    let mut option = |name: &str| {
-        let at = arguments.iter().position(|a| a == name)?;
-        arguments.drain(at..at + 2).nth(1)
-    };
+    let mut option = |name: &str| support::option(&mut arguments, name);
     let photos = option("--photos").map_or(100_000, |photos| photos.parse().expect("a number of photos"));
     let time = Duration::from_secs(option("--seconds").map_or(5, |seconds| seconds.parse().expect("a number")));
     let only = option("--only");

@@ -5,7 +5,9 @@
 //! time and so live in a second file, attached to the same connection.
 
 use std::collections::{HashMap, HashSet};
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
 
@@ -73,6 +75,17 @@ pub struct FileStamp {
     pub size: i64,
     /// Nanoseconds since 1970.
     pub modified: i64,
+}
+
+impl From<&Metadata> for FileStamp {
+    fn from(metadata: &Metadata) -> Self {
+        // A file system without times still has sizes.
+        let modified = metadata.modified().ok().and_then(|time| match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_nanos()).ok(),
+            Err(before) => i64::try_from(before.duration().as_nanos()).ok().map(|nanos| -nanos),
+        });
+        Self { size: metadata.len() as i64, modified: modified.unwrap_or(0) }
+    }
 }
 
 /// A file that could not be read, and why.

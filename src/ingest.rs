@@ -29,7 +29,7 @@ const COMMIT_EVERY: Duration = Duration::from_secs(1);
 const FILL_BATCH_WITHIN: Duration = Duration::from_millis(300);
 const REPORT_EVERY: Duration = Duration::from_millis(100);
 /// The network and the thumbnail are made from one decoded picture, and both only shrink it.
-const WANTED: AtLeast = AtLeast { shorter: INPUT_SIDE, longer: THUMBNAIL_SIDE };
+pub const WANTED: AtLeast = AtLeast { shorter: INPUT_SIDE, longer: THUMBNAIL_SIDE };
 /// Photos whose features are projected at a time.
 const PROJECT_CHUNK: usize = 2048;
 /// The fact that tells whether a library was indexed to the end: [`YES`] or [`NO`].

@@ -49,8 +49,7 @@
 //! - Only `main`, [`app`], [`command`] and [`ui`] know egui; workers get a plain wake-up closure.
 //! - Only [`model`], [`embed`] and [`train`] know libtorch, only [`catalog`] SQL, only [`index`] Faiss.
 //! - The catalog is the truth. The index is built from it at every start; thumbnails and the approximate index on disk can
-//!   be thrown away. Each embedding
-//!   names the model that made it, and belongs to a content rather than a path.
+//!   be thrown away. Each embedding names the model that made it, and belongs to a content rather than a path.
 //! - The thread that draws never decodes, queries or waits.
 //! - A job ends as done, cancelled or failed; what it finished is kept. What is finished is committed every second.
 //! - A new model is used only where it proved better on photos that it had not learnt from, unless the user says

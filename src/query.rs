@@ -163,7 +163,9 @@ impl Gallery {
         let rows = catalog.photos_after(after, LOAD_CHUNK, model)?;
         let last = rows.last().map(|(photo, _)| photo.id);
         for (photo, embedding) in rows {
-            embedding.into_iter().for_each(|embedding| self.add(photo.clone(), &embedding));
+            if let Some(embedding) = embedding {
+                self.add(photo, &embedding);
+            }
         }
         Ok(last)
     }
@@ -239,7 +241,9 @@ impl Gallery {
         let is_folder = matches!(filter, Filter::Folder(_));
         let photos = self.by_path.range((from, Bound::Unbounded)).map(|(_, photo)| photo);
         // The keys are ordered by component, so a folder's photos stand together.
-        photos.take_while(move |photo| !is_folder || filter.admits(photo)).filter(|photo| filter.admits(photo))
+        photos
+            .take_while(move |photo| !is_folder || filter.admits(photo))
+            .filter(move |photo| is_folder || filter.admits(photo))
     }
 
     /// The photos most similar to an embedding, at most `limit`, without the photo `except`.

@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use walkdir::{DirEntry, WalkDir};
 
@@ -126,7 +125,11 @@ fn is_hidden(entry: &DirEntry) -> bool {
 fn stamps(photos: &[(PathBuf, DirEntry)], cancel: &Cancel) -> Option<Vec<Result<FileStamp, walkdir::Error>>> {
     let part = photos.len().div_ceil(STAT_THREADS).max(1);
     let of_part = |part: &[(PathBuf, DirEntry)]| -> Option<Vec<_>> {
-        part.iter().map(|(_, entry)| (!cancel.is_cancelled()).then(|| stamp(entry))).collect()
+        part.iter()
+            .map(|(_, entry)| {
+                (!cancel.is_cancelled()).then(|| entry.metadata().map(|metadata| FileStamp::from(&metadata)))
+            })
+            .collect()
     };
     let parts: Option<Vec<Vec<_>>> = std::thread::scope(|scope| {
         let threads: Vec<_> = photos.chunks(part).map(|part| scope.spawn(move || of_part(part))).collect();
@@ -134,16 +137,6 @@ fn stamps(photos: &[(PathBuf, DirEntry)], cancel: &Cancel) -> Option<Vec<Result<
         joined.map(|part| part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     });
     Some(parts?.into_iter().flatten().collect())
-}
-
-fn stamp(entry: &DirEntry) -> Result<FileStamp, walkdir::Error> {
-    let metadata = entry.metadata()?;
-    // A file system without times still has sizes.
-    let modified = metadata.modified().ok().and_then(|time| match time.duration_since(UNIX_EPOCH) {
-        Ok(after) => i64::try_from(after.as_nanos()).ok(),
-        Err(before) => i64::try_from(before.duration().as_nanos()).ok().map(|nanos| -nanos),
-    });
-    Ok(FileStamp { size: metadata.len() as i64, modified: modified.unwrap_or(0) })
 }
 
 fn describe(error: &walkdir::Error, root: &Path) -> String {

@@ -8,9 +8,7 @@ keeps anything. The weights are the ones that `make setup` made, in `.deps/weigh
 
 import argparse
 import io
-import json
 import os
-import struct
 import time
 from pathlib import Path
 
@@ -19,53 +17,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-STAGES = [(1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5), (6, 320, 1, 1, 3)]
-
-
-def read_safetensors(file):
-    data = file.read_bytes()
-    length = struct.unpack("<Q", data[:8])[0]
-    header = json.loads(data[8 : 8 + length])
-    header.pop("__metadata__", None)
-
-    def tensor(entry):
-        start, end = entry["data_offsets"]
-        values = numpy.frombuffer(data[8 + length + start : 8 + length + end], numpy.float32)
-        return torch.from_numpy(values.copy()).view(entry["shape"])
-
-    return {name: tensor(entry) for name, entry in header.items()}
-
-
-class Lite0:
-    def __init__(self, weights):
-        self.weights = weights
-
-    def convolve(self, x, name, norm, stride=1, depthwise=False):
-        weight = self.weights[name + ".weight"]
-        kernel = weight.shape[-1]
-        pads = []
-        for length in (x.shape[3], x.shape[2]):
-            total = max((-(-length // stride) - 1) * stride + kernel - length, 0)
-            pads += [total // 2, total - total // 2]
-        x = functional.conv2d(functional.pad(x, pads), weight, stride=stride, groups=x.shape[1] if depthwise else 1)
-        of = lambda part: self.weights[f"{norm}.{part}"]
-        return functional.batch_norm(x, of("running_mean"), of("running_var"), of("weight"), of("bias"), eps=1e-3)
-
-    def __call__(self, x):
-        x = functional.relu6(self.convolve(x, "_conv_stem", "_bn0", 2), inplace=True)
-        number, channels = 0, 32
-        for expansion, outputs, blocks, first_stride, _ in STAGES:
-            for block in range(blocks):
-                stride = first_stride if block == 0 else 1
-                name, before = f"_blocks.{number}.", x
-                if expansion > 1:
-                    x = functional.relu6(self.convolve(x, name + "_expand_conv", name + "_bn0"), inplace=True)
-                x = functional.relu6(self.convolve(x, name + "_depthwise_conv", name + "_bn1", stride, True), inplace=True)
-                x = self.convolve(x, name + "_project_conv", name + "_bn2")
-                if stride == 1 and channels == outputs:
-                    x = x + before
-                number, channels = number + 1, outputs
-        return functional.relu6(self.convolve(x, "_conv_head", "_bn1"), inplace=True).mean((2, 3))
+from lite0 import Lite0, built_in_weights, same_padding
 
 
 def folded(weights):
@@ -88,11 +40,7 @@ def folded(weights):
 class Folded(Lite0):
     def convolve(self, x, name, norm, stride=1, depthwise=False):
         weight, bias = self.weights[name + ".weight"], self.weights[name + ".bias"]
-        kernel = weight.shape[-1]
-        pads = []
-        for length in (x.shape[3], x.shape[2]):
-            total = max((-(-length // stride) - 1) * stride + kernel - length, 0)
-            pads += [total // 2, total - total // 2]
+        pads = same_padding(x, weight.shape[-1], stride)
         even = pads[0] == pads[1] and pads[2] == pads[3]
         x = x if even else functional.pad(x, pads)
         padding = (pads[2], pads[0]) if even else 0
@@ -134,7 +82,7 @@ def evict(files):
 
 
 def tutorial(weights, files, options):
-    network = Lite0(weights)
+    network = Lite0(weights, inplace=True)
 
     def run(some):
         for file in some:
@@ -146,7 +94,7 @@ def tutorial(weights, files, options):
 
 def batched(weights, files, options):
     kind = torch.bfloat16 if options.bfloat16 else torch.float32
-    network = Folded({name: weight.to(kind) for name, weight in folded(weights).items()})
+    network = Folded({name: weight.to(kind) for name, weight in folded(weights).items()}, inplace=True)
 
     def run(some):
         loader = torch.utils.data.DataLoader(Photos(some, options), options.batch, num_workers=os.cpu_count())
@@ -167,7 +115,7 @@ def main():
     arguments.add_argument("--batch", type=int, default=8)
     arguments.add_argument("--bfloat16", action="store_true")
     options = arguments.parse_args()
-    weights = read_safetensors(Path(__file__).resolve().parents[2] / ".deps/weights/efficientnet_lite0.safetensors")
+    weights = built_in_weights()
     files = sorted(Path(options.folder).rglob("*.jpg"))
     run = {"tutorial": tutorial, "batched": batched}[options.loop](weights, files, options)
     run(files[: 2 * options.batch])  # warms up

@@ -11,10 +11,8 @@ usage: train_loop.py quick FEATURES LABELS DIMENSION
 Prints seconds of the fit, or photos a second after five steps of warming up. Needs torch 2.11.0, pillow and numpy.
 """
 
-import json
 import math
 import random
-import struct
 import sys
 import time
 from pathlib import Path
@@ -24,7 +22,8 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-STAGES = [(1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5), (6, 320, 1, 1, 3)]
+from lite0 import Lite0, built_in_weights
+
 SIDE, BATCH, WARM_UP = 192, 32, 5
 
 
@@ -109,64 +108,16 @@ class Photos(torch.utils.data.Dataset):
         return (pixels - 0.498) / 0.502, label
 
 
-def read_safetensors(file):
-    data = file.read_bytes()
-    length = struct.unpack("<Q", data[:8])[0]
-    header = json.loads(data[8 : 8 + length])
-    header.pop("__metadata__", None)
-
-    def tensor(entry):
-        start, end = entry["data_offsets"]
-        values = numpy.frombuffer(data[8 + length + start : 8 + length + end], numpy.float32)
-        return torch.from_numpy(values.copy()).view(entry["shape"])
-
-    return {name: tensor(entry) for name, entry in header.items()}
-
-
-class Lite0:
-    def __init__(self, weights):
-        self.weights = weights
-        for name, weight in weights.items():
-            weight.requires_grad_("running" not in name and "num_batches" not in name)
-
-    def parameters(self):
-        return [weight for weight in self.weights.values() if weight.requires_grad]
-
-    def convolve(self, x, name, norm, stride=1, depthwise=False):
-        weight = self.weights[name + ".weight"]
-        kernel = weight.shape[-1]
-        pads = []
-        for length in (x.shape[3], x.shape[2]):
-            total = max((-(-length // stride) - 1) * stride + kernel - length, 0)
-            pads += [total // 2, total - total // 2]
-        x = functional.conv2d(functional.pad(x, pads), weight, stride=stride, groups=x.shape[1] if depthwise else 1)
-        of = lambda part: self.weights[f"{norm}.{part}"]
-        return functional.batch_norm(x, of("running_mean"), of("running_var"), of("weight"), of("bias"), eps=1e-3)
-
-    def __call__(self, x):
-        x = functional.relu6(self.convolve(x, "_conv_stem", "_bn0", 2))
-        number, channels = 0, 32
-        for expansion, outputs, blocks, first_stride, _ in STAGES:
-            for block in range(blocks):
-                stride = first_stride if block == 0 else 1
-                name, before = f"_blocks.{number}.", x
-                if expansion > 1:
-                    x = functional.relu6(self.convolve(x, name + "_expand_conv", name + "_bn0"))
-                x = functional.relu6(self.convolve(x, name + "_depthwise_conv", name + "_bn1", stride, True))
-                x = self.convolve(x, name + "_project_conv", name + "_bn2")
-                if stride == 1 and channels == outputs:
-                    x = x + before
-                number, channels = number + 1, outputs
-        return functional.relu6(self.convolve(x, "_conv_head", "_bn1")).mean((2, 3))
-
-
 def full(folder, steps):
-    weights = Path(__file__).resolve().parents[2] / ".deps/weights/efficientnet_lite0.safetensors"
-    network = Lite0(read_safetensors(weights))
+    weights = built_in_weights()
+    for name, weight in weights.items():
+        weight.requires_grad_("running" not in name and "num_batches" not in name)
+    network = Lite0(weights, inplace=False)
     photos = Photos(folder)
     matrix = torch.eye(1280).requires_grad_()
     proxies = torch.randn(photos.species, 1280).requires_grad_()
-    groups = [(network.parameters(), 2e-4, 1e-2), ([matrix], 1e-4, 0), ([proxies], 1e-2, 0)]
+    learnt = [weight for weight in weights.values() if weight.requires_grad]
+    groups = [(learnt, 2e-4, 1e-2), ([matrix], 1e-4, 0), ([proxies], 1e-2, 0)]
     optimiser = torch.optim.AdamW([{"params": p, "lr": rate, "weight_decay": decay} for p, rate, decay in groups])
     loader = torch.utils.data.DataLoader(photos, BATCH, shuffle=True, num_workers=2, drop_last=True)
     for step, (pictures, labels) in enumerate(loader):

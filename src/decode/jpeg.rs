@@ -3,7 +3,7 @@
 
 use image::RgbImage;
 use image::metadata::Orientation;
-use turbojpeg::{Colorspace, Compressor, Decompressor, Image, PixelFormat, ScalingFactor, Subsamp};
+use turbojpeg::{Colorspace, Compressor, DecompressHeader, Decompressor, Image, PixelFormat, ScalingFactor, Subsamp};
 
 use super::{AtLeast, DecodeError, LARGE_PIXELS, check_pixels, one_large_picture};
 
@@ -79,7 +79,7 @@ pub(super) fn decode(bytes: &[u8], wanted: AtLeast) -> Result<Option<RgbImage>, 
             // A progressive picture is held whole while it is decoded, whatever the scale.
             let held = if header.is_progressive { pixels } else { pixels / (scale.denom() * scale.denom()) as u64 };
             let _turn = (held > LARGE_PIXELS).then(one_large_picture);
-            decompress(&mut decoder, bytes, scale)
+            decompress(&mut decoder, bytes, &header, scale)
         }
     };
     // A broken EXIF block is no reason to refuse the picture.
@@ -93,10 +93,14 @@ fn upright(picture: RgbImage, orientation: Orientation) -> RgbImage {
     picture.into_rgb8()
 }
 
-/// `None` where the file is none that libjpeg-turbo gives as RGB without complaint.
-fn decompress(decoder: &mut Decompressor, bytes: &[u8], scale: ScalingFactor) -> Option<RgbImage> {
+/// `None` where the file is none that libjpeg-turbo gives as RGB without complaint. `header` is of `bytes`.
+fn decompress(
+    decoder: &mut Decompressor,
+    bytes: &[u8],
+    header: &DecompressHeader,
+    scale: ScalingFactor,
+) -> Option<RgbImage> {
     decoder.set_scaling_factor(scale).ok()?;
-    let header = decoder.read_header(bytes).ok()?;
     if matches!(header.colorspace, Colorspace::CMYK | Colorspace::YCCK) {
         return None;
     }
@@ -144,7 +148,7 @@ fn thumbnail(exif: &[u8], (width, height): (u32, u32), wanted: AtLeast) -> Optio
         && wanted.is_met_by(size)
         && !header.is_lossless
         && has_its_end(bytes);
-    if good { decompress(&mut decoder, bytes, scale_for(size, wanted)) } else { None }
+    if good { decompress(&mut decoder, bytes, &header, scale_for(size, wanted)) } else { None }
 }
 
 /// A JPEG of a picture, its colours as fine as its brightness.

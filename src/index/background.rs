@@ -58,25 +58,26 @@ impl Plan {
     fn run(&self, cancel: &Cancel) -> Option<Approximate> {
         let (began, dimension) = (Instant::now(), self.rows.dimension());
         let stored = (!self.anew).then(|| Approximate::load(&self.folder, &self.model, dimension)).flatten();
-        let (approximate, how) = match stored {
-            Some(stored) => (stored, "read"),
-            None => match Approximate::build(&self.rows, cancel) {
-                Ok(built) => (built?, "built"),
-                Err(error) => {
-                    log::warn!("Searches compare every photo, since there is no approximate index: {error}");
-                    return None;
-                }
-            },
+        let approximate = match stored {
+            Some(stored) => stored,
+            None => self.build(cancel)?,
         };
-        if how == "built"
-            && self.writable
-            && let Err(error) = approximate.save(&self.folder, &self.model)
+        let (photos, recall) = (approximate.photos(), approximate.recall);
+        log::info!("Approximate index of {photos} photos after {:.1?}, recall@10 {recall:.3}", began.elapsed());
+        Some(approximate)
+    }
+
+    fn build(&self, cancel: &Cancel) -> Option<Approximate> {
+        let built = Approximate::build(&self.rows, cancel).unwrap_or_else(|error| {
+            log::warn!("Searches compare every photo, since there is no approximate index: {error}");
+            None
+        })?;
+        if self.writable
+            && let Err(error) = built.save(&self.folder, &self.model)
         {
             log::warn!("The approximate index could not be kept, and will be built again next time: {error}");
         }
-        let (photos, recall) = (approximate.photos(), approximate.recall);
-        log::info!("Approximate index of {photos} photos {how} in {:.1?}, recall@10 {recall:.3}", began.elapsed());
-        Some(approximate)
+        Some(built)
     }
 }
 
