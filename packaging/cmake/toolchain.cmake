@@ -1,0 +1,2 @@
+# CMake reads this before a crate's C or C++ library is configured: .cargo/config.toml names it in CMAKE_TOOLCHAIN_FILE.
+set(CMAKE_PROJECT_faiss_INCLUDE "${CMAKE_CURRENT_LIST_DIR}/faiss.cmake")
