@@ -17,6 +17,7 @@ use safetensors::tensor::{Dtype, Metadata, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::catalog::ModelKey;
 use crate::model::{Architecture, Backbone, Head, HeadPart, ModelError};
 use crate::photo::Metric;
 use crate::train::report::TrainedBy;
@@ -96,6 +97,8 @@ pub struct Model {
     /// Names the model in catalogs: embeddings of one id can be compared with each other.
     pub id: String,
     pub card: Arc<Card>,
+    /// Floats in an embedding.
+    pub dimension: usize,
     /// The safetensors file; `None` for the model in the program.
     file: Option<Arc<[u8]>>,
 }
@@ -171,7 +174,13 @@ impl Model {
             made: 0,
             trained: None,
         };
-        Self { id: BUILT_IN.into(), card: Arc::new(card), file: None }
+        let dimension = card.architecture.dimension();
+        Self { id: BUILT_IN.into(), card: Arc::new(card), dimension, file: None }
+    }
+
+    /// What its embeddings are called in the catalog.
+    pub fn key(&self) -> ModelKey<'_> {
+        ModelKey { name: &self.id, backbone: &self.card.backbone, metric: self.card.metric }
     }
 
     /// Packs a model. `backbone` is empty where the weights are those in the program. The ids of model and backbone
@@ -231,7 +240,8 @@ impl Model {
             return Err(Flaw::Damaged("it holds no weights".into()));
         }
         check_card(&card, head.as_ref())?;
-        Ok(Self { id, card: Arc::new(card), file: Some(bytes.into()) })
+        let dimension = head.map_or(card.architecture.dimension(), |head| head.dimension());
+        Ok(Self { id, card: Arc::new(card), dimension, file: Some(bytes.into()) })
     }
 
     /// The backbone's weights as the file's bytes and the prefix of their names; `None` where they are those in the

@@ -323,7 +323,7 @@ fn describe(model: &Model, backbone: &Backbone) -> Result<ModelInfo, EmbedError>
         name: model.id.clone(),
         title: model.card.title.clone(),
         backbone: model.card.backbone.clone(),
-        dimension: head.as_ref().map_or(backbone.dimension(), |head| head.dimension()),
+        dimension: model.dimension,
         architecture: model.card.architecture,
         metric: model.card.metric,
         head,
