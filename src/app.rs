@@ -128,10 +128,10 @@ impl App {
         self.watch_window(ctx);
     }
 
-    /// Draws everything.
-    pub fn draw(&mut self, ui: &mut Ui) {
+    /// Draws everything; the frame before took `last_frame` seconds.
+    pub fn draw(&mut self, ui: &mut Ui, last_frame: f32) {
         let ctx = ui.ctx().clone();
-        self.textures.begin_frame(&ctx);
+        self.textures.begin_frame(&ctx, last_frame);
         let mut actions = Vec::new();
         match self.state.library.take() {
             None => {
@@ -736,8 +736,8 @@ impl eframe::App for App {
         self.logic(ctx);
     }
 
-    fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
-        self.draw(ui);
+    fn ui(&mut self, ui: &mut Ui, frame: &mut eframe::Frame) {
+        self.draw(ui, frame.info().cpu_usage.unwrap_or(0.0));
         let title = match &self.state.library {
             Some(library) => format!("{} – Florascope", library.library.name()),
             None => "Florascope".to_owned(),

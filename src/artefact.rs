@@ -507,7 +507,8 @@ impl ModelFolder {
         let Some(file) = &model.file else { return Err(ArtefactError::BuiltIn) };
         let card = Card { title, ..Card::clone(&model.card) };
         let bytes = safetensors::serialize(SafeTensors::deserialize(file)?.tensors(), Some(metadata(id, &card)?))?;
-        let renamed = Model { id: model.id, card: Arc::new(card), file: Some(bytes.into()) };
+        let renamed =
+            Model { id: model.id, card: Arc::new(card), dimension: model.dimension, file: Some(bytes.into()) };
         self.save(&renamed)?;
         Ok(renamed)
     }

@@ -59,7 +59,7 @@ impl Window {
                 }
                 let app = app.as_mut().unwrap();
                 app.logic(&ctx);
-                app.draw(ui);
+                app.draw(ui, 0.0);
             },
             None,
         );

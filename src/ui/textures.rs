@@ -7,11 +7,14 @@ use image::RgbImage;
 
 use crate::pictures::{PictureKey, PictureLoader, Wish};
 
-/// Uploads in one frame at most: more would be felt while scrolling. Each takes a third of a millisecond where OpenGL is
-/// computed in software.
-const UPLOADS_A_FRAME: usize = 8;
-/// Bytes on the graphics card before the longest unused go.
-const BUDGET: usize = 256 << 20;
+/// Uploads in one frame at most. Each takes a third of a millisecond where OpenGL is computed in software, and several
+/// times that where other work holds the processor.
+const MOST_UPLOADS: usize = 8;
+/// A frame that took longer, in seconds, is followed by one with half as many uploads: half of a frame's time at 60 a
+/// second.
+const LONG_FRAME: f32 = 0.008;
+/// Bytes on the graphics card before the longest unused go: twice what a large screen full of small tiles needs.
+const BUDGET: usize = 128 << 20;
 
 enum Slot {
     Ready {
@@ -34,7 +37,12 @@ pub struct Textures {
     loader: PictureLoader<ColorImage>,
     slots: HashMap<PictureKey, (Slot, u64)>,
     frame: u64,
+    /// Uploads that the next frame may make.
+    uploads: usize,
+    /// Of the slots.
     bytes: usize,
+    /// Textures whose pictures went, by size: to write over one takes half the time of making one.
+    spare: HashMap<[usize; 2], Vec<TextureHandle>>,
     wishes: Vec<Wish>,
 }
 
@@ -45,16 +53,19 @@ impl Textures {
     /// When the system gives no thread.
     pub fn start(wake: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
         let loader = PictureLoader::start(|picture| color_image(&picture), wake)?;
-        Ok(Self { loader, slots: HashMap::new(), frame: 0, bytes: 0, wishes: Vec::new() })
+        let (slots, spare) = (HashMap::new(), HashMap::new());
+        Ok(Self { loader, slots, frame: 0, uploads: MOST_UPLOADS, bytes: 0, spare, wishes: Vec::new() })
     }
 
-    /// Before a frame is drawn: uploads what has been loaded.
-    pub fn begin_frame(&mut self, ctx: &egui::Context) {
+    /// Before a frame is drawn: uploads what has been loaded, as much as the frame before leaves time for; it took
+    /// `last_frame` seconds.
+    pub fn begin_frame(&mut self, ctx: &egui::Context, last_frame: f32) {
         self.frame += 1;
-        for (key, picture) in self.loader.take_ready(UPLOADS_A_FRAME) {
+        self.uploads = uploads_after(self.uploads, last_frame);
+        for (key, picture) in self.loader.take_ready(self.uploads) {
             let slot = match picture {
                 Ok(picture) => {
-                    let texture = ctx.load_texture("picture", picture, TextureOptions::LINEAR);
+                    let texture = self.upload(ctx, picture);
                     let bytes = texture.byte_size();
                     self.bytes += bytes;
                     Slot::Ready { texture, bytes }
@@ -65,6 +76,16 @@ impl Textures {
         }
         if self.loader.has_ready() {
             ctx.request_repaint();
+        }
+    }
+
+    fn upload(&mut self, ctx: &egui::Context, picture: ColorImage) -> TextureHandle {
+        match self.spare.get_mut(&picture.size).and_then(Vec::pop) {
+            Some(mut texture) => {
+                texture.set_partial([0, 0], picture, TextureOptions::LINEAR);
+                texture
+            }
+            None => ctx.load_texture("picture", picture, TextureOptions::LINEAR),
         }
     }
 
@@ -98,12 +119,14 @@ impl Textures {
             .filter(|(used, _)| *used < self.frame)
             .collect();
         by_age.sort_unstable_by_key(|(used, _)| *used);
+        self.spare.clear();
         for (_, key) in by_age {
             if self.bytes <= BUDGET * 3 / 4 {
                 return;
             }
-            if let Some((Slot::Ready { bytes, .. }, _)) = self.slots.remove(&key) {
+            if let Some((Slot::Ready { texture, bytes }, _)) = self.slots.remove(&key) {
                 self.bytes -= bytes;
+                self.spare.entry(texture.size()).or_default().push(texture);
             }
         }
     }
@@ -111,12 +134,32 @@ impl Textures {
     /// Forgets everything, failures too: another library is open, or files have changed.
     pub fn clear(&mut self) {
         self.slots.clear();
+        self.spare.clear();
         self.bytes = 0;
     }
+}
+
+/// How many uploads a frame may make: quickly fewer, slowly more again.
+fn uploads_after(uploads: usize, last_frame: f32) -> usize {
+    if last_frame > LONG_FRAME { (uploads / 2).max(1) } else { (uploads + 1).min(MOST_UPLOADS) }
 }
 
 /// A picture as egui uploads it.
 pub fn color_image(picture: &RgbImage) -> ColorImage {
     let size = [picture.width() as usize, picture.height() as usize];
     ColorImage::from_rgb(size, picture.as_raw())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_frames_have_fewer_uploads_after_them_but_never_none() {
+        let after = |frames: &[f32]| frames.iter().fold(MOST_UPLOADS, |uploads, frame| uploads_after(uploads, *frame));
+        assert_eq!(after(&[0.002; 9]), MOST_UPLOADS);
+        assert_eq!(after(&[0.020]), MOST_UPLOADS / 2);
+        assert_eq!(after(&[0.020; 9]), 1);
+        assert_eq!(after(&[0.020, 0.020, 0.020, 0.002, 0.002]), 3);
+    }
 }
