@@ -1,5 +1,7 @@
 //! Photos a second from files to committed catalog, against Python: `cargo bench --bench indexing -- FOLDER`, with the
-//! photos of FOLDER; `cargo bench --bench indexing -- --large` with photos of 12 and 48 megapixels that it makes.
+//! photos of FOLDER; `cargo bench --bench indexing -- --large` with photos of 12 and 48 megapixels that it makes;
+//! `cargo bench --bench indexing -- FOLDER --photos 100000` without peers, for the memory that very many photos need: those
+//! of FOLDER over and over, each another file. That takes 5 GB of disk and about seven minutes.
 //!
 //! Ours is the program itself: reading, hashing, decoding, network, thumbnails, catalog. Files are taken out of the
 //! system's memory before each measurement, ours and theirs, where the system allows it. Peers run in an environment that
@@ -53,8 +55,8 @@ fn median(mut numbers: Vec<f64>) -> f64 {
 }
 
 /// Photos a second and peak resident megabytes of `florascope index` on a folder that it has not seen.
-fn ours(library: &Library, data: &Path) -> (f64, u64) {
-    let measured = (0..RUNS).map(|_| {
+fn ours(library: &Library, data: &Path, runs: usize) -> (f64, u64) {
+    let measured = (0..runs).map(|_| {
         let _ = std::fs::remove_dir_all(&library.folder);
         evict(&files(&library.root));
         let mut program = Command::new(env!("CARGO_BIN_EXE_florascope"));
@@ -125,7 +127,7 @@ fn small(folder: &Path, data: &DataFolder, place: &Path) {
     drop(embedder);
     let files = files(folder);
     let decode = median((0..RUNS).map(|_| decode_alone(&files, &info)).collect());
-    let (ours, peak) = ours(&library, place);
+    let (ours, peak) = ours(&library, place, RUNS);
     println!("{} photos: {ours:.1} a second from cold files to committed catalog, {peak} MB at most\n", files.len());
     println!("{:64} {:>8} {:>8}", "", "a second", "ours is");
     line("decode alone (cold files, input and thumbnail made)", ours, decode);
@@ -161,6 +163,23 @@ fn with_thumbnail(jpeg: &[u8], (width, height): (u32, u32), thumbnail: &[u8]) ->
     [&jpeg[..2], &[0xFF, 0xE1], &length, &block, &jpeg[2..]].concat()
 }
 
+/// Bytes behind the end make a JPEG another content.
+fn another(jpeg: &[u8], number: usize) -> Vec<u8> {
+    [jpeg, &number.to_le_bytes()].concat()
+}
+
+fn many(folder: &Path, count: usize, data: &DataFolder, place: &Path) {
+    let (photos, files) = (place.join("photos"), files(folder));
+    for (number, file) in files.iter().cycle().take(count).enumerate() {
+        let parent = photos.join(format!("{:03}", number % 500));
+        std::fs::create_dir_all(&parent).unwrap();
+        std::fs::write(parent.join(format!("{number}.jpg")), another(&std::fs::read(file).unwrap(), number)).unwrap();
+    }
+    rustix::fs::sync();
+    let (rate, peak) = ours(&data.library(&photos).unwrap(), place, 1);
+    println!("{count} photos: {rate:.1} a second, {peak} MB at most (limit 1024: {:.2} of it)", peak as f64 / 1024.0);
+}
+
 fn large(data: &DataFolder, place: &Path) {
     println!("{:46} {:>8} {:>8} {:>8} {:>8}", "photos a second", "ours", "MB peak", "Pillow", "ratio");
     for (width, height, count) in [(4000, 3000, 24), (8000, 6000, 12)] {
@@ -173,13 +192,11 @@ fn large(data: &DataFolder, place: &Path) {
             let folder = place.join(format!("{width}{}", what.len()));
             std::fs::create_dir(&folder).unwrap();
             for number in 0..count {
-                // Bytes behind the end make each file another content.
-                let file = [bytes.as_slice(), &[number]].concat();
-                std::fs::write(folder.join(format!("{number}.jpg")), file).unwrap();
+                std::fs::write(folder.join(format!("{number}.jpg")), another(bytes, number)).unwrap();
             }
             rustix::fs::sync();
             let library = data.library(&folder).unwrap();
-            let (ours, peak) = ours(&library, place);
+            let (ours, peak) = ours(&library, place, RUNS);
             let peer = peer(&folder, &["--loop", "tutorial", "--thumbnails", "yes", "--draft"]);
             let megabytes = bytes.len() as f64 / f64::from(1 << 20);
             let what = format!("{} megapixels, {megabytes:.1} MB{what}", width * height / 1_000_000);
@@ -195,6 +212,9 @@ fn main() {
     match arguments.as_slice() {
         [only] if only == "--large" => large(&data, place.path()),
         [folder] => small(Path::new(folder), &data, place.path()),
+        [folder, only, count] if only == "--photos" => {
+            many(Path::new(folder), count.parse().expect("a number of photos"), &data, place.path());
+        }
         _ => println!("Skipped: needs a folder of JPEG photos, or --large"),
     }
 }

@@ -191,7 +191,7 @@ impl Loader<'_> {
         let Shape { inputs, outputs, kernel, stride, groups } = shape;
         let folded = self.weights.convolution(name, norm, [outputs, inputs, kernel, kernel], BATCH_NORM_EPSILON)?;
         let folded = folded.turned()?.to(self.device, self.kind)?;
-        Convolution::new(folded, Geometry { kernel, stride, groups })
+        Ok(Convolution::new(folded, Geometry { kernel, stride, groups }))
     }
 }
 

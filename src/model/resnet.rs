@@ -159,7 +159,7 @@ impl Loader<'_> {
         let [inputs, outputs] = channels;
         let folded = self.weights.convolution(name, norm, [outputs, inputs, kernel, kernel], BATCH_NORM_EPSILON)?;
         let geometry = Geometry { kernel, stride, groups: 1 };
-        Convolution::new(folded.to(self.device, self.kind)?, geometry)
+        Ok(Convolution::new(folded.to(self.device, self.kind)?, geometry))
     }
 }
 

@@ -207,6 +207,12 @@ struct BatchNorm {
 }
 
 impl Convolved {
+    /// Without a norm.
+    #[cfg(test)]
+    pub fn of(weight: Tensor, bias: Tensor) -> Self {
+        Self { weight, bias: Some(bias), norm: None }
+    }
+
     /// Weight and bias where they stay as they are; `None` where something learns.
     pub fn fixed(&self) -> Option<(&Tensor, &Tensor)> {
         let bias = self.bias.as_ref()?;
