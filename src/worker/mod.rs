@@ -521,8 +521,11 @@ impl Drop for Loop {
 
 #[cfg(test)]
 mod tests {
+    use image::RgbImage;
+
     use super::*;
     use crate::photo::{ContentHash, Photo};
+    use crate::query::Query;
 
     /// Takes events until one is the wanted, and that one too.
     fn events_until(worker: &Worker, wanted: impl Fn(&Event) -> bool) -> Vec<Event> {
