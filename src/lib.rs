@@ -25,7 +25,7 @@
 //! | [`scan`] | folder -> files that are new, changed, gone | catalog's nouns |
 //! | [`decode`] | bytes -> upright RGB picture; resizing; thumbnails. The only decode path | - |
 //! | [`model`] | networks, heads, and their weights; weight files of others, read as data | libtorch |
-//! | [`artefact`] | a trained model as one file; the folder of all models | model |
+//! | [`artefact`] | a trained model as one file; the folder of all models | model, catalog's nouns |
 //! | [`embed`] | batches of pictures -> embeddings, on threads that own the networks | libtorch |
 //! | [`catalog`] | photos, embeddings, thumbnails, problems. The only SQL | SQLite |
 //! | [`index`] | nearest neighbours: exact, and beyond some 80,000 photos with an approximate index. The only Faiss | Faiss |
