@@ -481,7 +481,7 @@ fn of_a_hundred_thousand_photos_only_those_in_view_are_laid_out() {
     let layout: Rc<RefCell<Layout>> = Rc::default();
     let (asked, told) = (Rc::clone(&reveal), Rc::clone(&layout));
     let mut harness = Harness::builder().with_size(SIZE).build_ui(move |ui| {
-        textures.begin_frame(&ui.ctx().clone());
+        textures.begin_frame(&ui.ctx().clone(), 0.0);
         let grid = Grid { tile_side: 168.0, textures: &mut textures, reveal: asked.take(), to_top: false };
         *told.borrow_mut() = grid.ui(ui, &state, &library, &mut Vec::new());
         textures.end_frame();

@@ -108,6 +108,9 @@ enum OpenError {
     Query(#[from] QueryError),
 }
 
+/// A model that has been loaded, or why it cannot be.
+type Loaded = Result<ModelInfo, EmbedError>;
+
 struct Loop {
     data: DataFolder,
     models: ModelFolder,
@@ -123,7 +126,7 @@ struct Loop {
     next: Option<JobKind>,
     errands: Errands,
     /// What has come of models that were being loaded.
-    loaded: (Sender<Result<ModelInfo, EmbedError>>, Receiver<Result<ModelInfo, EmbedError>>),
+    loaded: (Sender<Loaded>, Receiver<Loaded>),
     /// What has come of changes of the device.
     reopened: (Sender<Reopened>, Receiver<Reopened>),
 }

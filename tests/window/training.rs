@@ -58,7 +58,7 @@ impl Panel {
         Self(builder.build_ui_state(
             |ui, stage: &mut Stage| {
                 let Stage { state, library, textures, actions } = stage;
-                textures.begin_frame(&ui.ctx().clone());
+                textures.begin_frame(&ui.ctx().clone(), 0.0);
                 train_ui(ui, state, library, textures, actions);
                 textures.end_frame();
                 // What the window does with a choice.
