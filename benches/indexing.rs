@@ -163,17 +163,16 @@ fn with_thumbnail(jpeg: &[u8], (width, height): (u32, u32), thumbnail: &[u8]) ->
     [&jpeg[..2], &[0xFF, 0xE1], &length, &block, &jpeg[2..]].concat()
 }
 
-/// Bytes behind the end make a JPEG another content.
-fn another(jpeg: &[u8], number: usize) -> Vec<u8> {
-    [jpeg, &number.to_le_bytes()].concat()
-}
-
 fn many(folder: &Path, count: usize, data: &DataFolder, place: &Path) {
     let (photos, files) = (place.join("photos"), files(folder));
     for (number, file) in files.iter().cycle().take(count).enumerate() {
         let parent = photos.join(format!("{:03}", number % 500));
         std::fs::create_dir_all(&parent).unwrap();
-        std::fs::write(parent.join(format!("{number}.jpg")), another(&std::fs::read(file).unwrap(), number)).unwrap();
+        std::fs::write(
+            parent.join(format!("{number}.jpg")),
+            support::another_content(&std::fs::read(file).unwrap(), number),
+        )
+        .unwrap();
     }
     rustix::fs::sync();
     let (rate, peak) = ours(&data.library(&photos).unwrap(), place, 1);
@@ -192,7 +191,7 @@ fn large(data: &DataFolder, place: &Path) {
             let folder = place.join(format!("{width}{}", what.len()));
             std::fs::create_dir(&folder).unwrap();
             for number in 0..count {
-                std::fs::write(folder.join(format!("{number}.jpg")), another(bytes, number)).unwrap();
+                std::fs::write(folder.join(format!("{number}.jpg")), support::another_content(bytes, number)).unwrap();
             }
             rustix::fs::sync();
             let library = data.library(&folder).unwrap();
@@ -206,15 +205,16 @@ fn large(data: &DataFolder, place: &Path) {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let place = tempfile::tempdir().unwrap();
     let data = DataFolder::open(Some(place.path().into())).unwrap();
+    let count = support::option(&mut arguments, "--photos").map(|count| count.parse().expect("a number of photos"));
     match arguments.as_slice() {
         [only] if only == "--large" => large(&data, place.path()),
-        [folder] => small(Path::new(folder), &data, place.path()),
-        [folder, only, count] if only == "--photos" => {
-            many(Path::new(folder), count.parse().expect("a number of photos"), &data, place.path());
-        }
+        [folder] => match count {
+            Some(count) => many(Path::new(folder), count, &data, place.path()),
+            None => small(Path::new(folder), &data, place.path()),
+        },
         _ => println!("Skipped: needs a folder of JPEG photos, or --large"),
     }
 }

@@ -112,8 +112,7 @@ impl World {
         let folder = self.photos.join("New");
         fs::create_dir(&folder).unwrap();
         for number in 0..NEW_PHOTOS {
-            // What follows the end of a JPEG changes its hash alone.
-            let jpeg = [pictures[number % PICTURES].as_slice(), &number.to_le_bytes()].concat();
+            let jpeg = support::another_content(&pictures[number % PICTURES], number);
             fs::write(folder.join(format!("{number:05}.jpg")), jpeg).unwrap();
         }
     }

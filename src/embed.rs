@@ -150,11 +150,6 @@ impl Embedder {
         let tell = info_back.clone();
         let first_thread = spawn(1, move || {
             let load = |device| {
-                if device == Device::Cpu {
-                    // Each embed thread computes alone, and oneDNN packs weights for so many threads as there are then:
-                    // with more of them it would pack them anew for every batch.
-                    tch::set_num_threads(1);
-                }
                 let backbone = Backbone::open(&model, device).map_err(|e| EmbedError::Load(Arc::new(e)))?;
                 Ok((describe(&model, &backbone)?, backbone))
             };
@@ -313,6 +308,8 @@ pub fn says_out_of_memory(text: &str) -> bool {
 fn describe(model: &Model, backbone: &Backbone) -> Result<ModelInfo, EmbedError> {
     let (device, batch, parallel) = match backbone.device() {
         Device::Cpu => {
+            // From here on each embed thread computes alone.
+            tch::set_num_threads(1);
             let cores = std::thread::available_parallelism().map_or(1, |n| n.get()).min(MAX_CPU_NETWORKS);
             let device = if cores == 1 { "CPU, 1 thread".to_owned() } else { format!("CPU, {cores} threads") };
             (device, CPU_BATCH, cores)

@@ -52,9 +52,9 @@ struct Packed {
     onednn: &'static CModule,
     weight: Tensor,
     bias: Tensor,
-    /// By the number of threads that compute: how weights are best packed depends on it, and where they are packed
+    /// The weight, packed, by the number of threads that compute: how weights are best packed depends on it, and where they are packed
     /// otherwise oneDNN packs them anew for every batch, which takes as long as the network itself.
-    packed: RefCell<Vec<(i32, Tensor)>>,
+    by_threads: RefCell<Vec<(i32, Tensor)>>,
 }
 
 impl Convolution {
@@ -63,7 +63,7 @@ impl Convolution {
         let fixed = folded.fixed().filter(|(weight, _)| weight.device() == Device::Cpu);
         let packed = fixed.and_then(|(weight, bias)| {
             let [weight, bias] = [weight, bias].map(Tensor::shallow_clone);
-            Some(Packed { onednn: onednn()?, weight, bias, packed: RefCell::default() })
+            Some(Packed { onednn: onednn()?, weight, bias, by_threads: RefCell::default() })
         });
         Self { folded, geometry, packed }
     }
@@ -124,13 +124,13 @@ impl Packed {
     /// The weight as this thread computes with it.
     fn weight(&self, geometry: Geometry) -> Result<Tensor, ModelError> {
         let threads = tch::get_num_threads();
-        let mut packed = self.packed.borrow_mut();
-        if let Some((_, weight)) = packed.iter().find(|(packed_for, _)| *packed_for == threads) {
+        let mut by_threads = self.by_threads.borrow_mut();
+        if let Some((_, weight)) = by_threads.iter().find(|(packed_for, _)| *packed_for == threads) {
             return Ok(weight.shallow_clone());
         }
         let [padding, stride, groups] = geometry.arguments();
         let weight = call(self.onednn, "pack", &[self.weight.shallow_clone().into(), padding, stride, groups])?;
-        packed.push((threads, weight.shallow_clone()));
+        by_threads.push((threads, weight.shallow_clone()));
         Ok(weight)
     }
 }
@@ -168,7 +168,7 @@ mod tests {
         tch::set_num_threads(threads);
         assert!(convolved.iter().all(|some| some.allclose(&convolved[0], 1e-5, 1e-6, false)));
         if let Some(packed) = &convolution.packed {
-            assert_eq!(packed.packed.borrow().iter().map(|(threads, _)| *threads).collect::<Vec<_>>(), [1, 2]);
+            assert_eq!(packed.by_threads.borrow().iter().map(|(threads, _)| *threads).collect::<Vec<_>>(), [1, 2]);
         }
     }
 }

@@ -26,8 +26,7 @@ use crate::in_use::{delete_model, keep_present, model_in_use, model_wanted, name
 use crate::job::{Cancel, Outcome};
 use crate::library::DataFolder;
 use crate::model::weight_file;
-use crate::photo::PhotoId;
-use crate::query::{Gallery, QueryError};
+use crate::query::QueryError;
 use crate::train::report::TrainEvent;
 
 /// How far a training is, is told this often at most: each time the window is drawn, which without a GPU takes the time
@@ -370,31 +369,16 @@ impl Loop {
         if model.id != self.model.id {
             let embedder = Embedder::start(self.device, model.clone()).map_err(OpenError::Thread)?;
             (self.embedder, self.model) = (embedder, model.clone());
+            self.announce_model();
         }
-        self.announce_model();
-        let gallery = Gallery::new(model.dimension, model.card.metric);
         if let Some(before) = self.open.take() {
             before.finish();
         }
         self.outbox.send(Event::Opened { library: Arc::clone(&library), writable: lock.is_some() });
         self.outbox.send(Event::Problems(catalog.problems()?.into()));
-        self.open = Some(OpenLibrary {
-            is_garden: library.root == self.data.garden().canonicalize().unwrap_or_default(),
-            library,
-            catalog,
-            gallery,
-            model,
-            lock,
-            embedder: self.embedder.clone(),
-            outbox: self.outbox.clone(),
-            loaded_up_to: Some(PhotoId(0)),
-            shown: None,
-            changed: true,
-            refreshed: None,
-            background: None,
-            exact_only: false,
-            job: None,
-        });
+        let is_garden = library.root == self.data.garden().canonicalize().unwrap_or_default();
+        let (embedder, outbox) = (self.embedder.clone(), self.outbox.clone());
+        self.open = Some(OpenLibrary::new(library, is_garden, catalog, lock, model, embedder, outbox));
         self.next = None;
         self.list_models();
         Ok(wanted)
@@ -527,7 +511,7 @@ mod tests {
     use image::RgbImage;
 
     use super::*;
-    use crate::photo::{ContentHash, Photo};
+    use crate::photo::{ContentHash, Photo, PhotoId};
     use crate::query::Query;
 
     /// Takes events until one is the wanted, and that one too.

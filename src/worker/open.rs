@@ -23,7 +23,7 @@ use crate::train::{checkpoint, dataset};
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
 
 /// What the grid shows at present.
-pub(super) struct Shown {
+struct Shown {
     number: u64,
     view: View,
     /// The query's embedding, once it has been made.
@@ -39,21 +39,50 @@ pub(super) struct OpenLibrary {
     /// Shared with the job. `None` where another process writes this library.
     pub(super) lock: Option<Arc<WriterLock>>,
     pub(super) embedder: Embedder,
-    pub(super) outbox: Outbox,
+    outbox: Outbox,
     /// Photos up to this id are in the gallery; `None` when all are.
-    pub(super) loaded_up_to: Option<PhotoId>,
-    pub(super) shown: Option<Shown>,
+    loaded_up_to: Option<PhotoId>,
+    shown: Option<Shown>,
     /// Whether the gallery is another than what the window was last told.
-    pub(super) changed: bool,
-    pub(super) refreshed: Option<Instant>,
+    changed: bool,
+    refreshed: Option<Instant>,
     /// Makes an approximate index.
     pub(super) background: Option<Background>,
     /// None can be made of these embeddings.
-    pub(super) exact_only: bool,
+    exact_only: bool,
     pub(super) job: Option<RunningJob>,
 }
 
 impl OpenLibrary {
+    /// None of its photos are in memory yet: [`OpenLibrary::carry_on`] loads them.
+    pub(super) fn new(
+        library: Arc<Library>,
+        is_garden: bool,
+        catalog: Catalog,
+        lock: Option<Arc<WriterLock>>,
+        model: Model,
+        embedder: Embedder,
+        outbox: Outbox,
+    ) -> Self {
+        Self {
+            library,
+            is_garden,
+            catalog,
+            gallery: Gallery::new(model.dimension, model.card.metric),
+            model,
+            lock,
+            embedder,
+            outbox,
+            loaded_up_to: Some(PhotoId(0)),
+            shown: None,
+            changed: true,
+            refreshed: None,
+            background: None,
+            exact_only: false,
+            job: None,
+        }
+    }
+
     /// How long to wait for a message before [`OpenLibrary::carry_on`]; `None` for as long as it takes.
     pub(super) fn pause(&self) -> Option<Duration> {
         if self.loaded_up_to.is_some() {
