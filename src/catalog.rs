@@ -7,9 +7,9 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
 
 use crate::photo::{
     ContentHash, Embedded, Embedding, HalfEmbedding, Metric, Photo, PhotoId, bytes_to_path, path_to_bytes,
@@ -49,6 +49,9 @@ const FILE: &str = "catalog.sqlite";
 const THUMBNAIL_FILE: &str = "thumbnails.sqlite";
 const THUMBNAIL_SCHEMA: &str =
     "CREATE TABLE IF NOT EXISTS thumbnails.thumbnails (content BLOB PRIMARY KEY, jpeg BLOB NOT NULL) STRICT";
+
+/// How long to wait for the locks of other processes, which hold them for moments.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why the catalog could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -143,6 +146,10 @@ impl Catalog {
     /// # Errors
     /// When the file cannot be opened or is of a newer version.
     pub fn open(folder: &Path) -> Result<Self, CatalogError> {
+        patiently(|| Self::open_at_once(folder))
+    }
+
+    fn open_at_once(folder: &Path) -> Result<Self, CatalogError> {
         let mut catalog = Self::connect(folder)?;
         catalog.run(|connection| {
             connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -168,7 +175,7 @@ impl Catalog {
         if !folder.join(FILE).exists() {
             return Ok(None);
         }
-        let catalog = Self::connect(folder)?;
+        let catalog = patiently(|| Self::connect(folder))?;
         catalog.run_shared(|connection| connection.pragma_update(None, "query_only", true))?;
         Ok((catalog.version()? == MIGRATIONS.len()).then_some(catalog))
     }
@@ -178,7 +185,7 @@ impl Catalog {
         let wrap = |source| CatalogError::Sql { path: file.clone(), source };
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&file, flags).map_err(wrap)?;
-        connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(wrap)?;
+        connection.busy_timeout(PATIENCE).map_err(wrap)?;
         // WAL survives a kill at any moment with NORMAL; only a power cut may take the last transactions with it.
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(wrap)?;
         // In KiB: room for the indexes of some hundred thousand photos, which every row is looked up in.
@@ -503,6 +510,21 @@ impl Catalog {
 }
 
 /// The number of a model, which gets one where it has none.
+/// Opens, again and again while others hold locks. SQLite's own waiting does not cover the change to WAL mode.
+fn patiently<T>(open: impl Fn() -> Result<T, CatalogError>) -> Result<T, CatalogError> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match open() {
+            Err(CatalogError::Sql { source, .. })
+                if source.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < until =>
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            result => return result,
+        }
+    }
+}
+
 fn model_row(transaction: &Transaction, name: &str) -> rusqlite::Result<i64> {
     transaction.execute("INSERT OR IGNORE INTO models (name) VALUES (?)", [name])?;
     transaction.query_row("SELECT id FROM models WHERE name = ?", [name], |row| row.get(0))
@@ -527,6 +549,8 @@ fn delete_path(transaction: &Transaction, path: &[u8]) -> rusqlite::Result<Optio
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::TransactionBehavior;
+
     use super::*;
 
     const M: ModelKey = ModelKey { name: "m", backbone: "m", metric: Metric::Cosine };
@@ -622,6 +646,38 @@ mod tests {
         let catalog = Catalog::open_read_only(folder.path()).unwrap().unwrap();
         assert_eq!(catalog.photo_count().unwrap(), 1);
         assert_eq!(catalog.thumbnail(ContentHash([1; 16])).unwrap(), None);
+    }
+
+    /// Locks one file of a catalog for writing and gives it free after a while, as another process may.
+    fn locked_for_a_while(file: &Path) -> std::thread::JoinHandle<()> {
+        let mut connection = Connection::open(file).unwrap();
+        let (locked, wait) = std::sync::mpsc::channel();
+        let lock = std::thread::spawn(move || {
+            let _transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
+            locked.send(()).unwrap();
+            std::thread::sleep(Duration::from_millis(300));
+        });
+        wait.recv().unwrap();
+        lock
+    }
+
+    #[test]
+    fn opening_and_writing_wait_for_the_locks_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        // As left by a process that was killed while it made the catalog: not in WAL mode yet.
+        let thumbnails = folder.path().join(THUMBNAIL_FILE);
+        Connection::open(&thumbnails).unwrap().execute_batch(&THUMBNAIL_SCHEMA.replace("thumbnails.", "")).unwrap();
+        for file in [FILE, THUMBNAIL_FILE] {
+            let lock = locked_for_a_while(&folder.path().join(file));
+            Catalog::open(folder.path()).unwrap();
+            lock.join().unwrap();
+        }
+        let mut catalog = Catalog::open(folder.path()).unwrap();
+        for (file, content) in [(FILE, 1), (THUMBNAIL_FILE, 2)] {
+            let lock = locked_for_a_while(&folder.path().join(file));
+            catalog.write(M, vec![photo("1.jpg", content)], &[]).unwrap();
+            lock.join().unwrap();
+        }
     }
 
     #[test]
