@@ -113,3 +113,19 @@ fn every_loss_can_be_chosen() {
     ids.dedup();
     assert_eq!(ids.len(), losses.len());
 }
+
+#[test]
+fn the_model_in_use_that_comes_out_once_more_keeps_what_was_measured_first() {
+    let place = Place::empty();
+    for number in 0..24 {
+        place.write(format!("{number:02}.jpg"), &picture(number % 4, number));
+    }
+    train(&place, &["--use-anyway"]);
+    let models = || place.run(["models", "list", "--json"], [""; 0]).expect_code(exit::DONE).json();
+    let before = models();
+    let again = train(&place, &[]);
+    let result = again.last().unwrap();
+    assert!(result["proof"]["verdict"].as_str().unwrap().contains("same model"), "{result}");
+    assert_eq!(result["used"], false);
+    assert_eq!(models(), before);
+}

@@ -84,7 +84,7 @@ pub fn train(data: &DataFolder, arguments: &TrainArguments, common: &Common) -> 
         PlanEvent::Training(event) => show_training(&bar, event, common.json),
     })?;
     bar.clear();
-    let Some(Trained { model, proof, .. }) = trained else {
+    let Some(Trained { model, proof, seconds, .. }) = trained else {
         eprintln!("Stopped. A training of a whole network goes on from its last checkpoint with --resume");
         return Ok(exit::STOPPED);
     };
@@ -101,11 +101,9 @@ pub fn train(data: &DataFolder, arguments: &TrainArguments, common: &Common) -> 
         }
     }
     if common.json {
-        let seconds = model.card.trained.as_ref().map(|trained| trained.seconds);
         print_line_json(&json!({ "model": model.id, "used": used, "seconds": seconds, "proof": *proof }))?;
     } else {
-        let seconds = model.card.trained.as_ref().map_or(0.0, |trained| trained.seconds);
-        let state = if used { "in use now" } else { "kept, but not used" };
+        let state = if used || model.id == present.id { "in use now" } else { "kept, but not used" };
         print_lines(&format!("Model {} ({state}), trained in {seconds:.1} s", model.id))?;
     }
     Ok(exit::DONE)

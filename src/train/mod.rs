@@ -52,6 +52,9 @@ const MAX_NETWORK_SHARES: usize = 20;
 /// Smaller folders are measured by cross-validation over all shares: one would hold too few queries.
 const CROSS_VALIDATE_BELOW: usize = 1000;
 
+/// The verdict where there is nothing to compare.
+const SAME_MODEL: &str = "The same model came out once more. It stays in use.";
+
 /// Why no model came of it.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
@@ -122,6 +125,7 @@ pub struct Trained {
     /// Saved among the models already.
     pub model: Model,
     pub proof: Arc<Proof>,
+    pub seconds: f64,
     pub stopped_early: bool,
 }
 
@@ -159,23 +163,31 @@ impl Training<'_> {
             Recipe::Quick => self.quick(&data, &catalog, &mut teller)?,
             Recipe::Full | Recipe::Tutorial => self.network(&data, catalog, &mut teller)?,
         };
-        let Some(Learnt { proof, architecture, backbone, metric, weights, head }) = learnt else { return Ok(None) };
-        let proof = Arc::new(proof);
-        teller.tell(TrainEvent::Proof(Arc::clone(&proof)));
+        let Some(Learnt { mut proof, architecture, backbone, metric, weights, head }) = learnt else { return Ok(None) };
+        let seconds = started.elapsed().as_secs_f64();
         let trained = TrainedBy {
             options: self.options.clone(),
             folder: self.library.root.clone(),
             photos: data.len() as u64,
             classes: data.classes.len() as u64,
-            seconds: started.elapsed().as_secs_f64(),
-            proof: Some(Proof::clone(&proof)),
+            seconds,
+            proof: Some(proof.clone()),
         };
         let title = format!("{:?} – {}", self.options.recipe, self.library.name());
         let card = Card { title, architecture, backbone, metric, made: now(), trained: Some(trained) };
-        let model = Model::pack(card, weights, head.as_ref())?;
-        self.models.save(&model)?;
+        let mut model = Model::pack(card, weights, head.as_ref())?;
+        if model.id == self.present.id {
+            (proof.better, proof.verdict) = (false, SAME_MODEL.to_owned());
+        }
+        let proof = Arc::new(proof);
+        teller.tell(TrainEvent::Proof(Arc::clone(&proof)));
+        match self.models.load(&model.id) {
+            // The same numbers came out as once before: its name and what was measured then are worth more.
+            Ok(known) => model = known,
+            Err(_) => self.models.save(&model)?,
+        }
         checkpoint::forget(&self.library.folder);
-        Ok(Some(Trained { model, proof, stopped_early: self.stop.is_cancelled() }))
+        Ok(Some(Trained { model, proof, seconds, stopped_early: self.stop.is_cancelled() }))
     }
 
     fn catalog(&self) -> Result<Catalog, TrainError> {

@@ -183,7 +183,7 @@ impl JobWork {
             });
         });
         let (end, model) = match result {
-            Ok(Some(Trained { model, proof, stopped_early })) => {
+            Ok(Some(Trained { model, proof, stopped_early, .. })) => {
                 let end = TrainingEnd::Done { id: model.id.clone(), used: proof.better, stopped_early };
                 (end, Some(model).filter(|_| proof.better))
             }
