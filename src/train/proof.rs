@@ -292,11 +292,18 @@ fn verdict(rows: &[ProofRow], better: bool) -> String {
             Task::UnseenSpecies => "For species that it had not seen at all",
             Task::AlteredViews => "For strongly altered views that have to find their own photo",
         };
-        let (before, after) = (percent(row.before.recall_at_1.value), percent(row.after.recall_at_1.value));
-        if before == after {
-            format!("{what}, the first result is right in {after} of searches, as before.")
+        let compared = |name: &str, score: fn(&Score) -> &Interval| {
+            let (before, after) = (percent(score(&row.before).value), percent(score(&row.after).value));
+            let before = if before == after { "as before".to_owned() } else { format!("before: {before}") };
+            format!("{name} {after} ({before})")
+        };
+        let first = compared("the first result is right in", |score| &score.recall_at_1);
+        let ranking = compared("the whole ranking scores", |score| &score.map_at_r);
+        // With a single right answer the whole ranking says what its first place does.
+        if row.task == Task::AlteredViews {
+            format!("{what}, {first}.")
         } else {
-            format!("{what}, the first result is right in {after} of searches; before, in {before}.")
+            format!("{what}, {first}, and {ranking}.")
         }
     };
     let mut sentences = vec![match (rows.is_empty(), better) {
@@ -338,6 +345,8 @@ mod tests {
         assert!(!is_better(&[Gain::apart(&row(Task::SeenSpecies, 0.8, 0.8))], Focus::NewSpeciesToo));
         assert!(!is_better(&[], Focus::NewSpeciesToo));
         assert!(verdict(&rows, false).contains("not better"));
+        let both = verdict(&[row(Task::SeenSpecies, 0.8, 0.9)], true);
+        assert!(both.contains("right in 90.0 % (before: 80.0 %), and the whole ranking scores 90.0 %"), "{both}");
         assert!(verdict(&[], false).contains("Too few photos"));
     }
 

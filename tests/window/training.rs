@@ -265,7 +265,7 @@ fn without_labels_only_the_quick_recipe_is_offered() {
     ] {
         let mut panel = Panel::on(labels);
         panel.step();
-        panel.expect(&["without labels", "Needs sub-folders named after species", "altered views"]);
+        panel.expect(&["without labels", "Needs sub-folders named after species", "photos that look alike"]);
         assert!(panel.is_disabled(Role::RadioButton, "Full"));
         assert!(panel.is_disabled(Role::RadioButton, "Tutorial"));
         assert!(!panel.is_disabled(Role::RadioButton, "Quick"));

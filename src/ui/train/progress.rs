@@ -90,22 +90,25 @@ fn curves_ui(ui: &mut Ui, curve: &[CurvePoint]) {
     let validation = points(|point| point.validation.map(|share| share * 100.0));
     let palette = theme::palette(ui);
     if !loss.is_empty() {
-        curve_ui(ui, "Loss", "less is better", loss, palette.warning, |value| format!("{value:.3}"));
+        let loss = Curve { points: loss, most: f64::INFINITY, color: palette.warning };
+        curve_ui(ui, "Loss", "less is better", loss, |value| format!("{value:.3}"));
     }
     if !validation.is_empty() {
-        let percent = |value: f64| format!("{value:.1} %");
-        curve_ui(ui, "First result right", "of photos set aside", validation, palette.accent, percent);
+        let validation = Curve { points: validation, most: 100.0, color: palette.accent };
+        curve_ui(ui, "First result right", "of photos set aside", validation, |value| format!("{value:.1} %"));
     }
 }
 
-fn curve_ui(
-    ui: &mut Ui,
-    name: &'static str,
-    hint: &str,
+/// Values above epochs.
+struct Curve {
     points: Vec<[f64; 2]>,
+    /// No value can be more.
+    most: f64,
     color: egui::Color32,
-    text: impl Fn(f64) -> String + Copy + 'static,
-) {
+}
+
+fn curve_ui(ui: &mut Ui, name: &'static str, hint: &str, curve: Curve, text: impl Fn(f64) -> String + Copy + 'static) {
+    let Curve { points, most, color } = curve;
     section(ui, "");
     let last = points.last().map_or_else(String::new, |[_, value]| text(*value));
     ui.horizontal(|ui| {
@@ -120,6 +123,11 @@ fn curve_ui(
         .include_x(0.0)
         .set_margin_fraction(egui::vec2(0.02, 0.12))
         .y_axis_min_width(44.0)
+        // The margin reaches beyond what there can be.
+        .y_axis_formatter(move |mark, _| {
+            let decimals = (-mark.step_size.log10()).ceil().max(0.0) as usize;
+            if (0.0..=most).contains(&mark.value) { format!("{:.decimals$}", mark.value) } else { String::new() }
+        })
         .x_axis_formatter(
             |mark, _| if mark.value.fract() == 0.0 { format!("{:.0}", mark.value) } else { String::new() },
         )

@@ -10,7 +10,7 @@ use super::{FOOT, Run, explain, notice_ui, primary, secondary, section, still_pl
 use crate::job::Progress;
 use crate::photo::Photo;
 use crate::pictures::Wish;
-use crate::train::report::{Example, Interval, Proof, ProofRow, Task};
+use crate::train::report::{Example, Interval, Proof, ProofRow, Score, Task};
 use crate::ui::grid::paint_cover;
 use crate::ui::state::{Action, OpenLibrary, State};
 use crate::ui::textures::{Picture, Textures};
@@ -123,24 +123,41 @@ fn use_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, id: &str) {
 
 /// How it was measured.
 fn how(proof: &Proof) -> String {
+    let with_views = proof.rows.iter().any(|row| row.task == Task::AlteredViews);
     let split = match proof.folds {
+        _ if with_views => "Measured with altered copies of your photos, which it has not learnt from.".to_owned(),
         0 | 1 => "Measured with photos that were set aside before, and that it has not learnt from.".to_owned(),
         folds => format!("Measured {folds} times, each time with other photos set aside that it has not learnt from."),
     };
     format!("{split} The ranges hold the true value in 95 of 100 cases.")
 }
 
-/// What is measured, for people and as the literature calls it.
-const MEASURES: [(&str, &str); 3] =
-    [("First result right", "R@1"), ("Among the first five", "R@5"), ("Whole ranking", "MAP@R")];
+/// A figure of both models.
+struct Measure {
+    /// What it is for people.
+    words: &'static str,
+    /// As the literature calls it.
+    short: &'static str,
+    before: Interval,
+    after: Interval,
+}
 
-fn intervals(row: &ProofRow) -> [(Interval, Interval); 3] {
-    let (before, after) = (&row.before, &row.after);
-    [
-        (before.recall_at_1, after.recall_at_1),
-        (before.recall_at_5, after.recall_at_5),
-        (before.map_at_r, after.map_at_r),
-    ]
+fn measures(row: &ProofRow) -> Vec<Measure> {
+    let of = |words, short, score: fn(&Score) -> Interval| Measure {
+        words,
+        short,
+        before: score(&row.before),
+        after: score(&row.after),
+    };
+    let mut measures = vec![
+        of("First result right", "R@1", |score| score.recall_at_1),
+        of("Among the first five", "R@5", |score| score.recall_at_5),
+    ];
+    // With a single right answer the whole ranking says what its first place does.
+    if row.task != Task::AlteredViews {
+        measures.push(of("Whole ranking", "MAP@R", |score| score.map_at_r));
+    }
+    measures
 }
 
 /// One task: what it is, a plot, and the numbers.
@@ -180,22 +197,36 @@ fn legend_ui(ui: &mut Ui) {
 
 /// Values with their ranges, the one before above the one after.
 fn plot_ui(ui: &mut Ui, row: &ProofRow, title: &str) {
-    let measures = intervals(row);
-    let lowest = measures.iter().flat_map(|(a, b)| [a.low, b.low]).fold(1.0, f64::min) * 100.0;
+    let measures = measures(row);
+    let lowest = measures.iter().flat_map(|m| [m.before.low, m.after.low]).fold(1.0, f64::min) * 100.0;
+    let names: Vec<&str> = measures.iter().map(|measure| measure.short).collect();
+    let lines = names.len();
     let [before_color, after_color] = colors(ui);
+    let least = (lowest / 10.0).floor() * 10.0;
+    // Far enough apart for a number under each line.
+    let step = match 100.0 - least {
+        ..=20.0 => 5.0,
+        ..=50.0 => 10.0,
+        _ => 25.0,
+    };
     let plot = still_plot(ui, ("proof", title))
-        .height(126.0)
+        .height(42.0 * lines as f32)
         .show_grid([true, false])
-        .include_x((lowest / 10.0).floor() * 10.0)
+        .include_x(least)
         .include_x(100.0)
-        .include_y(-0.5)
-        .include_y(2.5)
+        .include_y(0.5)
+        .include_y(0.5 - lines as f64)
         // The last number needs room at its right.
         .set_margin_fraction(egui::vec2(0.06, 0.0))
         .y_axis_min_width(52.0)
-        .y_grid_spacer(|_| (0..3).map(|line| GridMark { value: f64::from(line), step_size: 1.0 }).collect())
-        .y_axis_formatter(|mark, _| MEASURES.get(2 - mark.value as usize).map_or("", |(_, short)| short).to_owned())
-        .x_axis_formatter(|mark, _| if mark.value > 100.0 { String::new() } else { format!("{:.0} %", mark.value) })
+        .y_grid_spacer(move |_| (0..lines).map(|line| GridMark { value: -(line as f64), step_size: 1.0 }).collect())
+        .y_axis_formatter(move |mark, _| names.get(-mark.value as usize).copied().unwrap_or_default().to_owned())
+        .x_grid_spacer(move |_| {
+            let values = (0..=20).map(|line| f64::from(line) * step).filter(|value| (least..=100.0).contains(value));
+            // The size of the step decides how visible number and line are: all are meant to be seen.
+            values.map(|value| GridMark { value, step_size: 100.0 }).collect()
+        })
+        .x_axis_formatter(|mark, _| format!("{:.0} %", mark.value))
         .label_formatter(|position| match position {
             HoverPosition::NearDataPoint { plot_name, position, .. } => {
                 Some(format!("{plot_name}: {:.1} %", position.x))
@@ -203,8 +234,8 @@ fn plot_ui(ui: &mut Ui, row: &ProofRow, title: &str) {
             HoverPosition::Elsewhere { .. } => None,
         });
     let response = plot.show(ui, |plot| {
-        for (line, (before, after)) in measures.into_iter().enumerate() {
-            let middle = 2.0 - line as f64;
+        for (line, Measure { before, after, .. }) in measures.into_iter().enumerate() {
+            let middle = -(line as f64);
             for (name, interval, y, color) in
                 [("Before", before, middle + 0.17, before_color), ("After", after, middle - 0.17, after_color)]
             {
@@ -243,7 +274,7 @@ fn table_ui(ui: &mut Ui, row: &ProofRow) {
     };
     let [before, after] = ["Before", "After"].map(|title| [RichText::new(title).strong()]);
     line(ui, false, 26.0, [&[], &before, &after]);
-    for (number, ((words, short), (before, after))) in MEASURES.into_iter().zip(intervals(row)).enumerate() {
+    for (number, Measure { words, short, before, after }) in measures(row).into_iter().enumerate() {
         let name = [RichText::new(words), RichText::new(short).small().weak()];
         let cell = |interval: &Interval, is_better: bool| {
             let value = RichText::new(percent(interval.value));

@@ -163,7 +163,7 @@ fn labels_ui(ui: &mut Ui, labels: &LabelPreview) {
         explain(
             ui,
             "Sub-folders named after species would teach more: at least two of them, with two photos or more in each. \
-             Without, it learns from altered views of each photo.",
+             Without, it learns from photos that look alike.",
         );
     }
     let warning = theme::palette(ui).warning;
