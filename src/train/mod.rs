@@ -181,11 +181,12 @@ impl Training<'_> {
         }
         let proof = Arc::new(proof);
         teller.tell(TrainEvent::Proof(Arc::clone(&proof)));
-        match self.models.load(&model.id) {
-            // The same numbers came out as once before: its name and what was measured then are worth more.
-            Ok(known) => model = known,
-            Err(_) => self.models.save(&model)?,
+        // Where the same numbers came out before, their name and what was measured then are worth more. The file is
+        // written anew even so: its time tells that a training ended.
+        if let Ok(known) = self.models.load(&model.id) {
+            model = known;
         }
+        self.models.save(&model)?;
         checkpoint::forget(&self.library.folder);
         Ok(Some(Trained { model, proof, seconds, stopped_early: self.stop.is_cancelled() }))
     }
