@@ -509,7 +509,6 @@ impl Catalog {
     }
 }
 
-/// The number of a model, which gets one where it has none.
 /// Opens, again and again while others hold locks. SQLite's own waiting does not cover the change to WAL mode.
 fn patiently<T>(open: impl Fn() -> Result<T, CatalogError>) -> Result<T, CatalogError> {
     let until = Instant::now() + PATIENCE;
@@ -525,6 +524,7 @@ fn patiently<T>(open: impl Fn() -> Result<T, CatalogError>) -> Result<T, Catalog
     }
 }
 
+/// The number of a model, which gets one where it has none.
 fn model_row(transaction: &Transaction, name: &str) -> rusqlite::Result<i64> {
     transaction.execute("INSERT OR IGNORE INTO models (name) VALUES (?)", [name])?;
     transaction.query_row("SELECT id FROM models WHERE name = ?", [name], |row| row.get(0))
