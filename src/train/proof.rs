@@ -299,12 +299,7 @@ fn verdict(rows: &[ProofRow], better: bool) -> String {
         };
         let first = compared("the first result is right in", |score| &score.recall_at_1);
         let ranking = compared("the whole ranking scores", |score| &score.map_at_r);
-        // With a single right answer the whole ranking says what its first place does.
-        if row.task == Task::AlteredViews {
-            format!("{what}, {first}.")
-        } else {
-            format!("{what}, {first}, and {ranking}.")
-        }
+        if row.task.has_one_answer() { format!("{what}, {first}.") } else { format!("{what}, {first}, and {ranking}.") }
     };
     let mut sentences = vec![match (rows.is_empty(), better) {
         (true, _) => "Too few photos to measure whether the new model is better; the present one stays in use.".into(),

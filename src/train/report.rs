@@ -139,6 +139,13 @@ pub enum Task {
     AlteredViews,
 }
 
+impl Task {
+    /// Whether one photo only is right for each query. MAP@R then equals R@1, and says nothing new.
+    pub fn has_one_answer(self) -> bool {
+        self == Self::AlteredViews
+    }
+}
+
 /// One line of the proof.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProofRow {
@@ -164,6 +171,13 @@ pub struct Proof {
     /// A few queries before and after; not kept with the model.
     #[serde(skip)]
     pub examples: Vec<Example>,
+}
+
+impl Proof {
+    /// Whether it was made without labels: a query has to find its own photo, not another one of its species.
+    pub fn without_labels(&self) -> bool {
+        self.rows.iter().any(|row| row.task.has_one_answer())
+    }
 }
 
 /// One query and what each model finds first.

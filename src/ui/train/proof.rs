@@ -123,9 +123,10 @@ fn use_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, id: &str) {
 
 /// How it was measured.
 fn how(proof: &Proof) -> String {
-    let with_views = proof.rows.iter().any(|row| row.task == Task::AlteredViews);
     let split = match proof.folds {
-        _ if with_views => "Measured with altered copies of your photos, which it has not learnt from.".to_owned(),
+        _ if proof.without_labels() => {
+            "Measured with altered copies of your photos, which it has not learnt from.".to_owned()
+        }
         0 | 1 => "Measured with photos that were set aside before, and that it has not learnt from.".to_owned(),
         folds => format!("Measured {folds} times, each time with other photos set aside that it has not learnt from."),
     };
@@ -153,8 +154,7 @@ fn measures(row: &ProofRow) -> Vec<Measure> {
         of("First result right", "R@1", |score| score.recall_at_1),
         of("Among the first five", "R@5", |score| score.recall_at_5),
     ];
-    // With a single right answer the whole ranking says what its first place does.
-    if row.task != Task::AlteredViews {
+    if !row.task.has_one_answer() {
         measures.push(of("Whole ranking", "MAP@R", |score| score.map_at_r));
     }
     measures
@@ -297,10 +297,8 @@ fn examples_ui(ui: &mut Ui, proof: &Proof, library: &OpenLibrary, textures: &mut
     }
     ui.add_space(theme::GAP);
     section(ui, "Searches before and after");
-    // An altered view has to find its own photo; any other photo, one with its label.
-    let finds_itself = proof.rows.iter().any(|row| row.task == Task::AlteredViews);
     for example in &proof.examples {
-        example_ui(ui, example, finds_itself, library, textures);
+        example_ui(ui, example, proof.without_labels(), library, textures);
         ui.add_space(theme::WIDE_GAP);
     }
 }
