@@ -15,6 +15,7 @@ use tch::{Cuda, Device};
 
 use crate::artefact::Model;
 use crate::catalog::ModelKey;
+use crate::model::threads::on_own_thread;
 use crate::model::{Architecture, Backbone, Head, ModelError, NetworkInput};
 use crate::photo::{Embedded, Embedding, Metric};
 
@@ -233,7 +234,10 @@ struct Network {
 }
 
 fn spawn(number: usize, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(format!("embed-{number}")).spawn(work)
+    std::thread::Builder::new().name(format!("embed-{number}")).spawn(|| {
+        tch::set_num_threads(1);
+        work();
+    })
 }
 
 /// Starts the threads beside the first, each with a network of its own. One that fails to start costs speed only.
@@ -263,10 +267,12 @@ fn serve(mut network: Network, queries: &Receiver<Request>, batches: &Receiver<R
             }
         });
         let Ok(Request { inputs, threads, reply }) = next else { return };
-        // The number is this thread's own, but new threads of others begin with the last one set.
-        tch::set_num_threads(threads as i32);
-        let result = embed(&mut network, &inputs).map_err(|e| EmbedError::Batch(Arc::new(e)));
-        tch::set_num_threads(1);
+        let result = if threads == 1 {
+            embed(&mut network, &inputs)
+        } else {
+            on_own_thread(threads, || embed(&mut network, &inputs))
+        };
+        let result = result.map_err(|e| EmbedError::Batch(Arc::new(e)));
         // Whoever asked may have been cancelled meanwhile.
         let _ = reply.send(result);
     }
@@ -308,8 +314,6 @@ pub fn says_out_of_memory(text: &str) -> bool {
 fn describe(model: &Model, backbone: &Backbone) -> Result<ModelInfo, EmbedError> {
     let (device, batch, parallel) = match backbone.device() {
         Device::Cpu => {
-            // From here on each embed thread computes alone.
-            tch::set_num_threads(1);
             let cores = std::thread::available_parallelism().map_or(1, |n| n.get()).min(MAX_CPU_NETWORKS);
             let device = if cores == 1 { "CPU, 1 thread".to_owned() } else { format!("CPU, {cores} threads") };
             (device, CPU_BATCH, cores)

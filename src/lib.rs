@@ -24,7 +24,7 @@
 //! | [`library`] | where things lie on disk; who may write a library | photo |
 //! | [`scan`] | folder -> files that are new, changed, gone | catalog's nouns |
 //! | [`decode`] | bytes -> upright RGB picture; resizing; thumbnails. The only decode path | - |
-//! | [`model`] | networks, heads, and their weights; weight files of others, read as data | libtorch |
+//! | [`model`] | networks, heads, and their weights; weight files of others, read as data; libtorch's threads | libtorch |
 //! | [`artefact`] | a trained model as one file; the folder of all models | model, catalog's nouns |
 //! | [`embed`] | batches of pictures -> embeddings, on threads that own the networks | libtorch |
 //! | [`catalog`] | photos, embeddings, thumbnails, problems. The only SQL | SQLite |

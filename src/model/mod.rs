@@ -14,6 +14,7 @@ mod pickle;
 mod resnet;
 mod state_dict;
 mod stored_zip;
+pub mod threads;
 pub mod weight_file;
 mod weights;
 

@@ -111,7 +111,9 @@ pub(super) fn expected_time(options: &TrainOptions, photos: usize, device: Devic
     let side = i64::from(plan.side);
     let pictures = Tensor::f_zeros([count, side, side, 3], (Kind::Uint8, device))?;
     let threads = if device == Device::Cpu && is_full { cpu_replicas() } else { 1 };
-    tch::set_num_threads(if threads > 1 { 1 } else { cores() as i32 });
+    if threads > 1 {
+        tch::set_num_threads(1);
+    }
     let mut rate = 0.0;
     for _ in 0..3 {
         let began = Instant::now();

@@ -1,0 +1,33 @@
+//! The threads that stay are no more than there are cores, as far as libtorch is concerned: a process of its own, so that
+//! no other test's are counted.
+
+// Tests may fail loudly.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(target_os = "linux")]
+
+use std::time::{Duration, Instant};
+
+use florascope::artefact::Model;
+use florascope::embed::{DeviceChoice, Embedder};
+use florascope::model::{INPUT_SIDE, NetworkInput};
+
+fn embed_threads() -> usize {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    let names = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.starts_with("embed-")).count()
+}
+
+#[test]
+fn embed_threads_keep_no_helpers() {
+    let embedder = Embedder::start(DeviceChoice::Cpu, Model::built_in()).unwrap();
+    let networks = embedder.info().unwrap().parallel;
+    let grey = NetworkInput(vec![128; (3 * INPUT_SIDE * INPUT_SIDE) as usize]);
+    for threads in [1, 3, 1] {
+        assert!(embedder.embed_batch_on(vec![grey.clone(); 4], threads).unwrap().iter().all(Option::is_some));
+    }
+    let end = Instant::now() + Duration::from_secs(10);
+    while embed_threads() > networks {
+        assert!(Instant::now() < end, "{} threads for {networks} networks", embed_threads());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
