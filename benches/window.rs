@@ -303,13 +303,17 @@ fn main() {
         if state != State::Indexing {
             run.wait_until_at_rest();
         }
-        if let Some(places) = trains {
+        if let Some([recipe, train]) = trains {
             run.window.key_with("ctrl", "t");
-            sleep(Duration::from_secs(2));
-            for (x, y) in places {
-                // How long it would take is found out first.
+            run.wait_until_at_rest();
+            run.window.click(recipe.0, recipe.1);
+            // How long it would take is found out first; until then the button does nothing.
+            let end = Instant::now() + PATIENCE;
+            while !run.has_thread("job-") {
+                assert!(Instant::now() < end, "no training:\n{}", run.window.log());
                 run.wait_until_at_rest();
-                run.window.click(x, y);
+                run.window.click(train.0, train.1);
+                sleep(Duration::from_secs(2));
             }
         }
         state.thread().iter().for_each(|thread| run.wait_for_thread(thread));
