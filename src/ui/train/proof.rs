@@ -50,7 +50,8 @@ pub fn proof_ui(
             let mark = if proof.better { Mark::Good } else { Mark::Neutral };
             verdict_ui(ui, mark, headline.trim_end_matches('.'));
             if !rest.is_empty() {
-                ui.add(Label::new(rest).wrap());
+                // A figure and its sign stay on one line.
+                ui.add(Label::new(rest.replace(" %", "\u{a0}%")).wrap());
             }
             if *stopped_early {
                 explain(ui, "Stopped early: this is the best of what it had learnt until then.");
