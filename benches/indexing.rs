@@ -9,16 +9,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../tests/camera/mod.rs"]
+mod camera;
 #[path = "support/mod.rs"]
 mod support;
 
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use exif::experimental::Writer;
-use exif::{Field, In, Tag, Value};
 use florascope::artefact::Model;
 use florascope::decode;
 use florascope::embed::{DeviceChoice, Embedder, ModelInfo};
@@ -150,19 +149,6 @@ fn jpeg(picture: &RgbImage, quality: i32) -> Vec<u8> {
     turbojpeg::compress(image, quality, Subsamp::Sub2x2).unwrap().to_vec()
 }
 
-/// A camera's EXIF block with a thumbnail, put into a JPEG.
-fn with_thumbnail(jpeg: &[u8], (width, height): (u32, u32), thumbnail: &[u8]) -> Vec<u8> {
-    let field = |tag, number| Field { tag, ifd_num: In::PRIMARY, value: Value::Long(vec![number]) };
-    let fields = [field(Tag::PixelXDimension, width), field(Tag::PixelYDimension, height)];
-    let (mut writer, mut tiff) = (Writer::new(), Cursor::new(Vec::new()));
-    fields.iter().for_each(|field| writer.push_field(field));
-    writer.set_jpeg(thumbnail, In::THUMBNAIL);
-    writer.write(&mut tiff, true).unwrap();
-    let block = [b"Exif\0\0".as_slice(), &tiff.into_inner()].concat();
-    let length = u16::try_from(block.len() + 2).expect("a thumbnail that fits").to_be_bytes();
-    [&jpeg[..2], &[0xFF, 0xE1], &length, &block, &jpeg[2..]].concat()
-}
-
 fn many(folder: &Path, count: usize, data: &DataFolder, place: &Path) {
     let (photos, files) = (place.join("photos"), files(folder));
     for (number, file) in files.iter().cycle().take(count).enumerate() {
@@ -181,13 +167,13 @@ fn many(folder: &Path, count: usize, data: &DataFolder, place: &Path) {
 
 fn large(data: &DataFolder, place: &Path) {
     println!("{:46} {:>8} {:>8} {:>8} {:>8}", "photos a second", "ours", "MB peak", "Pillow", "ratio");
-    for (width, height, count) in [(4000, 3000, 24), (8000, 6000, 12)] {
+    for (width, height, count) in [(4000, 3000, 120), (8000, 6000, 40)] {
         let picture = support::picture(width, height);
-        let plain = jpeg(&picture, 87);
-        let small = jpeg(&decode::shrink_to_fit(&picture, 512).unwrap(), 75);
-        drop(picture);
-        let both = with_thumbnail(&plain, (width, height), &small);
-        for (what, bytes) in [("", &plain), (", 512 px thumbnail within", &both)] {
+        let smaller = |side| jpeg(&decode::shrink_to_fit(&picture, side).unwrap(), 75);
+        let plain = camera::with_exif(&jpeg(&picture, 87), (width, height), 1, None);
+        let preview = camera::with_previews(&plain, &[(camera::FULL_HD, &smaller(1440))], true);
+        let thumbnail = camera::with_exif(&jpeg(&picture, 87), (width, height), 1, Some(&smaller(512)));
+        for (what, bytes) in [("", &plain), (", preview of 1440 px", &preview), (", thumbnail of 512 px", &thumbnail)] {
             let folder = place.join(format!("{width}{}", what.len()));
             std::fs::create_dir(&folder).unwrap();
             for number in 0..count {

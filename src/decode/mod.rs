@@ -5,6 +5,7 @@
 //! becomes that file's problem.
 
 mod jpeg;
+mod preview;
 
 use std::io::{Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
