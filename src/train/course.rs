@@ -1,8 +1,7 @@
 //! The learning of a whole network: epochs of batches, each measured at its end, watched all the time, and kept on disk.
 
 use std::collections::HashMap;
-use std::panic::resume_unwind;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
@@ -12,18 +11,20 @@ use super::checkpoint::{self, Standing};
 use super::crops::{Batch, Crops, Cut, Order, Source};
 use super::dataset::{Dataset, Split};
 use super::head;
+use super::hyperparameters::{Hyperparameters, TRIPLETS_A_CLASS};
 use super::loss::{Objective, triplet};
 use super::network::{Learner, copy_of};
 use super::optimiser::{AdamW, Group};
 use super::proof::{nearest, some_of};
 use super::random::Random;
-use super::report::{CurvePoint, Loss, Recipe, TrainEvent, TrainOptions};
+use super::replicas::{Replica, cpu_replicas, learn_side_by_side, sum_of_gradients};
+use super::report::{CurvePoint, Loss, TrainEvent};
 use super::sampler::{paired_batches, random_batches, triplets};
 use super::watchdog::{Alarm, Watchdog, spread};
 use super::{Teller, TrainError, Training, cores, memory};
-use crate::artefact::{Model, NamedTensor};
+use crate::artefact::NamedTensor;
 use crate::embed::says_out_of_memory;
-use crate::model::{Architecture, HeadPart, INPUT_SIDE, ModelError, NamedTensors, normalised};
+use crate::model::{Architecture, HeadPart, ModelError, NamedTensors, normalised};
 use crate::photo::Metric;
 
 /// A checkpoint is written at the end of each epoch, and this often meanwhile.
@@ -38,95 +39,6 @@ const MAX_ANSWERS: u32 = 3;
 const MIN_BATCH: usize = 4;
 /// The tutorial's.
 const MARGIN: f64 = 1.0;
-const TRIPLETS_A_CLASS: usize = 8;
-
-/// How a recipe learns.
-#[derive(Clone, Copy, Debug)]
-struct Plan {
-    cut: Cut,
-    /// Pixels a side.
-    side: u32,
-    /// Photos, or the tutorial's triplets.
-    batch: usize,
-    epochs: u32,
-    /// Of the backbone, of the map to embeddings, and of the loss's proxies.
-    rates: [f64; 3],
-    decay: f64,
-    /// `None` for the tutorial's own on triplets.
-    loss: Option<Loss>,
-    /// Steps in which the rates grow from nothing; they then fall to nothing along half a cosine.
-    warm_up: Option<f64>,
-    /// Of the average of the weights.
-    memory: f64,
-}
-
-impl Plan {
-    fn of(options: &TrainOptions, start: Architecture, photos: usize, device: Device) -> Self {
-        if options.recipe == Recipe::Tutorial {
-            return Self {
-                cut: Cut::Squeezed,
-                side: INPUT_SIDE,
-                batch: 32,
-                epochs: options.epochs.unwrap_or(8),
-                rates: [1e-3; 3],
-                decay: 0.0,
-                loss: None,
-                warm_up: None,
-                memory: 0.0,
-            };
-        }
-        let is_gpu = device != Device::Cpu;
-        let is_transformer = start == Architecture::DinoV2Small;
-        Self {
-            cut: Cut::Random,
-            side: if is_gpu || is_transformer { INPUT_SIDE } else { 192 },
-            batch: if is_gpu { 64.min(photos) } else { 32.min(photos) },
-            epochs: options.epochs.unwrap_or(if is_gpu { 30 } else { 8 }),
-            rates: [2e-4, 1e-4, 1e-2],
-            decay: 1e-2,
-            loss: Some(options.loss.unwrap_or(Loss::NormalisedSoftmax)),
-            warm_up: Some(0.1),
-            memory: 0.998,
-        }
-    }
-}
-
-/// How long a recipe takes for a network, told by a few steps on made-up pictures: learning, then embedding all photos.
-///
-/// # Errors
-/// When the device fails.
-pub(super) fn expected_time(options: &TrainOptions, photos: usize, device: Device) -> Result<Duration, TrainError> {
-    let is_full = options.recipe == Recipe::Full;
-    let plan = Plan::of(options, Architecture::EfficientNetLite0, photos, device);
-    let learner = if is_full {
-        let dimension = Architecture::EfficientNetLite0.dimension();
-        let first =
-            HeadPart { weight: 1.0, power: 1.0, centre: vec![0.0; dimension], matrix: vec![0.01; dimension * 64] };
-        Learner::fine_tune(&Model::built_in(), &first, device)?
-    } else {
-        Learner::from_scratch(Architecture::SiameseResNet18, 0, device)?
-    };
-    // A part of a batch as each thread gets it. The first step is slower: libtorch compiles for it.
-    let count = if device == Device::Cpu { 8 } else { plan.batch as i64 };
-    let side = i64::from(plan.side);
-    let pictures = Tensor::f_zeros([count, side, side, 3], (Kind::Uint8, device))?;
-    let threads = if device == Device::Cpu && is_full { cpu_replicas() } else { 1 };
-    if threads > 1 {
-        tch::set_num_threads(1);
-    }
-    let mut rate = 0.0;
-    for _ in 0..3 {
-        let began = Instant::now();
-        learner.embed(&pictures)?.f_sum(Kind::Float)?.f_backward()?;
-        rate = (count as usize * threads) as f64 / began.elapsed().as_secs_f64();
-    }
-    let pictures = match plan.loss {
-        Some(_) => photos as f64,
-        // Three in a triplet; the classes are not known here, about 64 photos make one in the flowers that it was made for.
-        None => (photos / 64 * TRIPLETS_A_CLASS * 3) as f64,
-    };
-    Ok(Duration::from_secs_f64(pictures * f64::from(plan.epochs) / rate + photos as f64 / (3.0 * rate)))
-}
 
 /// One training of a network, from its beginning or its checkpoint to the weights.
 pub(super) struct Course<'a, 'b, 'c> {
@@ -134,7 +46,7 @@ pub(super) struct Course<'a, 'b, 'c> {
     data: &'a Dataset,
     split: &'a Split,
     teller: &'b mut Teller<'c>,
-    plan: Plan,
+    how: Hyperparameters,
     /// Photos that are learnt from, by class.
     classes: Vec<Vec<usize>>,
     photos: Arc<[Arc<crate::photo::Photo>]>,
@@ -155,9 +67,6 @@ pub(super) struct Course<'a, 'b, 'c> {
     pictures: u64,
     steps_here: u64,
 }
-
-/// Behind a lock, since a tensor may be sent to another thread but not shared.
-type Replica = Mutex<Learner>;
 
 /// How an epoch ended.
 enum End {
@@ -185,8 +94,8 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
         // Whole classes are set aside.
         classes.retain(|photos| photos.len() > 1);
         let count = classes.iter().map(Vec::len).sum();
-        let plan = Plan::of(training.options, training.start.card.architecture, count, device);
-        let learner = match plan.loss {
+        let how = Hyperparameters::of(training.options, training.start.card.architecture, count, device);
+        let learner = match how.loss {
             Some(_) => {
                 let learn: Vec<usize> = classes.concat();
                 let labels = class_numbers(&classes);
@@ -202,8 +111,8 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
             options: training.options.clone(),
             data: fingerprint(data, &split.learn),
             rate_factor: 1.0,
-            loss: plan.loss,
-            batch_size: plan.batch,
+            loss: how.loss,
+            batch_size: how.batch,
             ..Standing::default()
         };
         let now = Instant::now();
@@ -212,7 +121,7 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
             data,
             split,
             teller,
-            plan,
+            how,
             classes,
             photos: data.photos.as_slice().into(),
             learner,
@@ -228,7 +137,7 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
             pictures: 0,
             steps_here: 0,
         };
-        course.set_loss(course.plan.loss)?;
+        course.set_loss(course.how.loss)?;
         course.resume()?;
         course.remember()?;
         Ok(course)
@@ -236,7 +145,7 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
 
     /// Learns; `None` where it was stopped before there was anything to keep.
     pub(super) fn run(mut self) -> Result<Option<Vec<NamedTensor>>, TrainError> {
-        while self.standing.epoch < self.plan.epochs {
+        while self.standing.epoch < self.how.epochs {
             let end = match self.epoch() {
                 Err(TrainError::Model(ModelError::Torch(error))) if says_out_of_memory(&error.to_string()) => {
                     self.answer_out_of_memory()?;
@@ -272,10 +181,10 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
         let dimension = self.learner.projection_parameters().first().map_or(0, |matrix| matrix.size()[0]);
         let objective =
             loss.map(|loss| Objective::new(loss, self.classes.len() as i64, dimension, device)).transpose()?;
-        let [backbone, projection, proxies] = self.plan.rates;
+        let [backbone, projection, proxies] = self.how.rates;
         let group = |parameters, rate, decay| Group { parameters, rate, decay };
         self.optimiser = AdamW::new(vec![
-            group(self.learner.backbone_parameters(), backbone, self.plan.decay),
+            group(self.learner.backbone_parameters(), backbone, self.how.decay),
             group(self.learner.projection_parameters(), projection, 0.0),
             group(objective.iter().flat_map(Objective::parameters).collect(), proxies, 0.0),
         ])?;
@@ -403,15 +312,15 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
 
     fn source(&self, cut: Cut) -> Source {
         let library = self.training.library.clone();
-        Source { library, photos: Arc::clone(&self.photos), cut, side: self.plan.side }
+        Source { library, photos: Arc::clone(&self.photos), cut, side: self.how.side }
     }
 
     fn epoch(&mut self) -> Result<End, TrainError> {
         let mut orders = self.orders();
         let batches = orders.len();
         orders.drain(..self.standing.batch.min(batches));
-        let steps = batches as u64 * u64::from(self.plan.epochs);
-        let mut crops = Crops::start(&self.source(self.plan.cut), orders, crop_threads(self.learner.device))?;
+        let steps = batches as u64 * u64::from(self.how.epochs);
+        let mut crops = Crops::start(&self.source(self.how.cut), orders, crop_threads(self.learner.device))?;
         let numbers = class_numbers(&self.classes);
         let (mut losses, mut count) = (0.0, 0);
         loop {
@@ -465,7 +374,7 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
                 (loss, anchors)
             }
         };
-        let factor = self.standing.rate_factor * self.plan.schedule(way);
+        let factor = self.standing.rate_factor * self.how.schedule(way);
         if self.replicas.is_empty() {
             self.optimiser.step(factor)?;
         } else {
@@ -477,7 +386,7 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
             self.optimiser.step_down(&gradients, factor)?;
         }
         self.standing.steps += 1;
-        self.learner.follow(self.standing.steps, self.plan.memory)?;
+        self.learner.follow(self.standing.steps, self.how.memory)?;
         Ok((loss.f_double_value(&[])?, spread(&embeddings)?))
     }
 
@@ -490,7 +399,7 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
     }
 
     fn pictures_of(&self, batch: &Batch) -> Result<Tensor, ModelError> {
-        let side = i64::from(self.plan.side);
+        let side = i64::from(self.how.side);
         let shape = [batch.positions.len() as i64, side, side, 3];
         Ok(Tensor::f_from_data_size(&batch.pixels, &shape, Kind::Uint8)?)
     }
@@ -505,7 +414,7 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
     fn tell(&mut self, step: u64, steps: u64) {
         let seconds = self.began.elapsed().as_secs_f64();
         let progress = &mut self.teller.progress;
-        (progress.epoch, progress.epochs) = (self.standing.epoch + 1, self.plan.epochs);
+        (progress.epoch, progress.epochs) = (self.standing.epoch + 1, self.how.epochs);
         (progress.step, progress.steps) = (step, steps);
         progress.rate = (seconds > 0.5).then(|| self.pictures as f64 / seconds);
         progress.busy = Some((self.computed.as_secs_f64() / seconds.max(1e-9)) as f32);
@@ -590,84 +499,9 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
             return Err(TrainError::OutOfMemory);
         }
         self.notice("The GPU's memory is too small for this network: going on with the CPU, which takes longer");
-        self.standing.batch_size = self.plan.batch;
+        self.standing.batch_size = self.how.batch;
         self.learner.move_to(Device::Cpu)?;
         self.set_loss(self.standing.loss)
-    }
-}
-
-/// A batch in as many parts as there are replicas, each on a thread of its own: on a CPU that is faster than all threads
-/// on one network, since nobody waits for the slowest at every layer. The loss sees the whole batch. Gradients come into
-/// the replicas; gives the loss and the embeddings.
-fn learn_side_by_side(
-    replicas: &[Replica],
-    objective: &Objective,
-    pictures: &Tensor,
-    labels: &Tensor,
-) -> Result<(Tensor, Tensor), ModelError> {
-    let parts = pictures.f_chunk(replicas.len() as i64, 0)?;
-    let tasks = replicas.iter().zip(parts).map(|(replica, part)| {
-        move || {
-            let replica = replica.lock().unwrap_or_else(PoisonError::into_inner);
-            replica.embed(&part)
-        }
-    });
-    let embedded = on_threads(tasks.collect())?;
-    let joined = Tensor::f_cat(&embedded, 0)?.f_detach()?.f_set_requires_grad(true)?;
-    let loss = objective.of(&joined, labels)?;
-    loss.f_backward()?;
-    let mut first = 0;
-    let mut tasks = Vec::new();
-    for part in embedded {
-        let count = part.size()[0];
-        let gradient = joined.f_grad()?.f_narrow(0, first, count)?;
-        first += count;
-        tasks.push(move || Ok(part.f_mul(&gradient)?.f_sum(Kind::Float)?.f_backward()?));
-    }
-    on_threads(tasks)?;
-    Ok((loss, joined))
-}
-
-/// Runs each task on a thread of its own, on which libtorch uses no further ones; the answers come in order.
-fn on_threads<T: Send>(tasks: Vec<impl FnOnce() -> Result<T, ModelError> + Send>) -> Result<Vec<T>, ModelError> {
-    std::thread::scope(|scope| {
-        let mut threads = Vec::new();
-        for task in tasks {
-            threads.push(scope.spawn(move || {
-                tch::set_num_threads(1);
-                task()
-            }));
-        }
-        let answers = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        answers.collect()
-    })
-}
-
-/// The gradients of all replicas, added in their order, so that the same seed gives the same numbers.
-fn sum_of_gradients(replicas: &mut [Replica]) -> Result<Vec<Tensor>, ModelError> {
-    let mut sums: Vec<Tensor> = Vec::new();
-    for (number, replica) in replicas.iter_mut().enumerate() {
-        let replica = replica.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let parameters = replica.backbone_parameters().into_iter().chain(replica.projection_parameters());
-        for (place, mut parameter) in parameters.enumerate() {
-            let gradient = parameter.f_grad()?;
-            if number == 0 {
-                sums.push(if gradient.defined() { copy_of(&gradient)? } else { gradient });
-            } else if gradient.defined() && sums[place].defined() {
-                let _ = sums[place].f_add_(&gradient)?;
-            }
-            parameter.zero_grad();
-        }
-    }
-    Ok(sums)
-}
-
-impl Plan {
-    /// What the rates are multiplied by at a share of the whole way, 0 to 1.
-    fn schedule(&self, way: f64) -> f64 {
-        let Some(warm_up) = self.warm_up else { return 1.0 };
-        // The very first step, too, has to go somewhere.
-        ((way + 1e-3) / warm_up).min(0.5 * (1.0 + (std::f64::consts::PI * way).cos()))
     }
 }
 
@@ -678,11 +512,6 @@ fn class_numbers(classes: &[Vec<usize>]) -> HashMap<usize, i64> {
 /// Threads that make crops. On a CPU the network needs the others; on a GPU they must not let it wait.
 fn crop_threads(device: Device) -> usize {
     if device == Device::Cpu { 1 } else { cores().saturating_sub(1) }
-}
-
-/// More threads than this have too small a part of a batch each.
-fn cpu_replicas() -> usize {
-    cores().min(8)
 }
 
 /// Scales a map so that its outputs have a length of about 1: the size that the rates fit to.
@@ -708,7 +537,7 @@ fn fingerprint(data: &Dataset, learn: &[usize]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::artefact::BUILT_IN;
+    use crate::artefact::{BUILT_IN, Model};
     use crate::catalog::Catalog;
     use crate::embed::{DeviceChoice, Embedder};
     use crate::garden;
@@ -716,6 +545,7 @@ mod tests {
     use crate::job::Cancel;
     use crate::library::{DataFolder, Library};
     use crate::train::TrainProgress;
+    use crate::train::report::{Recipe, TrainOptions};
 
     /// A library of sixteen pictures of four species.
     struct World {
@@ -819,9 +649,9 @@ mod tests {
         let world = World::new();
         let mut notices = Vec::new();
         let absurd = |course: &mut Course| {
-            course.plan.rates = [1e12; 3];
-            course.plan.warm_up = None;
-            course.set_loss(course.plan.loss).unwrap();
+            course.how.rates = [1e12; 3];
+            course.how.warm_up = None;
+            course.set_loss(course.how.loss).unwrap();
             course.remember().unwrap();
         };
         let end = world.learn(&options(Recipe::Full, 40), false, absurd, |event, _| {

@@ -11,13 +11,16 @@ pub mod checkpoint;
 mod course;
 pub mod crops;
 pub mod dataset;
+pub mod estimate;
 pub mod head;
+mod hyperparameters;
 pub mod loss;
 pub mod network;
 pub mod optimiser;
 pub mod plan;
 pub mod proof;
 pub mod random;
+mod replicas;
 pub mod report;
 pub mod sampler;
 pub mod unlabelled;
@@ -35,7 +38,6 @@ use crate::embed::{DeviceChoice, EmbedError, Embedder, open_device};
 use crate::ingest::{IngestEvent, ingest};
 use crate::job::{Cancel, Outcome, Progress};
 use crate::library::Library;
-use crate::model::threads::on_own_thread;
 use crate::model::{Architecture, Head, ModelError};
 use crate::photo::Metric;
 use dataset::{Dataset, DatasetError, Split, rows_of};
@@ -413,18 +415,6 @@ impl Training<'_> {
         };
         Ok(Embedded { rows, metric })
     }
-}
-
-/// About how long a training takes, said before it begins; for a network it is tried out, which takes some seconds.
-/// `None` where the device is not there.
-pub fn estimate(options: &TrainOptions, photos: usize, device: DeviceChoice) -> Option<Duration> {
-    if options.recipe == Recipe::Quick {
-        // Measured on two cores: whitening, a head for the proof and one for use.
-        return Duration::try_from_secs_f64(1.5 + photos as f64 * 0.0012).ok();
-    }
-    let time = open_device(device).map_err(TrainError::from);
-    let time = time.and_then(|device| on_own_thread(cores(), || course::expected_time(options, photos, device)));
-    time.inspect_err(|error| log::warn!("The time of a training cannot be told: {error}")).ok()
 }
 
 /// Shares that photos are set aside in where a network is trained.

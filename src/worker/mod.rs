@@ -211,7 +211,7 @@ impl Loop {
                 let photos = self.open.as_ref().map_or(0, |open| open.gallery.len());
                 let (outbox, device) = (self.outbox.clone(), self.device);
                 self.errands.run(move || {
-                    let time = crate::train::estimate(&options, photos, device);
+                    let time = crate::train::estimate::estimate(&options, photos, device);
                     outbox.send(Event::TrainingEstimate { options, time });
                 });
             }

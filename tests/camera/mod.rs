@@ -1,5 +1,7 @@
 //! What a camera puts around a photo: an EXIF block with a thumbnail, and larger previews behind the photo.
 
+#![allow(dead_code, reason = "tests and benchmarks each use a part")]
+
 use std::io::Cursor;
 
 use exif::experimental::Writer;

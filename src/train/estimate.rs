@@ -1,0 +1,65 @@
+//! How long a training will take.
+
+use std::time::{Duration, Instant};
+
+use tch::{Device, Kind, Tensor};
+
+use super::hyperparameters::{Hyperparameters, TRIPLETS_A_CLASS};
+use super::network::Learner;
+use super::replicas::cpu_replicas;
+use super::report::{Recipe, TrainOptions};
+use super::{TrainError, cores};
+use crate::artefact::Model;
+use crate::embed::{DeviceChoice, open_device};
+use crate::model::threads::on_own_thread;
+use crate::model::{Architecture, HeadPart};
+
+/// About how long a training takes, said before it begins; for a network it is tried out, which takes some seconds.
+/// `None` where the device is not there.
+pub fn estimate(options: &TrainOptions, photos: usize, device: DeviceChoice) -> Option<Duration> {
+    if options.recipe == Recipe::Quick {
+        // Measured on two cores: whitening, a head for the proof and one for use.
+        return Duration::try_from_secs_f64(1.5 + photos as f64 * 0.0012).ok();
+    }
+    let time = open_device(device).map_err(TrainError::from);
+    let time = time.and_then(|device| of_a_network(options, photos, device));
+    time.inspect_err(|error| log::warn!("The time of a training cannot be told: {error}")).ok()
+}
+
+/// For a network: told by a few steps on made-up pictures; learning, then embedding all photos.
+fn of_a_network(options: &TrainOptions, photos: usize, device: Device) -> Result<Duration, TrainError> {
+    let how = Hyperparameters::of(options, Architecture::EfficientNetLite0, photos, device);
+    // A whole network is trained by replicas of one thread each, the tutorial's by one with all cores.
+    let is_replicated = device == Device::Cpu && options.recipe == Recipe::Full;
+    let (replicas, threads) = if is_replicated { (cpu_replicas(), 1) } else { (1, cores()) };
+    let rate = replicas as f64 * on_own_thread(threads, || learning_speed(options.recipe, &how, device))?;
+    let pictures = match how.loss {
+        Some(_) => photos as f64,
+        // Three in a triplet; the classes are not known here, about 64 photos make one in the flowers that it was made for.
+        None => (photos / 64 * TRIPLETS_A_CLASS * 3) as f64,
+    };
+    Ok(Duration::from_secs_f64(pictures * f64::from(how.epochs) / rate + photos as f64 / (3.0 * rate)))
+}
+
+/// Pictures a second that one network learns from.
+fn learning_speed(recipe: Recipe, how: &Hyperparameters, device: Device) -> Result<f64, TrainError> {
+    let learner = if recipe == Recipe::Full {
+        let dimension = Architecture::EfficientNetLite0.dimension();
+        let first =
+            HeadPart { weight: 1.0, power: 1.0, centre: vec![0.0; dimension], matrix: vec![0.01; dimension * 64] };
+        Learner::fine_tune(&Model::built_in(), &first, device)?
+    } else {
+        Learner::from_scratch(Architecture::SiameseResNet18, 0, device)?
+    };
+    // A part of a batch as each thread gets it. The first step is slower: libtorch compiles for it.
+    let count = if device == Device::Cpu { 8 } else { how.batch as i64 };
+    let side = i64::from(how.side);
+    let pictures = Tensor::f_zeros([count, side, side, 3], (Kind::Uint8, device))?;
+    let mut speed = 0.0;
+    for _ in 0..3 {
+        let began = Instant::now();
+        learner.embed(&pictures)?.f_sum(Kind::Float)?.f_backward()?;
+        speed = count as f64 / began.elapsed().as_secs_f64();
+    }
+    Ok(speed)
+}
