@@ -166,7 +166,11 @@ fn many(folder: &Path, count: usize, data: &DataFolder, place: &Path) {
 }
 
 fn large(data: &DataFolder, place: &Path) {
-    println!("{:46} {:>8} {:>8} {:>8} {:>8}", "photos a second", "ours", "MB peak", "Pillow", "ratio");
+    println!(
+        "{:46} {:>8} {:>8} {:>8} {:>8} {:>8}",
+        "photos a second", "ours", "MB peak", "Pillow", "ratio", "decoding"
+    );
+    let info = Embedder::start(DeviceChoice::Auto, Model::built_in()).unwrap().info().unwrap();
     for (width, height, count) in [(4000, 3000, 120), (8000, 6000, 40)] {
         let picture = support::picture(width, height);
         let smaller = |side| jpeg(&decode::shrink_to_fit(&picture, side).unwrap(), 75);
@@ -185,7 +189,8 @@ fn large(data: &DataFolder, place: &Path) {
             let peer = peer(&folder, &["--loop", "tutorial", "--thumbnails", "yes", "--draft"]);
             let megabytes = bytes.len() as f64 / f64::from(1 << 20);
             let what = format!("{} megapixels, {megabytes:.1} MB{what}", width * height / 1_000_000);
-            println!("{what:46} {ours:8.1} {peak:8} {peer:8.1} {:8.2}", ours / peer);
+            let decoding = decode_alone(&files(&folder), &info);
+            println!("{what:46} {ours:8.1} {peak:8} {peer:8.1} {:8.2} {decoding:8.1}", ours / peer);
         }
     }
 }
