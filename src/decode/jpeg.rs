@@ -38,9 +38,13 @@ fn segments(bytes: &[u8]) -> Segments<'_> {
     Segments { bytes, at: 2 }
 }
 
-/// Those before the picture data.
-pub(super) fn header_segments(bytes: &[u8]) -> impl Iterator<Item = (u8, usize, &[u8])> {
-    segments(bytes).take_while(|(marker, ..)| *marker != START_OF_SCAN)
+/// What a segment before the picture data holds behind its magic, and where in the file that begins.
+pub(super) fn segment<'a>(bytes: &'a [u8], marker: u8, magic: &[u8]) -> Option<(usize, &'a [u8])> {
+    segments(bytes).take_while(|(other, ..)| *other != START_OF_SCAN).find_map(|(other, start, data)| {
+        let content = (other == marker).then(|| data.strip_prefix(magic)).flatten()?;
+        // Behind the marker, the length and the magic.
+        Some((start + 4 + magic.len(), content))
+    })
 }
 
 /// Whether a JPEG's end-of-image marker follows its picture data. A decoder fills a missing rest with grey, and a half
@@ -67,8 +71,7 @@ fn scans(bytes: &[u8]) -> usize {
 /// # Errors
 /// When there are too many pixels or scans, or no pixels.
 pub(super) fn decode(bytes: &[u8], wanted: AtLeast) -> Result<Option<RgbImage>, DecodeError> {
-    let exif = header_segments(bytes)
-        .find_map(|(marker, _, data)| (marker == APP1).then(|| data.strip_prefix(b"Exif\0\0")).flatten());
+    let exif = segment(bytes, APP1, b"Exif\0\0").map(|(_, exif)| exif);
     let Ok(mut decoder) = Decompressor::new() else { return Ok(None) };
     let Ok(header) = decoder.read_header(bytes) else { return Ok(None) };
     let (width, height) = (header.width as u32, header.height as u32);

@@ -7,7 +7,7 @@ use image::RgbImage;
 use turbojpeg::Decompressor;
 
 use super::AtLeast;
-use super::jpeg::{decompress, has_its_end, header_segments, scale_for};
+use super::jpeg::{decompress, has_its_end, scale_for, segment};
 
 /// How far the shape of a preview may be from the photo's.
 const SHAPE_TOLERANCE: f64 = 0.01;
@@ -59,11 +59,7 @@ fn exif_thumbnail(exif: &Exif) -> Option<&[u8]> {
 
 /// Those that the Multi-Picture Format index names, the smallest first.
 fn large_thumbnails(bytes: &[u8]) -> Option<Vec<&[u8]>> {
-    let (start, index) = header_segments(bytes).find_map(|(marker, start, data)| {
-        let index = (marker == APP2).then(|| data.strip_prefix(INDEX_MAGIC)).flatten()?;
-        // Behind the marker, the length and the magic.
-        Some((start + 4 + INDEX_MAGIC.len(), index))
-    })?;
+    let (start, index) = segment(bytes, APP2, INDEX_MAGIC)?;
     // It is built as an EXIF block is.
     let index = Reader::new().read_raw(index.to_vec()).ok()?;
     let Value::Undefined(entries, _) = &index.get_field(ENTRIES, In::PRIMARY)?.value else { return None };
