@@ -17,7 +17,7 @@ use super::network::{Learner, copy_of};
 use super::optimiser::{AdamW, Group};
 use super::proof::{nearest, some_of};
 use super::random::Random;
-use super::replicas::{Replica, cpu_replicas, learn_side_by_side, sum_of_gradients};
+use super::replicas::{Replica, learn_side_by_side, replica_count, sum_of_gradients};
 use super::report::{CurvePoint, Loss, TrainEvent};
 use super::sampler::{paired_batches, random_batches, triplets};
 use super::watchdog::{Alarm, Watchdog, spread};
@@ -189,10 +189,9 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
             group(objective.iter().flat_map(Objective::parameters).collect(), proxies, 0.0),
         ])?;
         self.objective = objective;
-        let side_by_side = device == Device::Cpu && loss.is_some();
-        let count = if side_by_side { cpu_replicas() } else { 0 };
-        self.replicas =
-            (0..count).map(|_| Ok(Mutex::new(self.learner.replica()?))).collect::<Result<_, ModelError>>()?;
+        self.replicas = (0..replica_count(device, loss))
+            .map(|_| Ok(Mutex::new(self.learner.replica()?)))
+            .collect::<Result<_, ModelError>>()?;
         self.watch();
         self.start_proxies()
     }

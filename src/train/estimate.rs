@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::hyperparameters::{Hyperparameters, TRIPLETS_A_CLASS};
 use super::network::Learner;
-use super::replicas::cpu_replicas;
+use super::replicas::replica_count;
 use super::report::{Recipe, TrainOptions};
 use super::{TrainError, cores};
 use crate::artefact::Model;
@@ -29,10 +29,11 @@ pub fn estimate(options: &TrainOptions, photos: usize, device: DeviceChoice) -> 
 /// For a network: told by a few steps on made-up pictures; learning, then embedding all photos.
 fn of_a_network(options: &TrainOptions, photos: usize, device: Device) -> Result<Duration, TrainError> {
     let how = Hyperparameters::of(options, Architecture::EfficientNetLite0, photos, device);
-    // A whole network is trained by replicas of one thread each, the tutorial's by one with all cores.
-    let is_replicated = device == Device::Cpu && options.recipe == Recipe::Full;
-    let (replicas, threads) = if is_replicated { (cpu_replicas(), 1) } else { (1, cores()) };
-    let rate = replicas as f64 * on_own_thread(threads, || learning_speed(options.recipe, &how, device))?;
+    let (networks, threads) = match replica_count(device, how.loss) {
+        0 => (1, cores()),
+        replicas => (replicas, 1),
+    };
+    let rate = networks as f64 * on_own_thread(threads, || learning_speed(options.recipe, &how, device))?;
     let pictures = match how.loss {
         Some(_) => photos as f64,
         // Three in a triplet; the classes are not known here, about 64 photos make one in the flowers that it was made for.

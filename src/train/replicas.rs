@@ -3,19 +3,21 @@
 use std::panic::resume_unwind;
 use std::sync::{Mutex, PoisonError};
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::cores;
 use super::loss::Objective;
 use super::network::{Learner, copy_of};
+use super::report::Loss;
 use crate::model::ModelError;
 
 /// A copy of the network. Behind a lock, since a tensor may be sent to another thread but not shared.
 pub(super) type Replica = Mutex<Learner>;
 
-/// Replicas on a CPU. More would have too small a part of a batch each.
-pub(super) fn cpu_replicas() -> usize {
-    cores().min(8)
+/// Replicas that learn side by side; none where one network takes the whole batch: on a GPU, and on the tutorial's triplets,
+/// which have no loss of a whole batch. More than eight would have too small a part of a batch each.
+pub(super) fn replica_count(device: Device, loss: Option<Loss>) -> usize {
+    if device == Device::Cpu && loss.is_some() { cores().min(8) } else { 0 }
 }
 
 /// A batch in as many parts as there are replicas, each on a thread of its own: on a CPU that is faster than all threads
