@@ -1,5 +1,6 @@
 //! Photos a second from files to committed catalog, against Python: `cargo bench --bench indexing -- FOLDER`, with the
-//! photos of FOLDER; `cargo bench --bench indexing -- --large` with photos of 12 and 48 megapixels that it makes;
+//! photos of FOLDER; `cargo bench --bench indexing -- --large` with photos of 12 and 48 megapixels that it makes,
+//! beside what decoding alone reaches on all cores;
 //! `cargo bench --bench indexing -- FOLDER --photos 100000` without peers, for the memory that very many photos need: those
 //! of FOLDER over and over, each another file. That takes 5 GB of disk and about seven minutes.
 //!
@@ -173,10 +174,12 @@ fn large(data: &DataFolder, place: &Path) {
     let info = Embedder::start(DeviceChoice::Auto, Model::built_in()).unwrap().info().unwrap();
     for (width, height, count) in [(4000, 3000, 120), (8000, 6000, 40)] {
         let picture = support::picture(width, height);
-        let smaller = |side| jpeg(&decode::shrink_to_fit(&picture, side).unwrap(), 75);
-        let plain = camera::with_exif(&jpeg(&picture, 87), (width, height), 1, None);
-        let preview = camera::with_previews(&plain, &[(camera::FULL_HD, &smaller(1440))], true);
-        let thumbnail = camera::with_exif(&jpeg(&picture, 87), (width, height), 1, Some(&smaller(512)));
+        let [full, middle, small] = [(width, 87), (1440, 75), (512, 75)]
+            .map(|(side, quality)| jpeg(&decode::shrink_to_fit(&picture, side).unwrap(), quality));
+        drop(picture);
+        let plain = camera::with_exif(&full, (width, height), 1, None);
+        let preview = camera::with_previews(&plain, &[(camera::FULL_HD, &middle)], true);
+        let thumbnail = camera::with_exif(&full, (width, height), 1, Some(&small));
         for (what, bytes) in [("", &plain), (", preview of 1440 px", &preview), (", thumbnail of 512 px", &thumbnail)] {
             let folder = place.join(format!("{width}{}", what.len()));
             std::fs::create_dir(&folder).unwrap();
@@ -189,7 +192,8 @@ fn large(data: &DataFolder, place: &Path) {
             let peer = peer(&folder, &["--loop", "tutorial", "--thumbnails", "yes", "--draft"]);
             let megabytes = bytes.len() as f64 / f64::from(1 << 20);
             let what = format!("{} megapixels, {megabytes:.1} MB{what}", width * height / 1_000_000);
-            let decoding = decode_alone(&files(&folder), &info);
+            let files = files(&folder);
+            let decoding = median((0..RUNS).map(|_| decode_alone(&files, &info)).collect());
             println!("{what:46} {ours:8.1} {peak:8} {peer:8.1} {:8.2} {decoding:8.1}", ours / peer);
         }
     }
