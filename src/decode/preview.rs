@@ -105,6 +105,7 @@ mod camera;
 #[cfg(test)]
 mod tests {
     use image::Rgb;
+    use turbojpeg::{Compressor, Image, PixelFormat};
 
     use super::super::{decode, decode_at_least, jpeg};
     use super::camera::{FULL_HD, VGA, with_exif, with_previews};
@@ -119,6 +120,14 @@ mod tests {
 
     fn plain(width: u32, height: u32, colour: Rgb<u8>) -> Vec<u8> {
         jpeg::encode(&RgbImage::from_pixel(width, height, colour), 90).unwrap()
+    }
+
+    fn progressive(width: usize, height: usize, colour: Rgb<u8>) -> Vec<u8> {
+        let pixels = colour.0.repeat(width * height);
+        let mut encoder = Compressor::new().unwrap();
+        encoder.set_progressive(true).unwrap();
+        let image = Image { pixels: pixels.as_slice(), width, pitch: 3 * width, height, format: PixelFormat::RGB };
+        encoder.compress_to_vec(image).unwrap()
     }
 
     fn size(bytes: &[u8], wanted: AtLeast) -> (u32, u32) {
@@ -192,6 +201,7 @@ mod tests {
             ("the previews were dropped, their index was not", &photo[..photo.len() - good.len()]),
             ("something came between", &[&photo[..photo.len() - good.len()], b"comment", &good].concat()),
             ("a gain map", &with_previews(&large, &[(GAIN_MAP, &good)], true)),
+            ("of any number of scans", &with_previews(&large, &[(VGA, &progressive(200, 150, RED))], true)),
             ("another shape", &with_previews(&large, &[(VGA, &plain(200, 200, RED))], true)),
             ("the photo was cut after it was taken", &with_previews(&cut, &[(VGA, &good)], true)),
             ("nothing tells the photo's size", &with_previews(&plain_large, &[(VGA, &good)], true)),
