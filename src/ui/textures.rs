@@ -10,9 +10,9 @@ use crate::pictures::{PictureKey, PictureLoader, Wish};
 /// Uploads in one frame at most. Each takes a third of a millisecond where OpenGL is computed in software, and several
 /// times that where other work holds the processor.
 const MOST_UPLOADS: usize = 8;
-/// A frame that took longer, in seconds, is followed by one with half as many uploads: half of a frame's time at 60 a
-/// second.
-const LONG_FRAME: f32 = 0.008;
+/// A frame that took longer, in seconds, is followed by one with half as many uploads: a third of a frame's time at 60 a
+/// second. The rest is for what else may hold the processor.
+const LONG_FRAME: f32 = 0.005;
 /// Bytes on the graphics card before the longest unused go: twice what a large screen full of small tiles needs.
 const BUDGET: usize = 128 << 20;
 
