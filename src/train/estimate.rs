@@ -6,49 +6,66 @@ use tch::{Device, Kind, Tensor};
 
 use super::hyperparameters::{Hyperparameters, TRIPLETS_A_CLASS};
 use super::network::Learner;
+use super::plan::start_model;
 use super::replicas::replica_count;
 use super::report::{Recipe, TrainOptions};
 use super::{TrainError, cores};
-use crate::artefact::Model;
+use crate::artefact::{Model, ModelFolder};
 use crate::embed::{DeviceChoice, open_device};
 use crate::model::threads::on_own_thread;
 use crate::model::{Architecture, HeadPart};
 
-/// About how long a training takes, said before it begins; for a network it is tried out, which takes some seconds.
-/// `None` where the device is not there.
-pub fn estimate(options: &TrainOptions, photos: usize, device: DeviceChoice) -> Option<Duration> {
+/// About how long a training takes where `present` is in use, said before it begins; for a network it is tried out, which
+/// takes some seconds. `None` where the device or the model that it begins with is not there.
+pub fn estimate(
+    options: &TrainOptions,
+    models: &ModelFolder,
+    present: &Model,
+    photos: usize,
+    device: DeviceChoice,
+) -> Option<Duration> {
     if options.recipe == Recipe::Quick {
         // Measured on two cores: whitening, a head for the proof and one for use.
         return Duration::try_from_secs_f64(1.5 + photos as f64 * 0.0012).ok();
     }
-    let time = open_device(device).map_err(TrainError::from);
-    let time = time.and_then(|device| of_a_network(options, photos, device));
-    time.inspect_err(|error| log::warn!("The time of a training cannot be told: {error}")).ok()
+    let time = || {
+        let start = start_model(models, present, options)?;
+        // With another backbone than the present one's, the photos are embedded before as well as after.
+        let embeddings = if start.card.backbone == present.card.backbone { 1.0 } else { 2.0 };
+        of_a_network(options, &start, photos, embeddings, open_device(device)?)
+    };
+    time().inspect_err(|error| log::warn!("The time of a training cannot be told: {error}")).ok()
 }
 
 /// For a network: told by a few steps on made-up pictures; learning, then embedding all photos.
-fn of_a_network(options: &TrainOptions, photos: usize, device: Device) -> Result<Duration, TrainError> {
-    let how = Hyperparameters::of(options, Architecture::EfficientNetLite0, photos, device);
+fn of_a_network(
+    options: &TrainOptions,
+    start: &Model,
+    photos: usize,
+    embeddings: f64,
+    device: Device,
+) -> Result<Duration, TrainError> {
+    let how = Hyperparameters::of(options, start.card.architecture, photos, device);
     let (networks, threads) = match replica_count(device, how.loss) {
         0 => (1, cores()),
         replicas => (replicas, 1),
     };
-    let rate = networks as f64 * on_own_thread(threads, || learning_speed(options.recipe, &how, device))?;
+    let rate = networks as f64 * on_own_thread(threads, || learning_speed(options.recipe, start, &how, device))?;
     let pictures = match how.loss {
         Some(_) => photos as f64,
         // Three in a triplet; the classes are not known here, about 64 photos make one in the flowers that it was made for.
         None => (photos / 64 * TRIPLETS_A_CLASS * 3) as f64,
     };
-    Ok(Duration::from_secs_f64(pictures * f64::from(how.epochs) / rate + photos as f64 / (3.0 * rate)))
+    Ok(Duration::from_secs_f64(pictures * f64::from(how.epochs) / rate + embeddings * photos as f64 / (3.0 * rate)))
 }
 
 /// Pictures a second that one network learns from.
-fn learning_speed(recipe: Recipe, how: &Hyperparameters, device: Device) -> Result<f64, TrainError> {
+fn learning_speed(recipe: Recipe, start: &Model, how: &Hyperparameters, device: Device) -> Result<f64, TrainError> {
     let learner = if recipe == Recipe::Full {
-        let dimension = Architecture::EfficientNetLite0.dimension();
+        let dimension = start.card.architecture.dimension();
         let first =
             HeadPart { weight: 1.0, power: 1.0, centre: vec![0.0; dimension], matrix: vec![0.01; dimension * 64] };
-        Learner::fine_tune(&Model::built_in(), &first, device)?
+        Learner::fine_tune(start, &first, device)?
     } else {
         Learner::from_scratch(Architecture::SiameseResNet18, 0, device)?
     };
@@ -63,4 +80,20 @@ fn learning_speed(recipe: Recipe, how: &Hyperparameters, device: Device) -> Resu
         speed = count as f64 / began.elapsed().as_secs_f64();
     }
     Ok(speed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_network_that_is_tried_out_is_the_one_that_would_learn() {
+        let folder = tempfile::tempdir().unwrap();
+        let models = ModelFolder::new(folder.path().into());
+        let estimate = |options: TrainOptions| estimate(&options, &models, &Model::built_in(), 64, DeviceChoice::Cpu);
+        let full = TrainOptions { recipe: Recipe::Full, epochs: Some(1), ..TrainOptions::default() };
+        assert!(estimate(full.clone()).is_some_and(|time| time > Duration::ZERO));
+        // A model that has been deleted cannot be tried out.
+        assert_eq!(estimate(TrainOptions { start: Some("gone".into()), ..full }), None);
+    }
 }

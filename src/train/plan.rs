@@ -3,7 +3,7 @@
 
 use super::report::{Recipe, TrainEvent, TrainOptions};
 use super::{TrainError, Trained, Training};
-use crate::artefact::{Model, ModelFolder};
+use crate::artefact::{ArtefactError, Model, ModelFolder};
 use crate::catalog::Catalog;
 use crate::embed::{DeviceChoice, Embedder};
 use crate::ingest::{IngestEvent, ingest};
@@ -44,7 +44,7 @@ impl TrainingPlan<'_> {
     /// # Errors
     /// When there is too little to learn from, or something fails.
     pub fn run(&self, events: &mut dyn FnMut(PlanEvent)) -> Result<Option<Trained>, TrainError> {
-        let start = self.start_model()?;
+        let start = start_model(self.models, self.present, self.options)?;
         let same_backbone = start.card.backbone == self.present.card.backbone;
         let embedder = if same_backbone { self.embedder.clone() } else { Embedder::start(self.device, start.clone())? };
         let mut catalog = Catalog::open(&self.library.folder)?;
@@ -76,16 +76,20 @@ impl TrainingPlan<'_> {
         };
         training.run(&mut |event| events(PlanEvent::Training(event)))
     }
+}
 
-    /// The model that the user chose; else the backbone in use, unless it has been trained itself, on this folder
-    /// perhaps: what is set aside for the proof would not be new to it.
-    fn start_model(&self) -> Result<Model, TrainError> {
-        if let Some(id) = &self.options.start {
-            return Ok(self.models.load(id)?);
-        }
-        let trained = self.present.card.trained.as_ref();
-        let is_fresh = trained.is_none_or(|trained| trained.options.recipe == Recipe::Quick);
-        let fits = is_fresh && self.present.card.metric == Metric::Cosine;
-        Ok(if fits { self.present.clone() } else { Model::built_in() })
+/// The model that a training begins with: the one that the user chose; else the backbone in use, unless it has been trained
+/// itself, on this folder perhaps: what is set aside for the proof would not be new to it.
+pub(super) fn start_model(
+    models: &ModelFolder,
+    present: &Model,
+    options: &TrainOptions,
+) -> Result<Model, ArtefactError> {
+    if let Some(id) = &options.start {
+        return models.load(id);
     }
+    let trained = present.card.trained.as_ref();
+    let is_fresh = trained.is_none_or(|trained| trained.options.recipe == Recipe::Quick);
+    let fits = is_fresh && present.card.metric == Metric::Cosine;
+    Ok(if fits { present.clone() } else { Model::built_in() })
 }

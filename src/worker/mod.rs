@@ -27,6 +27,7 @@ use crate::job::{Cancel, Outcome};
 use crate::library::DataFolder;
 use crate::model::weight_file;
 use crate::query::QueryError;
+use crate::train::estimate::estimate;
 use crate::train::report::TrainEvent;
 
 /// How far a training is, is told this often at most: each time the window is drawn, which without a GPU takes the time
@@ -210,8 +211,9 @@ impl Loop {
             Request::EstimateTraining(options) => {
                 let photos = self.open.as_ref().map_or(0, |open| open.gallery.len());
                 let (outbox, device) = (self.outbox.clone(), self.device);
+                let (models, present) = (self.models.clone(), self.model.clone());
                 self.errands.run(move || {
-                    let time = crate::train::estimate::estimate(&options, photos, device);
+                    let time = estimate(&options, &models, &present, photos, device);
                     outbox.send(Event::TrainingEstimate { options, time });
                 });
             }
