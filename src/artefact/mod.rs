@@ -1,14 +1,15 @@
-//! A model as a file: backbone weights, head and card in one safetensors file that can be carried to another computer;
-//! and the folder of all models on this one.
+//! A model as a file: backbone weights, head and card in one safetensors file that can be carried to another computer.
 //!
 //! In the file, tensors named `backbone.…` are the backbone's weights, where they are not those in the program;
 //! `head.N.matrix`, `.centre`, `.power` and `.weight` are the parts of the head. The file's metadata describes the
 //! model as JSON: the format's version, the id and the card.
 
+mod folder;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,8 +18,9 @@ use safetensors::tensor::{Dtype, Metadata, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use self::folder::ModelFolder;
 use crate::catalog::ModelKey;
-use crate::model::{Architecture, Backbone, Head, HeadPart, ModelError};
+use crate::model::{Architecture, Head, HeadPart};
 use crate::photo::Metric;
 use crate::train::report::TrainedBy;
 
@@ -31,8 +33,6 @@ const DESCRIPTION: &str = "florascope";
 /// What this program writes, and the newest that it reads.
 const FORMAT: u32 = 1;
 const BACKBONE: &str = "backbone.";
-/// Models beyond this are not ours: the largest network here has 100 MB.
-const MAX_BYTES: u64 = 1 << 30;
 /// The description of our largest model has 30 KB.
 const MAX_HEADER_BYTES: u64 = 8 << 20;
 /// Characters of a title.
@@ -45,6 +45,8 @@ const HEAD_PARTS: usize = 4;
 pub enum ArtefactError {
     #[error("The file cannot be used ({error}): {path}", path = .path.display())]
     Io { path: PathBuf, error: io::Error },
+    #[error("Models cannot be kept: their folder could not be made ({error}). Move away what is in its place: {path}", path = .path.display())]
+    NoFolder { path: PathBuf, error: io::Error },
     #[error("This is no Florascope model ({reason}). To use a network's weights, choose \"Load weights…\": {path}", path = .path.display())]
     NotOurs { path: PathBuf, reason: String },
     #[error("The model's file is damaged ({reason}): {path}", path = .path.display())]
@@ -431,150 +433,6 @@ pub fn one_line(text: &str, length: usize) -> String {
     line.chars().take(length.saturating_sub(1)).collect::<String>().trim_end().to_owned() + "…"
 }
 
-/// The models on this computer.
-#[derive(Clone, Debug)]
-pub struct ModelFolder(PathBuf);
-
-impl ModelFolder {
-    /// The models in a folder, which is made when the first one is saved.
-    pub fn new(folder: PathBuf) -> Self {
-        Self(folder)
-    }
-
-    fn path(&self, id: &str) -> PathBuf {
-        self.0.join(format!("{id}.{EXTENSION}"))
-    }
-
-    /// The file of a model that is here.
-    fn existing(&self, id: &str) -> Result<PathBuf, ArtefactError> {
-        let path = self.path(id);
-        // An id comes from the command line, too: it must not lead out of the folder.
-        let is_name = !id.contains(['/', '\\', '\0']);
-        if is_name && path.is_file() { Ok(path) } else { Err(ArtefactError::Unknown(one_line(id, MAX_TITLE))) }
-    }
-
-    /// All models, the one in the program first, then the newest first. Only their descriptions are read. A file that
-    /// cannot be read is passed over with a word in the log.
-    pub fn list(&self) -> Vec<ModelSummary> {
-        let files = std::fs::read_dir(&self.0).into_iter().flatten().flatten().map(|entry| entry.path());
-        let mut models: Vec<ModelSummary> = files
-            .filter(|path| path.extension().is_some_and(|extension| extension == EXTENSION))
-            .filter_map(|path| read_summary(&path).inspect_err(|error| log::warn!("{error}")).ok())
-            // What was put here by hand under another name cannot be found by its id; importing is the way.
-            .filter(|summary| self.path(&summary.id).is_file())
-            .collect();
-        models.sort_by(|a, b| b.card.made.cmp(&a.card.made).then_with(|| a.id.cmp(&b.id)));
-        models.dedup_by(|a, b| a.id == b.id);
-        models.insert(0, Model::built_in().summary());
-        models
-    }
-
-    /// The model of an id.
-    ///
-    /// # Errors
-    /// When there is none or its file is damaged.
-    pub fn load(&self, id: &str) -> Result<Model, ArtefactError> {
-        if id == BUILT_IN {
-            return Ok(Model::built_in());
-        }
-        let path = self.existing(id)?;
-        let model = read(&path)?;
-        if model.id != id {
-            return Err(ArtefactError::Damaged { path, reason: format!("it is the model {}", model.id) });
-        }
-        Ok(model)
-    }
-
-    /// Keeps a model. One of the same numbers is replaced.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn save(&self, model: &Model) -> Result<(), ArtefactError> {
-        std::fs::create_dir_all(&self.0).map_err(|error| ArtefactError::Io { path: self.0.clone(), error })?;
-        self.export(model, &self.path(&model.id))
-    }
-
-    /// Gives a model another title.
-    ///
-    /// # Errors
-    /// When there is no such model, nothing of the title can be seen, or the file cannot be written.
-    pub fn rename(&self, id: &str, title: &str) -> Result<Model, ArtefactError> {
-        let title = one_line(title, MAX_TITLE);
-        if title.is_empty() {
-            return Err(ArtefactError::NoTitle);
-        }
-        let model = self.load(id)?;
-        let Some(file) = &model.file else { return Err(ArtefactError::BuiltIn) };
-        let card = Card { title, ..Card::clone(&model.card) };
-        let bytes = safetensors::serialize(SafeTensors::deserialize(file)?.tensors(), Some(metadata(id, &card)?))?;
-        let renamed =
-            Model { id: model.id, card: Arc::new(card), dimension: model.dimension, file: Some(bytes.into()) };
-        self.save(&renamed)?;
-        Ok(renamed)
-    }
-
-    /// Deletes a model's file.
-    ///
-    /// # Errors
-    /// When there is no such model, or the file cannot be deleted.
-    pub fn delete(&self, id: &str) -> Result<(), ArtefactError> {
-        if id == BUILT_IN {
-            return Err(ArtefactError::BuiltIn);
-        }
-        let path = self.existing(id)?;
-        std::fs::remove_file(&path).map_err(|error| ArtefactError::Io { path, error })
-    }
-
-    /// Writes a model to a file of the user's choice, whole or not at all.
-    ///
-    /// # Errors
-    /// When the file cannot be written, or the model is the one in the program.
-    pub fn export(&self, model: &Model, path: &Path) -> Result<(), ArtefactError> {
-        let file = model.file.as_ref().ok_or(ArtefactError::BuiltIn)?;
-        write_whole(path, file).map_err(|error| ArtefactError::Io { path: path.to_owned(), error })
-    }
-
-    /// Takes a model in from a file that was exported elsewhere. All that is in it is checked, its backbone by opening
-    /// it.
-    ///
-    /// # Errors
-    /// When the file is no such model.
-    pub fn import(&self, path: &Path) -> Result<Model, ArtefactError> {
-        let model = read(path)?;
-        let damaged = |error: ModelError| Flaw::Damaged(error.to_string()).at(path);
-        Backbone::check(&model).map_err(damaged)?;
-        self.save(&model)?;
-        Ok(model)
-    }
-}
-
-/// Writes a file whole or not at all, also where the power is cut.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?.to_owned();
-    name.push(format!(".{}.partial", std::process::id()));
-    let partial = path.with_file_name(name);
-    let write = || {
-        let mut file = File::create(&partial)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&partial, path)?;
-        // The new name, too, has to reach the disk; Windows opens no folders and needs none of this.
-        #[cfg(unix)]
-        File::open(path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new(".")))?.sync_all()?;
-        Ok(())
-    };
-    write().inspect_err(|_| drop(std::fs::remove_file(&partial)))
-}
-
-fn read(path: &Path) -> Result<Model, ArtefactError> {
-    let io_error = |error| ArtefactError::Io { path: path.to_owned(), error };
-    let length = std::fs::metadata(path).map_err(io_error)?.len();
-    if length > MAX_BYTES {
-        return Err(ArtefactError::NotOurs { path: path.to_owned(), reason: "it is larger than 1 GiB".into() });
-    }
-    Model::from_bytes(std::fs::read(path).map_err(io_error)?, path)
-}
-
 /// The size of a safetensors file, and its header: all but the numbers.
 ///
 /// # Errors
@@ -602,36 +460,27 @@ pub fn metadata_in(header: &[u8]) -> serde_json::Result<Option<HashMap<String, S
     serde_json::from_slice::<Header>(header).map(|header| header.metadata)
 }
 
-/// A model's description, without its numbers.
-fn read_summary(path: &Path) -> Result<ModelSummary, ArtefactError> {
-    let (size, header) = read_header(path).map_err(|error| ArtefactError::Io { path: path.to_owned(), error })?;
-    let no_model = |error: serde_json::Error| Flaw::NotOurs(format!("not a safetensors file: {error}")).at(path);
-    let metadata = metadata_in(&header).map_err(no_model)?;
-    let Description { id, card, .. } = description(metadata.as_ref()).map_err(|flaw| flaw.at(path))?;
-    Ok(ModelSummary { id, card: Arc::new(card), size })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::train::report::TrainOptions;
 
     /// A head on the built-in backbone.
-    fn head(weight: f32) -> Head {
+    pub(super) fn head(weight: f32) -> Head {
         let inputs = Architecture::EfficientNetLite0.dimension();
         let matrix = (0..2 * inputs).map(|i| i as f32 / 1000.0).collect();
         Head { parts: vec![HeadPart { weight, power: 1.0, centre: vec![0.5; inputs], matrix }] }
     }
 
-    fn card(title: &str) -> Card {
+    pub(super) fn card(title: &str) -> Card {
         Card { title: title.into(), made: 7, ..Card::clone(&Model::built_in().card) }
     }
 
-    fn model(weight: f32) -> Model {
+    pub(super) fn model(weight: f32) -> Model {
         Model::pack(card("Roses"), Vec::new(), Some(&head(weight))).unwrap()
     }
 
-    fn models() -> (tempfile::TempDir, ModelFolder) {
+    pub(super) fn models() -> (tempfile::TempDir, ModelFolder) {
         let folder = tempfile::tempdir().unwrap();
         let models = ModelFolder::new(folder.path().join("models"));
         (folder, models)
@@ -655,27 +504,6 @@ mod tests {
             values: floats(view.data()).collect(),
         };
         tensors.iter().map(tensor).collect()
-    }
-
-    #[test]
-    fn a_model_survives_saving_renaming_and_travelling() {
-        let (folder, models) = models();
-        let saved = model(0.5);
-        models.save(&saved).unwrap();
-        let renamed = models.rename(&saved.id, "Garden roses").unwrap();
-        assert_eq!(renamed.id, saved.id);
-        let file = folder.path().join("travel");
-        models.export(&renamed, &file).unwrap();
-        models.delete(&saved.id).unwrap();
-        assert!(matches!(models.load(&saved.id), Err(ArtefactError::Unknown(_))));
-        let imported = models.import(&file).unwrap();
-        assert_eq!((imported.id.as_str(), imported.card.title.as_str()), (saved.id.as_str(), "Garden roses"));
-        assert_eq!(imported.head().unwrap(), saved.head().unwrap());
-        let listed = models.list();
-        assert_eq!(listed, [Model::built_in().summary(), imported.summary()]);
-        assert_eq!(listed[1].size, std::fs::metadata(&file).unwrap().len());
-        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(left.len(), 2, "{left:?}");
     }
 
     #[test]
@@ -831,43 +659,5 @@ mod tests {
         let packed =
             Model::pack(Card { trained: Some(trained), ..card("Roses") }, Vec::new(), Some(&head(0.5))).unwrap();
         assert_eq!(packed.card.trained.as_ref().unwrap().folder, Path::new("/photos/r\u{fffd}schen"));
-    }
-
-    #[test]
-    fn the_model_in_the_program_stays() {
-        let (folder, models) = models();
-        let built_in = models.load(BUILT_IN).unwrap();
-        assert!(matches!(models.rename(BUILT_IN, "Mine"), Err(ArtefactError::BuiltIn)));
-        assert!(matches!(models.delete(BUILT_IN), Err(ArtefactError::BuiltIn)));
-        assert!(matches!(models.export(&built_in, &folder.path().join("x")), Err(ArtefactError::BuiltIn)));
-        assert_eq!(models.list(), [built_in.summary()]);
-    }
-
-    #[test]
-    fn what_cannot_be_written_leaves_nothing_behind() {
-        let (folder, models) = models();
-        let taken = folder.path().join("taken");
-        std::fs::create_dir(&taken).unwrap();
-        for path in [&taken, Path::new("/"), &folder.path().join("none/x")] {
-            let error = models.export(&model(0.5), path).unwrap_err();
-            assert!(matches!(error, ArtefactError::Io { .. }), "{error}");
-        }
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_list_names_only_what_can_be_loaded() {
-        let (_folder, models) = models();
-        let old = model(0.5);
-        let new = Model::pack(Card { made: 9, ..card("New") }, Vec::new(), Some(&head(0.25))).unwrap();
-        for model in [&old, &new] {
-            models.save(model).unwrap();
-        }
-        std::fs::write(models.0.join("notes.safetensors"), b"no model").unwrap();
-        models.export(&model(0.75), &models.0.join("copied by hand.safetensors")).unwrap();
-        models.export(&old, &models.0.join("twice.safetensors")).unwrap();
-        let ids: Vec<String> = models.list().into_iter().map(|summary| summary.id).collect();
-        assert_eq!(ids, [BUILT_IN, new.id.as_str(), old.id.as_str()]);
-        assert!(ids.iter().all(|id| models.load(id).is_ok()));
     }
 }

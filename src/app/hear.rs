@@ -1,0 +1,146 @@
+//! What the worker tells, taken into the window's state.
+
+use std::sync::Arc;
+
+use eframe::egui::{Context, TextureOptions};
+
+use super::App;
+use crate::job::Outcome;
+use crate::query::Filter;
+use crate::ui::state::{Answer, OpenLibrary, Toast, Visit};
+use crate::ui::textures::color_image;
+use crate::worker::{Event, Request, TrainingEnd};
+
+impl App {
+    pub(super) fn hear(&mut self, ctx: &Context, event: Event) {
+        match event {
+            Event::ModelReady(model) => self.state.model = Some(model),
+            Event::Opened { library, writable } => {
+                self.state.opening = false;
+                self.textures.clear();
+                self.state.library = Some(OpenLibrary {
+                    library,
+                    writable,
+                    photos: 0,
+                    loading: true,
+                    facets: Arc::default(),
+                    problems: Arc::default(),
+                    progress: None,
+                    outcome: None,
+                });
+                self.state.history = vec![Visit { query: None, preview: None }];
+                self.state.at = 0;
+                self.state.filter = Filter::All;
+                self.state.train.reset();
+                self.estimates_of = None;
+                self.refresh_recent();
+                self.show();
+            }
+            Event::OpenFailed { message } => {
+                self.state.opening = false;
+                self.complain(message);
+            }
+            Event::Preview { number, picture } if number == self.state.number => {
+                if let Some(visit) = self.state.history.get_mut(self.state.at) {
+                    visit.preview = Some(ctx.load_texture("query", color_image(&picture), TextureOptions::LINEAR));
+                }
+            }
+            Event::Answer { number, hits } if number == self.state.number => {
+                // While photos are being added the same answer comes again: the selection stays with its photo.
+                let selected = self.state.selected_hit().map(|hit| hit.photo.id);
+                self.state.selected = selected.and_then(|id| hits.iter().position(|hit| hit.photo.id == id));
+                self.state.large &= self.state.selected.is_some();
+                self.state.answer = Answer::Hits(hits);
+                self.state.waiting = false;
+            }
+            Event::QueryFailed { number, message } if number == self.state.number => {
+                self.state.answer = Answer::Failed(message);
+                self.state.waiting = false;
+                self.state.selected = None;
+            }
+            // Answers to what is not on the screen any more.
+            Event::Preview { .. } | Event::Answer { .. } | Event::QueryFailed { .. } => {}
+            Event::DeviceRefused { device, message } => {
+                (self.state.device, self.settings.device) = (device, device);
+                self.complain(message);
+            }
+            Event::Gallery { .. } | Event::Problems(_) | Event::Progress(_) | Event::JobEnded(_) => {
+                self.hear_of_library(event);
+            }
+            Event::Models { models, in_use } => {
+                self.state.models_panel.wanted.take_if(|wanted| in_use.as_ref() == Some(wanted));
+                (self.state.models, self.state.model_in_use) = (models, in_use);
+            }
+            Event::ModelDone(text) => self.state.toasts.push(Toast::new(text, false)),
+            Event::ModelFailed(message) => {
+                self.state.train.changing = false;
+                self.state.models_panel.wanted = None;
+                self.complain(message);
+            }
+            Event::TrainingPreview { labels, resumable } => {
+                self.state.train.resumable = resumable;
+                self.state.train.take_labels(labels);
+            }
+            Event::TrainingEstimate { options, time } => {
+                let estimates = &mut self.state.train.estimates;
+                estimates.retain(|(older, _)| older.recipe != options.recipe);
+                estimates.push((options, time));
+            }
+            Event::Training(event) => {
+                // The indexing that came first is over.
+                if let Some(library) = &mut self.state.library {
+                    (library.progress, library.outcome) = (None, None);
+                }
+                self.state.train.hear(event);
+            }
+            Event::TrainingEnded(end) => self.end_training(end),
+        }
+    }
+
+    fn end_training(&mut self, end: TrainingEnd) {
+        if let Some(library) = &mut self.state.library {
+            library.progress = None;
+        }
+        if !self.state.train.open && self.state.train.is_running() {
+            let (text, is_error) = match &end {
+                TrainingEnd::Done { .. } => ("The training is done; see \"Train…\" for what it brought".into(), false),
+                TrainingEnd::Stopped => ("The training was stopped".into(), false),
+                TrainingEnd::Failed { message } => (format!("The training failed: {message}"), true),
+            };
+            self.state.toasts.push(Toast::new(text, is_error));
+        }
+        self.state.train.end(end);
+        // Whether it can go on.
+        self.worker.send(Request::PreviewTraining);
+    }
+
+    fn hear_of_library(&mut self, event: Event) {
+        let Some(library) = &mut self.state.library else { return };
+        match event {
+            Event::Gallery { photos, loading, facets } => {
+                (library.photos, library.loading, library.facets) = (photos, loading, facets);
+                if self.state.train.open && !self.state.train.is_running() {
+                    self.worker.send(Request::PreviewTraining);
+                }
+            }
+            Event::Problems(problems) => library.problems = problems,
+            Event::Progress(progress) => (library.progress, library.outcome) = (Some(progress), None),
+            Event::JobEnded(outcome) => {
+                library.progress = None;
+                // Indexing that was cancelled may have made way for the change of the model.
+                if !matches!(outcome, Outcome::Cancelled { .. }) {
+                    self.state.models_panel.wanted = None;
+                    self.state.train.changing = false;
+                }
+                if let Outcome::Done { completed } = &outcome
+                    && *completed > 0
+                {
+                    let text = format!("{} indexed", crate::ui::count_of(*completed as usize, "file", "files"));
+                    self.state.toasts.push(Toast::new(text, false));
+                }
+                library.outcome = Some(outcome);
+            }
+            _ => {}
+        }
+    }
+}

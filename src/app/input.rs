@@ -1,0 +1,108 @@
+//! What the user does with the keyboard, the clipboard and files dropped on the window. Clicks belong to the panels.
+
+use std::sync::Arc;
+
+use eframe::egui::{self, Context, Event as Input, Key};
+use image::RgbImage;
+
+use super::App;
+use crate::command::Command;
+use crate::desktop::pasted_path;
+use crate::query::Query;
+use crate::ui::state::{Action, Toast};
+
+impl App {
+    pub(super) fn take_drops(&mut self, ctx: &Context) {
+        let dropped =
+            ctx.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect::<Vec<_>>());
+        if dropped.len() > 1 {
+            let text = format!("{} files were dropped; the first one is used", dropped.len());
+            self.state.toasts.push(Toast::new(text, false));
+        }
+        if let Some(path) = dropped.into_iter().next() {
+            self.desktop.classify(path);
+        }
+        if self.was_typing {
+            return;
+        }
+        for input in ctx.input(|input| input.events.clone()) {
+            match input {
+                Input::PasteImage(picture) => {
+                    let [width, height] = picture.size;
+                    let rgb = picture.pixels.iter().flat_map(|pixel| [pixel.r(), pixel.g(), pixel.b()]).collect();
+                    if let Some(picture) = RgbImage::from_raw(width as u32, height as u32, rgb) {
+                        self.search(Query::Picture(Arc::new(picture)));
+                    }
+                }
+                Input::Paste(text) => match pasted_path(&text) {
+                    Some(path) => self.desktop.classify(path),
+                    None => self.complain("The clipboard holds text, not a photo".into()),
+                },
+                Input::Copy if self.state.selected_hit().is_some() => {
+                    self.perform(ctx, vec![Action::Command(Command::CopyPath)]);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What the keys that were pressed ask for.
+    pub(super) fn keyboard(&mut self, ctx: &Context) -> Vec<Action> {
+        let mut actions = Vec::new();
+        // Space and Enter belong to a button that has the focus, Esc takes it away, and the arrows walk among buttons.
+        // As of the last frame: egui has already dealt with the focus when this is asked.
+        let focused = self.widget_had_focus;
+        let menu_is_open = egui::Popup::is_any_open(ctx);
+        for command in Command::ALL {
+            let is_plain = |shortcut: &egui::KeyboardShortcut| shortcut.modifiers.is_none();
+            for shortcut in command.info().shortcuts {
+                let belongs_to_focus = matches!(shortcut.logical_key, Key::Space | Key::Enter | Key::Escape);
+                if is_plain(shortcut) && (menu_is_open || (focused && belongs_to_focus)) {
+                    continue;
+                }
+                // All but Ctrl with a key may be meant for the text.
+                if self.was_typing && !shortcut.modifiers.command {
+                    continue;
+                }
+                // "?" and "+" come with Shift on many keyboards.
+                let pressed = ctx.input_mut(|input| {
+                    input.consume_shortcut(shortcut)
+                        || (is_plain(shortcut)
+                            && matches!(shortcut.logical_key, Key::Questionmark | Key::Plus)
+                            && input.consume_key(egui::Modifiers::SHIFT, shortcut.logical_key))
+                });
+                if pressed {
+                    actions.push(Action::Command(*command));
+                }
+            }
+        }
+        if !focused && !menu_is_open {
+            actions.extend(self.arrows(ctx).map(Action::Select));
+        }
+        actions
+    }
+
+    /// Where the arrow keys move the selection.
+    fn arrows(&self, ctx: &Context) -> Option<usize> {
+        let last = self.state.hits().len().checked_sub(1)?;
+        // In the large view there are no rows: up and down walk on by one as well.
+        let (row, page) = if self.state.large {
+            (1, 1)
+        } else {
+            (self.grid.columns.max(1), self.grid.columns.max(1) * self.grid.rows_in_view)
+        };
+        let moves: [(Key, isize); 8] = [
+            (Key::ArrowLeft, -1),
+            (Key::ArrowRight, 1),
+            (Key::ArrowUp, -(row as isize)),
+            (Key::ArrowDown, row as isize),
+            (Key::PageUp, -(page as isize)),
+            (Key::PageDown, page as isize),
+            (Key::Home, isize::MIN / 2),
+            (Key::End, isize::MAX / 2),
+        ];
+        let pressed = moves.iter().find(|(key, _)| ctx.input_mut(|i| i.consume_key(egui::Modifiers::NONE, *key)))?;
+        let Some(selected) = self.state.selected else { return Some(0) };
+        Some((selected as isize).saturating_add(pressed.1).clamp(0, last as isize) as usize)
+    }
+}

@@ -1,0 +1,326 @@
+//! The window. `logic` takes in what has happened, `draw` composes the panels, and one place, `perform`, does what they
+//! ask for.
+
+mod hear;
+mod input;
+mod perform;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use eframe::egui::{self, CentralPanel, Context, Frame, Panel, Ui, ViewportCommand};
+
+use crate::desktop::{Answer as DesktopAnswer, Desktop};
+use crate::embed::DeviceChoice;
+use crate::job::{Outcome, give_way};
+use crate::library::DataFolder;
+use crate::query::{Filter, Query};
+use crate::settings::{Settings, ThemeChoice};
+use crate::train::report::TrainOptions;
+use crate::ui::grid::{Grid, Layout, empty_ui};
+use crate::ui::state::{Action, Answer, OpenLibrary, State, Toast};
+use crate::ui::textures::Textures;
+use crate::ui::train::Phase;
+use crate::ui::{
+    drop_target, header, indexing, large, models, problems, shortcuts, sidebar, theme, toasts, train, welcome,
+};
+use crate::worker::{Request, Worker};
+
+/// How far the worker and its jobs stand back for the thread that draws, in steps of the system's "nice" value.
+const NICE_OF_WORKER: i32 = 10;
+/// Width of the panel for training, in points; it can be drawn wider.
+const TRAIN_WIDTH: f32 = 400.0;
+
+/// The program's window.
+pub struct App {
+    worker: Worker,
+    desktop: Desktop,
+    textures: Textures,
+    data: DataFolder,
+    settings: Settings,
+    saved_settings: Settings,
+    state: State,
+    grid: Layout,
+    reveal: Option<usize>,
+    to_top: bool,
+    system_is_dark: Option<bool>,
+    was_focused: bool,
+    /// What the estimates of the training's time were last asked for.
+    estimates_of: Option<(TrainOptions, usize, DeviceChoice)>,
+    /// Whether a button or list had the keyboard's focus when the last frame ended.
+    widget_had_focus: bool,
+    /// Or a field for text.
+    was_typing: bool,
+    /// In the window's bar.
+    title: String,
+}
+
+impl App {
+    /// Starts the worker and the loaders, and opens `folder` or else the library of the last time.
+    ///
+    /// # Errors
+    /// When the system gives no threads.
+    pub fn new(
+        ctx: &Context,
+        data: DataFolder,
+        settings: Settings,
+        device: DeviceChoice,
+        folder: Option<PathBuf>,
+    ) -> std::io::Result<Self> {
+        theme::install(ctx);
+        // What the command line asks for goes before what was chosen the last time.
+        let device = if device == DeviceChoice::Auto { settings.device } else { device };
+        let wake = |ctx: &Context| {
+            let ctx = ctx.clone();
+            move || ctx.request_repaint()
+        };
+        let mut app = Self {
+            worker: start_worker(data.clone(), device, wake(ctx))?,
+            desktop: Desktop::new(wake(ctx)),
+            textures: Textures::start(wake(ctx))?,
+            data,
+            saved_settings: settings.clone(),
+            settings,
+            state: State { device, ..State::default() },
+            grid: Layout::default(),
+            reveal: None,
+            to_top: false,
+            system_is_dark: None,
+            was_focused: false,
+            estimates_of: None,
+            widget_had_focus: false,
+            was_typing: false,
+            title: String::new(),
+        };
+        app.apply_theme(ctx);
+        app.refresh_recent();
+        if let Some(folder) = folder.or_else(|| app.state.recent.first().cloned()) {
+            app.open(folder);
+        }
+        Ok(app)
+    }
+
+    /// Takes in what the worker, the desktop and the user have to say.
+    pub fn logic(&mut self, ctx: &Context) {
+        for event in self.worker.take_events() {
+            self.hear(ctx, event);
+        }
+        for answer in self.desktop.take() {
+            match answer {
+                DesktopAnswer::Folder(path) => self.open(path),
+                DesktopAnswer::Photo(path) => self.search(Query::File(path)),
+                DesktopAnswer::Dark(dark) => self.system_is_dark = Some(dark),
+                DesktopAnswer::Model(path) => self.worker.send(Request::ImportModel(path)),
+                DesktopAnswer::Weights(path) => self.worker.send(Request::LoadWeights(path)),
+                DesktopAnswer::Export { id, path } => self.worker.send(Request::ExportModel { id, path }),
+                DesktopAnswer::Failed(message) => self.complain(message),
+            }
+        }
+        self.take_drops(ctx);
+        let actions = self.keyboard(ctx);
+        self.perform(ctx, actions);
+        let now = Instant::now();
+        self.state.toasts.retain(|toast| toast.until > now);
+        self.ask_for_estimates();
+        self.watch_window(ctx);
+    }
+
+    /// Draws everything; the frame before took `last_frame` seconds.
+    pub fn draw(&mut self, ui: &mut Ui, last_frame: f32) {
+        let ctx = ui.ctx().clone();
+        self.textures.begin_frame(&ctx, last_frame);
+        let mut actions = Vec::new();
+        match self.state.library.take() {
+            None => {
+                let frame = Frame::central_panel(ui.style()).inner_margin(theme::MARGIN);
+                CentralPanel::default().frame(frame).show(ui, |ui| welcome::welcome_ui(ui, &self.state, &mut actions));
+            }
+            Some(library) => {
+                self.library_ui(ui, &library, &mut actions);
+                problems::problems_ui(&ctx, &library, &mut self.state.problems_open, &mut actions);
+                self.state.library = Some(library);
+            }
+        }
+        if self.state.models_panel.open {
+            let library = self.state.library.take();
+            models::models_ui(&ctx, &mut self.state, library.as_ref(), &mut actions);
+            self.state.library = library;
+        }
+        shortcuts::shortcuts_ui(&ctx, &mut self.state.shortcuts_open);
+        toasts::toasts_ui(&ctx, &self.state, &mut actions);
+        drop_target::drop_target_ui(&ctx, ui, self.state.library.is_some());
+        self.textures.end_frame();
+        self.widget_had_focus = ctx.memory(|memory| memory.focused().is_some());
+        self.was_typing = ctx.text_edit_focused();
+        if !actions.is_empty() {
+            self.perform(&ctx, actions);
+            ctx.request_repaint();
+        }
+    }
+
+    fn library_ui(&mut self, ui: &mut Ui, library: &OpenLibrary, actions: &mut Vec<Action>) {
+        let frame = Frame::side_top_panel(ui.style()).inner_margin(theme::MARGIN);
+        Panel::top("header")
+            .frame(frame)
+            .show(ui, |ui| header::header_ui(ui, &self.state, library, &self.settings, actions));
+        if indexing::is_needed(&self.state, library) {
+            Panel::bottom("indexing")
+                .frame(frame)
+                .show(ui, |ui| indexing::indexing_ui(ui, &self.state, library, actions));
+        }
+        if self.settings.sidebar {
+            let sidebar = Panel::left("sidebar").frame(frame).default_size(250.0).size_range(190.0..=460.0);
+            sidebar.show(ui, |ui| sidebar::sidebar_ui(ui, &mut self.state, library, actions));
+        }
+        if self.state.train.open {
+            let widest = (ui.available_width() - 220.0).max(TRAIN_WIDTH);
+            let panel = Panel::right("train").frame(frame).default_size(TRAIN_WIDTH);
+            panel.size_range(TRAIN_WIDTH..=widest.min(760.0)).show(ui, |ui| {
+                train::train_ui(ui, &self.state, library, &mut self.textures, actions);
+            });
+        }
+        let frame = Frame::central_panel(ui.style()).inner_margin(theme::MARGIN);
+        CentralPanel::default().frame(frame).show(ui, |ui| match self.state.selected_hit() {
+            Some(hit) if self.state.large => {
+                large::large_ui(ui, &self.state, library, hit, &mut self.textures, actions);
+            }
+            _ => self.grid_ui(ui, library, actions),
+        });
+    }
+
+    fn grid_ui(&mut self, ui: &mut Ui, library: &OpenLibrary, actions: &mut Vec<Action>) {
+        if let Some(text) = self.nothing_to_show(library) {
+            empty_ui(ui, &text);
+        }
+        let grid = Grid {
+            tile_side: self.settings.tile_side,
+            textures: &mut self.textures,
+            reveal: self.reveal.take(),
+            to_top: std::mem::take(&mut self.to_top),
+        };
+        self.grid = grid.ui(ui, &self.state, library, actions);
+    }
+
+    /// Why the grid is empty, where it is.
+    fn nothing_to_show(&self, library: &OpenLibrary) -> Option<String> {
+        match &self.state.answer {
+            Answer::Failed(message) => Some(message.clone()),
+            _ if self.state.waiting && self.state.is_search() => Some("Searching…".into()),
+            Answer::Hits(hits) if hits.is_empty() => Some(match &self.state.filter {
+                _ if library.progress.is_some() || library.loading => {
+                    "The first photos will be here in a moment".into()
+                }
+                Filter::All if matches!(library.outcome, Some(Outcome::Cancelled { .. })) => {
+                    "Nothing has been indexed yet; choose \"Resume\"".into()
+                }
+                Filter::All if library.problems.is_empty() => {
+                    "No photos here yet. Copy some into the folder, then choose \"Check for changes\" (F5).".into()
+                }
+                Filter::All => "None of the files in this folder could be read as a photo; see \"Problems\"".into(),
+                Filter::Folder(_) | Filter::Label(_) => "No photos in this part of the library".into(),
+            }),
+            Answer::Hits(_) | Answer::None => None,
+        }
+    }
+
+    /// Has the worker say how long the chosen recipe would take, when something has changed that this depends on. Not the
+    /// others: to know it of a network it has to be tried out, and that takes time from what the user does next.
+    fn ask_for_estimates(&mut self) {
+        let train = &self.state.train;
+        let Some(library) = &self.state.library else { return };
+        if !train.open || !matches!(train.phase, Phase::Setup) || library.loading {
+            return;
+        }
+        let asked = (train.options.clone(), library.photos, self.state.device);
+        if self.estimates_of.as_ref() == Some(&asked) {
+            return;
+        }
+        self.worker.send(Request::EstimateTraining(asked.0.clone()));
+        self.estimates_of = Some(asked);
+    }
+
+    fn complain(&mut self, message: String) {
+        log::warn!("{message}");
+        self.state.toasts.push(Toast::new(message, true));
+    }
+
+    fn refresh_recent(&mut self) {
+        match self.data.libraries() {
+            Ok(libraries) => self.state.recent = libraries.into_iter().map(|library| library.root).collect(),
+            Err(error) => log::warn!("The recent folders could not be listed: {error}"),
+        }
+    }
+
+    fn apply_theme(&self, ctx: &Context) {
+        ctx.set_theme(match self.settings.theme {
+            ThemeChoice::System => egui::ThemePreference::System,
+            ThemeChoice::Light => egui::ThemePreference::Light,
+            ThemeChoice::Dark => egui::ThemePreference::Dark,
+        });
+    }
+
+    /// Follows the window's size and the system's theme, and keeps the settings on disk as they are here.
+    fn watch_window(&mut self, ctx: &Context) {
+        let (focused, size, maximized) = ctx.input(|input| {
+            let viewport = input.viewport();
+            (input.focused, viewport.inner_rect.map(|rect| rect.size()), viewport.maximized)
+        });
+        // The setting may have been changed in another window.
+        if focused && !self.was_focused {
+            self.desktop.ask_for_theme();
+        }
+        self.was_focused = focused;
+        self.settings.maximized = maximized.unwrap_or(false);
+        if let Some(size) = size.filter(|_| !self.settings.maximized) {
+            self.settings.window = [size.x, size.y];
+        }
+        // Once the user has let go: a slider or a window edge moves in every frame.
+        let at_rest = !ctx.input(|input| input.pointer.any_down());
+        if at_rest && self.settings != self.saved_settings {
+            if let Err(error) = self.settings.save(&self.data.settings_file()) {
+                log::warn!("The settings could not be saved: {error}");
+            }
+            self.saved_settings = self.settings.clone();
+        }
+    }
+}
+
+/// Starts the worker from a thread whose low priority its threads inherit: jobs take what drawing leaves them.
+fn start_worker(
+    data: DataFolder,
+    device: DeviceChoice,
+    wake: impl Fn() + Send + Sync + 'static,
+) -> std::io::Result<Worker> {
+    let start = move || {
+        give_way(NICE_OF_WORKER);
+        Worker::start(data, device, wake)
+    };
+    let starting = std::thread::Builder::new().name("start".into()).spawn(start)?;
+    starting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+impl eframe::App for App {
+    fn logic(&mut self, ctx: &Context, _frame: &mut eframe::Frame) {
+        self.logic(ctx);
+    }
+
+    fn ui(&mut self, ui: &mut Ui, frame: &mut eframe::Frame) {
+        self.draw(ui, frame.info().cpu_usage.unwrap_or(0.0));
+        let title = match &self.state.library {
+            Some(library) => format!("{} – Florascope", library.library.name()),
+            None => "Florascope".to_owned(),
+        };
+        // Each such command makes one more frame, and winit does not tell on X11 what the title is.
+        if self.title != title {
+            self.title.clone_from(&title);
+            ui.ctx().send_viewport_cmd(ViewportCommand::Title(title));
+        }
+    }
+
+    fn raw_input_hook(&mut self, _ctx: &Context, input: &mut egui::RawInput) {
+        // Where the window toolkit does not know the system's theme, the desktop may.
+        if let Some(dark) = self.system_is_dark {
+            input.system_theme.get_or_insert(if dark { egui::Theme::Dark } else { egui::Theme::Light });
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The one place where anything is changed on behalf of the user.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use eframe::egui::{Context, ViewportCommand};
+
+use super::App;
+use crate::command::Command;
+use crate::query::Query;
+use crate::settings::TILE_SIDES;
+use crate::ui::problems;
+use crate::ui::state::{Action, Answer, Toast, Visit};
+use crate::ui::train::Phase;
+use crate::worker::{Request, View};
+
+/// Earlier searches that are kept.
+const HISTORY: usize = 50;
+
+impl App {
+    /// Does what the panels and the keyboard ask for.
+    pub(super) fn perform(&mut self, ctx: &Context, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Command(command) => self.command(ctx, command),
+                Action::OpenFolder(path) => self.open(path),
+                Action::SearchPhoto(photo) => self.search(Query::Photo(photo)),
+                Action::Visit(at) => self.visit(at),
+                Action::Filter(filter) => {
+                    self.state.filter = filter;
+                    self.state.selected = None;
+                    self.show();
+                }
+                Action::Select(number) => {
+                    self.state.selected = Some(number);
+                    self.reveal = Some(number);
+                }
+                Action::CloseLarge => {
+                    self.state.large = false;
+                    self.reveal = self.state.selected;
+                }
+                Action::SetResults(results) => {
+                    self.settings.results = results;
+                    self.show();
+                }
+                Action::SetTileSide(side) => self.set_tile_side(side),
+                Action::SetTheme(choice) => {
+                    self.settings.theme = choice;
+                    self.apply_theme(ctx);
+                }
+                Action::SetDevice(device) => {
+                    (self.state.device, self.settings.device) = (device, device);
+                    self.worker.send(Request::SetDevice(device));
+                }
+                Action::SetTrainOptions(options) => self.state.train.options = options,
+                Action::StartTraining { options, resume } => {
+                    self.state.train.begin(options.clone(), self.state.model_in_use.clone());
+                    self.worker.send(Request::Train { options, resume });
+                }
+                Action::StopTraining => {
+                    if let Phase::Running(run) = &mut self.state.train.phase {
+                        run.stopping = true;
+                    }
+                    self.worker.send(Request::StopTraining);
+                }
+                Action::CancelTraining => self.worker.send(Request::CancelJob),
+                Action::TrainAgain => self.state.train.phase = Phase::Setup,
+                Action::UseModel(id) => {
+                    self.state.train.changing = true;
+                    self.state.models_panel.wanted = Some(id.clone());
+                    self.worker.send(Request::UseModel(id));
+                }
+                Action::RenameModel { id, title } => self.worker.send(Request::RenameModel { id, title }),
+                Action::DeleteModel(id) => self.worker.send(Request::DeleteModel(id)),
+                Action::ExportModel { id, title } => self.desktop.choose_export(id, &title),
+                Action::DismissToast(number) => {
+                    if number < self.state.toasts.len() {
+                        self.state.toasts.remove(number);
+                    }
+                }
+            }
+        }
+    }
+
+    fn command(&mut self, ctx: &Context, command: Command) {
+        match command {
+            Command::OpenFolder => self.desktop.choose_folder(),
+            Command::OpenGarden => {
+                self.state.opening = true;
+                self.worker.send(Request::OpenGarden);
+            }
+            Command::ChoosePhoto => self.desktop.choose_photo(),
+            Command::Paste => ctx.send_viewport_cmd(ViewportCommand::RequestPaste),
+            Command::ClearQuery => self.escape(),
+            Command::Back if self.state.at > 0 => self.visit(self.state.at - 1),
+            Command::Forward => self.visit(self.state.at + 1),
+            Command::SearchWithThis => {
+                if let Some(hit) = self.state.selected_hit() {
+                    self.search(Query::Photo(Arc::clone(&hit.photo)));
+                }
+            }
+            Command::ViewLarge => {
+                if self.state.large {
+                    self.perform(ctx, vec![Action::CloseLarge]);
+                } else {
+                    self.state.large = self.state.selected_hit().is_some();
+                }
+            }
+            Command::OpenPhoto => self.selected_path().into_iter().for_each(|path| self.desktop.open(path)),
+            Command::ShowInFileManager => {
+                self.selected_path().into_iter().for_each(|path| self.desktop.show_in_file_manager(path));
+            }
+            Command::CopyPath => {
+                if let Some(path) = self.selected_path() {
+                    ctx.copy_text(path.display().to_string());
+                    self.state.toasts.push(Toast::new("The path is in the clipboard".into(), false));
+                }
+            }
+            Command::CheckFolder => {
+                // Files may have been mended meanwhile.
+                self.textures.clear();
+                self.worker.send(Request::Index);
+            }
+            Command::StopIndexing => self.worker.send(Request::CancelJob),
+            Command::LargerThumbnails => self.set_tile_side(self.settings.tile_side * 1.2),
+            Command::SmallerThumbnails => self.set_tile_side(self.settings.tile_side / 1.2),
+            Command::ToggleSidebar => self.settings.sidebar = !self.settings.sidebar,
+            Command::ShowProblems => self.state.problems_open = !self.state.problems_open,
+            Command::CopyProblems => {
+                if let Some(library) = &self.state.library {
+                    ctx.copy_text(problems::as_text(&library.problems));
+                    self.state.toasts.push(Toast::new("The list is in the clipboard".into(), false));
+                }
+            }
+            Command::Train if self.state.library.is_none() => self.complain("Open a folder first".into()),
+            Command::Train => {
+                self.state.train.open = !self.state.train.open;
+                if self.state.train.open {
+                    self.worker.send(Request::PreviewTraining);
+                }
+            }
+            Command::ShowModels => {
+                self.state.models_panel.open = !self.state.models_panel.open;
+                if self.state.models_panel.open {
+                    self.worker.send(Request::ListModels);
+                }
+            }
+            Command::ImportModel => self.desktop.choose_model(),
+            Command::LoadWeights => self.desktop.choose_weights(),
+            Command::ShowShortcuts => self.state.shortcuts_open = !self.state.shortcuts_open,
+            Command::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
+            Command::Back => {}
+        }
+    }
+
+    /// Closes what is uppermost; at last the query.
+    fn escape(&mut self) {
+        let state = &mut self.state;
+        if state.shortcuts_open || state.problems_open || state.models_panel.open {
+            (state.shortcuts_open, state.problems_open, state.models_panel.open) = (false, false, false);
+        } else if state.large {
+            state.large = false;
+            self.reveal = state.selected;
+        } else if state.is_search() {
+            self.push_visit(None);
+        }
+    }
+
+    fn selected_path(&self) -> Option<PathBuf> {
+        Some(self.state.library.as_ref()?.library.root.join(&self.state.selected_hit()?.photo.path))
+    }
+
+    pub(super) fn open(&mut self, path: PathBuf) {
+        self.state.opening = true;
+        self.worker.send(Request::Open(path));
+    }
+
+    pub(super) fn search(&mut self, query: Query) {
+        if self.state.library.is_none() {
+            self.complain("Open a folder first: there are no photos to search yet".into());
+            return;
+        }
+        self.push_visit(Some(query));
+    }
+
+    /// A new place in the history; what lay ahead of the present one is given up.
+    fn push_visit(&mut self, query: Option<Query>) {
+        let history = &mut self.state.history;
+        history.truncate(self.state.at + 1);
+        if history.len() > HISTORY {
+            history.remove(0);
+        }
+        history.push(Visit { query, preview: None });
+        self.visit(self.state.history.len() - 1);
+    }
+
+    fn visit(&mut self, at: usize) {
+        if at < self.state.history.len() {
+            self.state.at = at;
+            self.state.selected = None;
+            self.state.large = false;
+            self.show();
+        }
+    }
+
+    /// Asks for what the grid has to show now.
+    pub(super) fn show(&mut self) {
+        self.state.number += 1;
+        self.state.waiting = true;
+        self.to_top = true;
+        if self.state.is_search() {
+            self.state.answer = Answer::None;
+        }
+        let query = self.state.visit().and_then(|visit| visit.query.clone());
+        let view = View { query, filter: self.state.filter.clone(), limit: self.settings.results };
+        self.worker.send(Request::Show { number: self.state.number, view });
+    }
+
+    fn set_tile_side(&mut self, side: f32) {
+        self.settings.tile_side = side.clamp(*TILE_SIDES.start(), *TILE_SIDES.end());
+        self.reveal = self.state.selected;
+    }
+}
