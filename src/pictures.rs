@@ -17,7 +17,6 @@ use crate::photo::{ContentHash, Photo};
 
 /// The longer side of a large picture, in pixels.
 const LARGE_SIDE: u32 = 2048;
-const THREADS: usize = 2;
 /// Behind the thread that draws, ahead of the jobs.
 const NICE: i32 = 3;
 
@@ -82,13 +81,15 @@ impl<P: Send + 'static> PictureLoader<P> {
         let state = State { wishes: Vec::new(), in_work: HashSet::new(), ready: VecDeque::new(), closed: false };
         let loader = Self { shared: Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() }) };
         let wake = Arc::new(wake);
-        for number in 1..=THREADS {
+        // One thread each, so that no thumbnail waits for a large picture. More would only take cores from the thread that
+        // draws: one loads twice the thumbnails that are uploaded.
+        for (name, is_large) in [("thumbnails", false), ("large pictures", true)] {
             let (shared, wake) = (Arc::clone(&loader.shared), Arc::clone(&wake));
             let work = move || {
                 give_way(NICE);
-                work(&shared, convert, &*wake);
+                work(&shared, is_large, convert, &*wake);
             };
-            std::thread::Builder::new().name(format!("pictures-{number}")).spawn(work)?;
+            std::thread::Builder::new().name(name.into()).spawn(work)?;
         }
         Ok(loader)
     }
@@ -127,23 +128,24 @@ impl<P> Drop for PictureLoader<P> {
     }
 }
 
-fn work<P>(shared: &Shared<P>, convert: fn(RgbImage) -> P, wake: &dyn Fn()) {
+fn work<P>(shared: &Shared<P>, is_large: bool, convert: fn(RgbImage) -> P, wake: &dyn Fn()) {
     let mut catalog: Option<(PathBuf, Catalog)> = None;
-    while let Some(wish) = next_wish(shared) {
+    while let Some(wish) = next_wish(shared, is_large) {
         let picture = load(&wish, &mut catalog).map(convert).map_err(|error| error.to_string());
         shared.lock().ready.push_back((wish.key(), picture));
         wake();
     }
 }
 
-/// Waits for a wish that no other thread is working on; `None` when the loader is gone.
-fn next_wish<P>(shared: &Shared<P>) -> Option<Wish> {
+/// Waits for a wish of this kind that is not in work; `None` when the loader is gone.
+fn next_wish<P>(shared: &Shared<P>, is_large: bool) -> Option<Wish> {
     let mut state = shared.lock();
     loop {
         if state.closed {
             return None;
         }
-        while let Some(wish) = state.wishes.pop() {
+        while let Some(at) = state.wishes.iter().rposition(|wish| matches!(wish, Wish::Large(_)) == is_large) {
+            let wish = state.wishes.remove(at);
             if state.in_work.insert(wish.key()) {
                 return Some(wish);
             }
@@ -172,4 +174,50 @@ fn load(wish: &Wish, catalog: &mut Option<(PathBuf, Catalog)>) -> Result<RgbImag
 
 fn from_file(path: &Path, side: u32) -> Result<RgbImage, DecodeError> {
     decode::shrink_to_fit(&decode::decode_file_at_least(path, AtLeast { shorter: 0, longer: side })?, side)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::photo::PhotoId;
+
+    /// Whether large pictures have to wait.
+    static HELD: AtomicBool = AtomicBool::new(true);
+
+    fn width(picture: RgbImage) -> u32 {
+        while picture.width() > THUMBNAIL_SIDE && HELD.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        picture.width()
+    }
+
+    fn wait_for_one(loader: &PictureLoader<u32>) -> Loaded<u32> {
+        let end = Instant::now() + Duration::from_secs(30);
+        loop {
+            assert!(Instant::now() < end, "no picture");
+            if let Some(loaded) = loader.take_ready(1).pop() {
+                return loaded;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn a_thumbnail_does_not_wait_for_a_large_picture() {
+        let folder = tempfile::tempdir().unwrap();
+        let large = folder.path().join("large.png");
+        RgbImage::new(800, 600).save(&large).unwrap();
+        let library = Arc::new(Library { root: folder.path().into(), folder: folder.path().join("none") });
+        // The catalog has no thumbnail of it, so that the photo itself is read.
+        let photo = Arc::new(Photo { id: PhotoId(1), path: "large.png".into(), content: ContentHash([1; 16]) });
+        let loader = PictureLoader::start(width, || {}).unwrap();
+        loader.want(vec![Wish::Large(large.clone()), Wish::Thumbnail { photo, library }]);
+        let thumbnail = (PictureKey::Thumbnail(ContentHash([1; 16])), Ok(THUMBNAIL_SIDE));
+        assert_eq!(wait_for_one(&loader), thumbnail);
+        HELD.store(false, Ordering::Relaxed);
+        assert_eq!(wait_for_one(&loader), (PictureKey::Large(large), Ok(800)));
+    }
 }
