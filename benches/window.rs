@@ -140,8 +140,10 @@ impl World {
         window.wait_for("the species", PATIENCE, |view| view.has_text(" species, ").then_some(()));
         sleep(Duration::from_secs(1));
         let radio = window.wait_for(recipe, PATIENCE, |view| view.node("RadioButton", recipe).cloned());
+        // The bar that shows the check of the folder, as long as that lasts, moves the button up.
         let button = window.wait_for("the button", PATIENCE, |view| {
-            view.nodes("Button").find(|node| node.label == "Train" && !node.disabled).cloned()
+            let train = view.nodes("Button").find(|node| node.label == "Train" && !node.disabled);
+            train.filter(|_| view.node("Button", "Stop").is_none()).cloned()
         });
         [window.middle(&radio), window.middle(&button)]
     }
