@@ -135,7 +135,7 @@ impl App {
                 if let Outcome::Done { completed } = &outcome
                     && *completed > 0
                 {
-                    let text = format!("{} indexed", crate::ui::count_of(*completed as usize, "file", "files"));
+                    let text = format!("{} read", crate::ui::count_of(*completed as usize, "file", "files"));
                     self.state.toasts.push(Toast::new(text, false));
                 }
                 library.outcome = Some(outcome);

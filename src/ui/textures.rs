@@ -10,9 +10,11 @@ use crate::pictures::{PictureKey, PictureLoader, Wish};
 /// Uploads in one frame at most. Each takes a third of a millisecond where OpenGL is computed in software, and several
 /// times that where other work holds the processor.
 const MOST_UPLOADS: usize = 8;
+/// And at least: on a large window that is drawn in software all frames are long, and still have to fill.
+const LEAST_UPLOADS: usize = 2;
 /// A frame that took longer, in seconds, is followed by one with half as many uploads: a third of a frame's time at 60 a
 /// second. The rest is for what else may hold the processor.
-const LONG_FRAME: f32 = 0.005;
+const LONG_FRAME: f32 = 0.006;
 /// Bytes on the graphics card before the longest unused go: twice what a large screen full of small tiles needs.
 const BUDGET: usize = 128 << 20;
 
@@ -141,7 +143,7 @@ impl Textures {
 
 /// How many uploads a frame may make: quickly fewer, slowly more again.
 fn uploads_after(uploads: usize, last_frame: f32) -> usize {
-    if last_frame > LONG_FRAME { (uploads / 2).max(1) } else { (uploads + 1).min(MOST_UPLOADS) }
+    if last_frame > LONG_FRAME { (uploads / 2).max(LEAST_UPLOADS) } else { (uploads + 1).min(MOST_UPLOADS) }
 }
 
 /// A picture as egui uploads it.
@@ -155,11 +157,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_frames_have_fewer_uploads_after_them_but_never_none() {
+    fn long_frames_have_fewer_uploads_after_them_but_never_too_few() {
         let after = |frames: &[f32]| frames.iter().fold(MOST_UPLOADS, |uploads, frame| uploads_after(uploads, *frame));
         assert_eq!(after(&[0.002; 9]), MOST_UPLOADS);
         assert_eq!(after(&[0.020]), MOST_UPLOADS / 2);
-        assert_eq!(after(&[0.020; 9]), 1);
-        assert_eq!(after(&[0.020, 0.020, 0.020, 0.002, 0.002]), 3);
+        assert_eq!(after(&[0.020; 9]), LEAST_UPLOADS);
+        assert_eq!(after(&[0.020, 0.020, 0.020, 0.002, 0.002]), LEAST_UPLOADS + 2);
     }
 }
