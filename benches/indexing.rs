@@ -21,7 +21,8 @@ use std::time::{Duration, Instant};
 
 use florascope::artefact::Model;
 use florascope::decode;
-use florascope::embed::{DeviceChoice, Embedder, ModelInfo};
+use florascope::device::DeviceChoice;
+use florascope::embed::{Embedder, ModelInfo};
 use florascope::ingest::WANTED;
 use florascope::job::Cancel;
 use florascope::library::{DataFolder, Library};

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use florascope::catalog::{Catalog, FileStamp};
-use florascope::embed::DeviceChoice;
+use florascope::device::DeviceChoice;
 use florascope::ingest::{COMPLETE, YES};
 use florascope::job::Outcome;
 use florascope::library::DataFolder;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use florascope::artefact::BUILT_IN;
-use florascope::embed::DeviceChoice;
+use florascope::device::DeviceChoice;
 use florascope::library::DataFolder;
 use florascope::model::Head;
 use florascope::photo::{Metric, Photo};

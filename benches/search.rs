@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use faiss::{Index as _, MetricType, index_factory};
 use florascope::catalog::{Catalog, FileStamp};
-use florascope::embed::DeviceChoice;
+use florascope::device::DeviceChoice;
 use florascope::index::{Approximate, EXACT_VALUES, Index};
 use florascope::job::Cancel;
 use florascope::library::DataFolder;

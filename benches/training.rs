@@ -14,7 +14,8 @@ mod support;
 use std::time::Instant;
 
 use florascope::artefact::{BUILT_IN, Model};
-use florascope::embed::{DeviceChoice, Embedder};
+use florascope::device::DeviceChoice;
+use florascope::embed::Embedder;
 use florascope::job::Cancel;
 use florascope::library::{DataFolder, Library};
 use florascope::train::dataset::Dataset;

@@ -6,15 +6,15 @@
 //! There are two queues: a query waits for at most one batch of the indexing job, never for the whole of it. When a
 //! batch does not fit into the device's memory it is halved, and at last the work moves to the CPU.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
-use tch::{Cuda, Device};
+use tch::Device;
 
 use crate::artefact::Model;
 use crate::catalog::ModelKey;
+use crate::device::{DeviceChoice, NoSuchDevice, gpu_name, open_device, says_out_of_memory};
 use crate::model::threads::on_own_thread;
 use crate::model::{Architecture, Backbone, Head, ModelError, NetworkInput};
 use crate::photo::{Embedded, Embedding, Metric};
@@ -26,17 +26,6 @@ const GPU_BATCH: usize = 64;
 /// More networks than this gain nothing on a CPU: memory becomes the limit.
 const MAX_CPU_NETWORKS: usize = 8;
 
-/// What the user asks for; the program then takes what is there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
-pub enum DeviceChoice {
-    /// An NVIDIA GPU or Apple's, where there is one; the CPU otherwise.
-    #[default]
-    Auto,
-    Cpu,
-    Cuda,
-    Mps,
-}
-
 /// Why no embedding came.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum EmbedError {
@@ -46,8 +35,8 @@ pub enum EmbedError {
     Head(String),
     #[error("The model failed on a batch of photos: {0}")]
     Batch(Arc<ModelError>),
-    #[error("This computer has no {0} that libtorch can use; choose another device")]
-    NoSuchDevice(&'static str),
+    #[error(transparent)]
+    NoSuchDevice(#[from] NoSuchDevice),
     #[error("The model's thread has ended")]
     Gone,
 }
@@ -154,7 +143,7 @@ impl Embedder {
                 let backbone = Backbone::open(&model, device).map_err(|e| EmbedError::Load(Arc::new(e)))?;
                 Ok((describe(&model, &backbone)?, backbone))
             };
-            match open_device(choice).and_then(load) {
+            match open_device(choice).map_err(EmbedError::from).and_then(load) {
                 Ok((info, backbone)) => {
                     let others = start_others(&info, &model, &query_inbox, &batch_inbox);
                     let _ = tell.send(Ok(info));
@@ -286,7 +275,7 @@ fn embed(network: &mut Network, inputs: &[NetworkInput]) -> Result<Features, Mod
             .chunks_exact(backbone.dimension())
             .map(|values| Embedding::new(values.to_vec(), model.card.metric))
             .collect()),
-        Err(ModelError::Torch(error)) if is_out_of_memory(&error) && inputs.len() > 1 => {
+        Err(ModelError::Torch(error)) if says_out_of_memory(&error.to_string()) && inputs.len() > 1 => {
             log::warn!("Out of memory with {} photos at a time, trying half of it", inputs.len());
             let (first, second) = inputs.split_at(inputs.len() / 2);
             let mut features = embed(network, first)?;
@@ -302,15 +291,6 @@ fn embed(network: &mut Network, inputs: &[NetworkInput]) -> Result<Features, Mod
     }
 }
 
-fn is_out_of_memory(error: &tch::TchError) -> bool {
-    says_out_of_memory(&error.to_string())
-}
-
-/// Whether libtorch's words mean that memory ran out.
-pub fn says_out_of_memory(text: &str) -> bool {
-    text.contains("out of memory") || text.contains("not enough memory")
-}
-
 fn describe(model: &Model, backbone: &Backbone) -> Result<ModelInfo, EmbedError> {
     let (device, batch, parallel) = match backbone.device() {
         Device::Cpu => {
@@ -318,9 +298,7 @@ fn describe(model: &Model, backbone: &Backbone) -> Result<ModelInfo, EmbedError>
             let device = if cores == 1 { "CPU, 1 thread".to_owned() } else { format!("CPU, {cores} threads") };
             (device, CPU_BATCH, cores)
         }
-        Device::Cuda(_) => ("NVIDIA GPU".to_owned(), GPU_BATCH, 1),
-        Device::Mps => ("Apple GPU".to_owned(), GPU_BATCH, 1),
-        Device::Vulkan => ("Vulkan GPU".to_owned(), GPU_BATCH, 1),
+        gpu => (gpu_name(gpu), GPU_BATCH, 1),
     };
     let head = model.head().map_err(EmbedError::Head)?.map(Arc::new);
     Ok(ModelInfo {
@@ -335,59 +313,4 @@ fn describe(model: &Model, backbone: &Backbone) -> Result<ModelInfo, EmbedError>
         batch,
         parallel,
     })
-}
-
-/// The device that a choice means on this computer.
-///
-/// # Errors
-/// When the one that was asked for is not there.
-pub fn open_device(choice: DeviceChoice) -> Result<Device, EmbedError> {
-    let cuda = || {
-        load_cuda_libraries();
-        Cuda::is_available().then_some(Device::Cuda(0))
-    };
-    let mps = || tch::utils::has_mps().then_some(Device::Mps);
-    match choice {
-        DeviceChoice::Cpu => Ok(Device::Cpu),
-        DeviceChoice::Auto => Ok(cuda().or_else(mps).unwrap_or(Device::Cpu)),
-        DeviceChoice::Cuda => cuda().ok_or(EmbedError::NoSuchDevice("NVIDIA GPU")),
-        DeviceChoice::Mps => mps().ok_or(EmbedError::NoSuchDevice("Apple GPU")),
-    }
-}
-
-/// Opens libtorch's CUDA half where it is there. The program is linked without it, so that one binary serves computers
-/// with a GPU and without; it must be opened before anything asks for CUDA, since the answer "none" sticks.
-fn load_cuda_libraries() {
-    let Some(file) = cuda_library() else { return };
-    // What a computer without a driver has installed by mistake must not stop the program.
-    match open_globally(&file) {
-        Ok(()) => log::info!("CUDA libraries opened: {}", file.display()),
-        Err(error) => log::warn!("The CUDA libraries could not be opened, using the CPU: {error}"),
-    }
-}
-
-/// `libtorch_cuda.so` beside the program, or where `make setup` put it.
-fn cuda_library() -> Option<PathBuf> {
-    let beside_program = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join("lib/cuda")));
-    let from_setup = Path::new(env!("FLORASCOPE_DEPS")).join("cuda");
-    beside_program
-        .into_iter()
-        .chain([from_setup])
-        .map(|folder| folder.join("torch/lib/libtorch_cuda.so"))
-        .find(|file| file.exists())
-}
-
-#[cfg(unix)]
-fn open_globally(file: &Path) -> Result<(), libloading::Error> {
-    use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
-    // SAFETY: the file is libtorch's own, of the version that the program is linked against; running its initialisers
-    // is what linking against it would have done. It is never closed.
-    let library = unsafe { Library::open(Some(file), RTLD_NOW | RTLD_GLOBAL) }?;
-    std::mem::forget(library);
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn open_globally(_file: &Path) -> Result<(), libloading::Error> {
-    Ok(())
 }

@@ -26,6 +26,7 @@
 //! | [`decode`] | bytes -> upright RGB picture; resizing; thumbnails. The only decode path | - |
 //! | [`model`] | networks, heads, and their weights; weight files of others, read as data; libtorch's threads | libtorch |
 //! | [`artefact`] | a trained model as one file; the folder of all models | model, catalog's nouns |
+//! | [`device`] | what the networks compute on: CPU or GPU | libtorch |
 //! | [`embed`] | batches of pictures -> embeddings, on threads that own the networks | libtorch |
 //! | [`catalog`] | photos, embeddings, thumbnails, problems. The only SQL | SQLite |
 //! | [`index`] | nearest neighbours: exact, and beyond some 80,000 photos with an approximate index. The only Faiss | Faiss |
@@ -47,7 +48,7 @@
 //! # What always holds
 //!
 //! - Only `main`, [`app`], [`command`] and [`ui`] know egui; workers get a plain wake-up closure.
-//! - Only [`model`], [`embed`] and [`train`] know libtorch, only [`catalog`] SQL, only [`index`] Faiss.
+//! - Only [`device`], [`model`], [`embed`] and [`train`] know libtorch, only [`catalog`] SQL, only [`index`] Faiss.
 //! - The catalog is the truth. The index is built from it at every start; thumbnails and the approximate index on disk can
 //!   be thrown away. Each embedding names the model that made it, and belongs to a content rather than a path.
 //! - The thread that draws never decodes, queries or waits.
@@ -65,6 +66,7 @@ pub mod cli;
 pub mod command;
 pub mod decode;
 pub mod desktop;
+pub mod device;
 pub mod embed;
 pub mod evaluate;
 pub mod garden;

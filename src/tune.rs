@@ -128,7 +128,7 @@ pub fn rate(embedder: &Embedder, split: Split, batches: usize, cancel: &Cancel) 
 mod tests {
     use super::*;
     use crate::artefact::Model;
-    use crate::embed::DeviceChoice;
+    use crate::device::DeviceChoice;
 
     #[test]
     fn it_is_measured_once_and_only_for_many_photos() {

@@ -8,7 +8,8 @@
 use std::time::{Duration, Instant};
 
 use florascope::artefact::Model;
-use florascope::embed::{DeviceChoice, Embedder};
+use florascope::device::DeviceChoice;
+use florascope::embed::Embedder;
 use florascope::model::{INPUT_SIDE, NetworkInput};
 
 fn embed_threads() -> usize {

@@ -20,7 +20,7 @@ use egui_kittest::kittest::{NodeT, Queryable};
 use egui_kittest::{Harness, Node};
 use fixtures::Photos;
 use florascope::app::App;
-use florascope::embed::DeviceChoice;
+use florascope::device::DeviceChoice;
 use florascope::library::{DataFolder, Library};
 use florascope::photo::{ContentHash, Photo, PhotoId};
 use florascope::query::Hit;

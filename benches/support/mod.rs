@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 
 use florascope::artefact::{BUILT_IN, Model};
 use florascope::catalog::{Catalog, FileStamp, ModelKey, NewPhoto};
-use florascope::embed::{DeviceChoice, Embedder};
+use florascope::device::DeviceChoice;
+use florascope::embed::Embedder;
 use florascope::garden;
 use florascope::ingest::ingest;
 use florascope::job::Cancel;

@@ -11,7 +11,7 @@ use std::time::Instant;
 use eframe::egui::{self, CentralPanel, Context, Frame, Panel, Ui, ViewportCommand};
 
 use crate::desktop::{Answer as DesktopAnswer, Desktop};
-use crate::embed::DeviceChoice;
+use crate::device::DeviceChoice;
 use crate::job::{Outcome, give_way};
 use crate::library::DataFolder;
 use crate::query::{Filter, Query};

@@ -14,7 +14,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::catalog::{Catalog, Problem};
-use crate::embed::{DeviceChoice, Embedder};
+use crate::device::DeviceChoice;
+use crate::embed::Embedder;
 use crate::evaluate::Evaluation;
 use crate::in_use::model_in_use;
 use crate::ingest::{COMPLETE, IngestEvent, YES, ingest};

@@ -23,7 +23,7 @@ use super::sampler::{paired_batches, random_batches, triplets};
 use super::watchdog::{Alarm, Watchdog, spread};
 use super::{Teller, TrainError, Training, cores, memory};
 use crate::artefact::NamedTensor;
-use crate::embed::says_out_of_memory;
+use crate::device::says_out_of_memory;
 use crate::model::{Architecture, HeadPart, ModelError, NamedTensors, normalised};
 use crate::photo::Metric;
 
@@ -538,7 +538,8 @@ mod tests {
     use super::*;
     use crate::artefact::{BUILT_IN, Model};
     use crate::catalog::Catalog;
-    use crate::embed::{DeviceChoice, Embedder};
+    use crate::device::DeviceChoice;
+    use crate::embed::Embedder;
     use crate::garden;
     use crate::ingest::ingest;
     use crate::job::Cancel;

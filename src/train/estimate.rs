@@ -11,7 +11,7 @@ use super::replicas::replica_count;
 use super::report::{Recipe, TrainOptions};
 use super::{TrainError, cores};
 use crate::artefact::{Model, ModelFolder};
-use crate::embed::{DeviceChoice, open_device};
+use crate::device::{DeviceChoice, open_device};
 use crate::model::threads::on_own_thread;
 use crate::model::{Architecture, HeadPart};
 

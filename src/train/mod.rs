@@ -34,7 +34,8 @@ use tch::Tensor;
 
 use crate::artefact::{ArtefactError, Card, Model, ModelFolder, NamedTensor};
 use crate::catalog::{Catalog, CatalogError, ModelKey};
-use crate::embed::{DeviceChoice, EmbedError, Embedder, open_device};
+use crate::device::{DeviceChoice, NoSuchDevice, open_device};
+use crate::embed::{EmbedError, Embedder};
 use crate::ingest::{IngestEvent, ingest};
 use crate::job::{Cancel, Outcome, Progress};
 use crate::library::Library;
@@ -77,6 +78,8 @@ pub enum TrainError {
     Index(String),
     #[error("A thread could not be started: {0}")]
     Thread(#[from] std::io::Error),
+    #[error(transparent)]
+    NoSuchDevice(#[from] NoSuchDevice),
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     #[error(transparent)]

@@ -9,7 +9,8 @@ use image::RgbImage;
 
 use crate::artefact::ModelSummary;
 use crate::catalog::Problem;
-use crate::embed::{DeviceChoice, ModelInfo};
+use crate::device::DeviceChoice;
+use crate::embed::ModelInfo;
 use crate::job::{Outcome, Progress};
 use crate::library::Library;
 use crate::query::{Facets, Filter, Hit, Query};

@@ -9,7 +9,7 @@ use eframe::egui::{Event as Input, Key, Modifiers};
 use egui_kittest::kittest::NodeT;
 use florascope::artefact::{BUILT_IN, Card, Model};
 use florascope::catalog::Catalog;
-use florascope::embed::DeviceChoice;
+use florascope::device::DeviceChoice;
 use florascope::in_use::model_in_use;
 use florascope::library::DataFolder;
 use florascope::model::{Architecture, Head, HeadPart};

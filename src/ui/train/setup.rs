@@ -6,7 +6,7 @@ use std::time::Duration;
 use eframe::egui::{self, Align, ComboBox, DragValue, Frame, Grid, Label, Layout, RichText, ScrollArea, Sense, Ui};
 
 use super::{Train, explain, loss_name, notice_ui, primary, recipe_name, secondary, section};
-use crate::embed::DeviceChoice;
+use crate::device::DeviceChoice;
 use crate::train::MIN_PHOTOS;
 use crate::train::dataset::{MIN_CLASSES, MIN_PHOTOS_A_CLASS};
 use crate::train::report::{Focus, LabelPreview, Loss, Recipe, TrainOptions};
