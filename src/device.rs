@@ -48,9 +48,12 @@ pub fn gpu_name(device: Device) -> String {
     }
 }
 
-/// Whether libtorch's words mean that memory ran out.
+/// Whether libtorch's words mean that memory ran out. cuBLAS and cuDNN have words of their own for that, and a cuBLAS that
+/// finds no memory for its workspace says that it is not initialised.
 pub fn says_out_of_memory(text: &str) -> bool {
-    text.contains("out of memory") || text.contains("not enough memory")
+    let words =
+        ["out of memory", "not enough memory", "ALLOC_FAILED", "ALLOCATION_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED"];
+    words.iter().any(|word| text.contains(word))
 }
 
 /// Opens libtorch's CUDA half where it is there. The program is linked without it, so that one binary serves computers
@@ -121,4 +124,16 @@ fn cuda_name(number: usize) -> Option<String> {
 #[cfg(not(unix))]
 fn cuda_name(_number: usize) -> Option<String> {
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cublas_says_without_memory_is_out_of_memory() {
+        assert!(says_out_of_memory("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"));
+        assert!(says_out_of_memory("CUDA out of memory. Tried to allocate 20.00 MiB"));
+        assert!(!says_out_of_memory("CUDA error: an illegal memory access was encountered"));
+    }
 }

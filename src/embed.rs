@@ -24,7 +24,7 @@ const CPU_BATCH: usize = 4;
 /// Photos in a batch on a GPU.
 const GPU_BATCH: usize = 64;
 /// More networks than this gain nothing on a CPU: memory becomes the limit.
-const MAX_CPU_NETWORKS: usize = 8;
+const MAX_CPU_NETWORKS: usize = 16;
 
 /// Why no embedding came.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -148,7 +148,8 @@ impl Embedder {
                     let others = start_others(&info, &model, &query_inbox, &batch_inbox);
                     let _ = tell.send(Ok(info));
                     drop(tell);
-                    serve(Network { backbone, model }, &query_inbox, &batch_inbox);
+                    warm_up(&backbone);
+                    serve(Network::new(backbone, model), &query_inbox, &batch_inbox);
                     for thread in others {
                         let _ = thread.join();
                     }
@@ -220,6 +221,23 @@ struct Network {
     backbone: Backbone,
     /// To open it again on the CPU.
     model: Model,
+    /// Photos that fit into the device's memory at a time, as far as is known.
+    most: usize,
+}
+
+impl Network {
+    fn new(backbone: Backbone, model: Model) -> Self {
+        Self { backbone, model, most: usize::MAX }
+    }
+}
+
+/// A GPU plans its work at the first photo, for a second or two: not while somebody waits for a query.
+fn warm_up(backbone: &Backbone) {
+    if backbone.device() != Device::Cpu
+        && let Err(error) = backbone.features(&[NetworkInput::black()])
+    {
+        log::warn!("The GPU failed on a first photo: {error}");
+    }
 }
 
 fn spawn(number: usize, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
@@ -239,7 +257,7 @@ fn start_others(
     let start = |number| {
         let (queries, batches, model) = (queries.clone(), batches.clone(), model.clone());
         spawn(number, move || match Backbone::open(&model, Device::Cpu) {
-            Ok(backbone) => serve(Network { backbone, model }, &queries, &batches),
+            Ok(backbone) => serve(Network::new(backbone, model), &queries, &batches),
             Err(error) => log::warn!("A second copy of the model could not be loaded: {error}"),
         })
         .inspect_err(|error| log::warn!("A thread for the model could not be started: {error}"))
@@ -256,7 +274,8 @@ fn serve(mut network: Network, queries: &Receiver<Request>, batches: &Receiver<R
             }
         });
         let Ok(Request { inputs, threads, reply }) = next else { return };
-        let result = if threads == 1 {
+        // A GPU's plans belong to the thread: on another one they would be made anew for each batch.
+        let result = if threads == 1 || network.backbone.device() != Device::Cpu {
             embed(&mut network, &inputs)
         } else {
             on_own_thread(threads, || embed(&mut network, &inputs))
@@ -269,26 +288,29 @@ fn serve(mut network: Network, queries: &Receiver<Request>, batches: &Receiver<R
 
 /// Embeds, with half the batch and at last on the CPU where the device runs out of memory.
 fn embed(network: &mut Network, inputs: &[NetworkInput]) -> Result<Features, ModelError> {
-    let Network { backbone, model } = network;
-    match backbone.features(inputs) {
-        Ok(features) => Ok(features
-            .chunks_exact(backbone.dimension())
-            .map(|values| Embedding::new(values.to_vec(), model.card.metric))
-            .collect()),
-        Err(ModelError::Torch(error)) if says_out_of_memory(&error.to_string()) && inputs.len() > 1 => {
-            log::warn!("Out of memory with {} photos at a time, trying half of it", inputs.len());
-            let (first, second) = inputs.split_at(inputs.len() / 2);
-            let mut features = embed(network, first)?;
-            features.extend(embed(network, second)?);
-            Ok(features)
+    let mut features = Vec::with_capacity(inputs.len());
+    while features.len() < inputs.len() {
+        let rest = &inputs[features.len()..];
+        let some = &rest[..rest.len().min(network.most)];
+        let Network { backbone, model, most } = network;
+        match backbone.features(some) {
+            Ok(values) => {
+                let rows = values.chunks_exact(backbone.dimension());
+                features.extend(rows.map(|values| Embedding::new(values.to_vec(), model.card.metric)));
+            }
+            Err(ModelError::Torch(error)) if says_out_of_memory(&error.to_string()) && some.len() > 1 => {
+                *most = some.len() / 2;
+                log::warn!("Out of memory with {} photos at a time; from now on {most}", some.len());
+            }
+            Err(ModelError::Torch(error)) if backbone.device() != Device::Cpu => {
+                log::warn!("The GPU failed ({error}), going on with the CPU");
+                *backbone = Backbone::open(model, Device::Cpu)?;
+                *most = usize::MAX;
+            }
+            Err(error) => return Err(error),
         }
-        Err(ModelError::Torch(error)) if backbone.device() != Device::Cpu => {
-            log::warn!("The GPU failed ({error}), going on with the CPU");
-            *backbone = Backbone::open(model, Device::Cpu)?;
-            embed(network, inputs)
-        }
-        Err(error) => Err(error),
     }
+    Ok(features)
 }
 
 fn describe(model: &Model, backbone: &Backbone) -> Result<ModelInfo, EmbedError> {
