@@ -20,8 +20,9 @@ use florascope::job::Cancel;
 use florascope::library::{DataFolder, Library};
 use florascope::train::dataset::Dataset;
 use florascope::train::head::{self, HeadOptions};
+use florascope::train::plan::TrainingPlan;
 use florascope::train::report::{Recipe, TrainEvent, TrainOptions};
-use florascope::train::{Training, decompose_on_one_thread};
+use florascope::train::{Training, TrainingEvent, decompose_on_one_thread};
 use support::{Indexed, data_folder, option, peer};
 use tch::Tensor;
 
@@ -65,22 +66,24 @@ fn full(data: &DataFolder, library: &Library, embedder: &Embedder, steps: u64) {
     let options = TrainOptions { recipe: Recipe::Full, ..TrainOptions::default() };
     let (stop, cancel) = (Cancel::default(), Cancel::default());
     let model = Model::built_in();
-    let training = Training {
+    let plan = TrainingPlan {
         library,
         models: &data.models(),
         device: DeviceChoice::Cpu,
-        present: &model,
-        start: &model,
+        active: &model,
         embedder,
         options: &options,
         resume: false,
         stop: &stop,
         cancel: &cancel,
     };
+    let training = Training::new(plan).unwrap();
     let (mut began, mut seconds) = (None, 0.0);
     let result = training.run(&mut |event| match event {
-        TrainEvent::Progress(progress) if progress.step == WARM_UP => began = Some(Instant::now()),
-        TrainEvent::Progress(progress) if progress.step == WARM_UP + steps => {
+        TrainingEvent::Train(TrainEvent::Progress(progress)) if progress.step == WARM_UP => {
+            began = Some(Instant::now())
+        }
+        TrainingEvent::Train(TrainEvent::Progress(progress)) if progress.step == WARM_UP + steps => {
             seconds = began.unwrap().elapsed().as_secs_f64();
             cancel.cancel();
         }

@@ -1,10 +1,11 @@
 //! What every long work has in common: it can be cancelled, it tells how far it is, and it ends in one of three ways.
-//! Knows nothing of photos.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use serde::Serialize;
 
 /// A stop flag, shared by whoever may ask for the stop and the threads that obey it.
 #[derive(Clone, Debug, Default)]
@@ -41,11 +42,56 @@ pub enum Outcome {
     Failed { message: String },
 }
 
+/// What a job is doing now. Programs that read the JSON of `florascope train` know the stages by these names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    #[default]
+    Preparing,
+    DrawingGarden,
+    LoadingModel,
+    Scanning,
+    Indexing,
+    /// A model's head gets its embeddings from features that are there: no file is read.
+    Projecting,
+    /// Photos that are in the catalog already are embedded with another model.
+    Embedding,
+    /// What an evaluation searches with.
+    EmbeddingQueries,
+    LoadingFeatures,
+    Training,
+    TrainingWithoutHeldOut,
+    TrainingOnAll,
+    Evaluating,
+    EvaluatingAugmentedViews,
+}
+
+impl Stage {
+    /// For people.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Preparing => "Getting ready",
+            Self::DrawingGarden => "Drawing the sample garden",
+            Self::LoadingModel => "Loading the model",
+            Self::Scanning => "Looking for photos",
+            Self::Indexing => "Indexing",
+            Self::Projecting => "Applying the model",
+            Self::Embedding => "Embedding photos with the new model",
+            Self::EmbeddingQueries => "Embedding the queries",
+            Self::LoadingFeatures => "Loading features",
+            Self::Training => "Training",
+            Self::TrainingWithoutHeldOut => "Training, with some photos held out",
+            Self::TrainingOnAll => "Training on all photos",
+            Self::Evaluating => "Evaluating",
+            Self::EvaluatingAugmentedViews => "Evaluating with augmented views",
+        }
+    }
+}
+
 /// How far a job is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
-    /// What is being done now, in words for people.
-    pub stage: &'static str,
+    pub stage: Stage,
     pub done: u64,
     /// `None` while it is not known yet.
     pub total: Option<u64>,
@@ -57,7 +103,7 @@ pub struct Progress {
 
 impl Progress {
     /// A stage that has just begun.
-    pub fn begin(stage: &'static str, total: Option<u64>) -> Self {
+    pub fn begin(stage: Stage, total: Option<u64>) -> Self {
         Self { stage, done: 0, total, rate: None, problems: 0 }
     }
 
@@ -146,12 +192,12 @@ mod tests {
 
     #[test]
     fn time_left_needs_a_total_and_a_rate() {
-        let mut progress = Progress::begin("Indexing", Some(100));
+        let mut progress = Progress::begin(Stage::Indexing, Some(100));
         assert_eq!(progress.time_left(), None);
         progress.done = 50;
         progress.rate = Some(10.0);
         assert_eq!(progress.time_left(), Some(Duration::from_secs(5)));
         assert_eq!(progress.fraction(), Some(0.5));
-        assert_eq!(Progress::begin("Indexing", Some(0)).fraction(), Some(1.0));
+        assert_eq!(Progress::begin(Stage::Indexing, Some(0)).fraction(), Some(1.0));
     }
 }

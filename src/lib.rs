@@ -9,7 +9,8 @@
 //! Training is a job beside that road:
 //!
 //! ```text
-//! catalog (features, thumbnails, labels) -> data set -> split -> learn -> prove -> model file -> embed anew
+//! catalog (features, thumbnails, labels) -> data set -> split -> train -> evaluate -> model file
+//!     -> the library embedded with it (ingest::embed_library) -> in use (active_model)
 //! ```
 //!
 //! A network turns each photo into an embedding, a vector of length 1, such that photos of the same species lie close
@@ -32,10 +33,10 @@
 //! | [`index`] | nearest neighbours: exact, and beyond some 80,000 photos with an approximate index. The only Faiss | Faiss |
 //! | [`query`] | query -> ranked photos; browsing; evaluation over a gallery | catalog, index, embed |
 //! | [`evaluate`] | recall@k, R-precision, MAP@R | - |
-//! | [`ingest`] | the indexing job: scan, decode, embed, commit, in a bounded line of threads | all the above |
+//! | [`ingest`] | the indexing job: scan, decode, embed, commit, in a bounded line of threads; embedding a library with another model | all the above |
 //! | [`tune`] | batch size and networks side by side, measured once a computer | embed |
 //! | [`train`] | the training job: data set, samplers, losses, heads, networks, proof, checkpoints, watchdog | libtorch, catalog, artefact |
-//! | [`in_use`] | the model that a library uses, and the change to another | catalog, artefact, ingest |
+//! | [`active_model`] | the model that a library uses, the change to another, and what no model needs any more | catalog, artefact, ingest |
 //! | [`worker`] | owns the open library: loads it, runs its jobs, answers queries | ingest, train, query |
 //! | [`cli`] | the same without a window | ingest, train, query |
 //! | [`pictures`] | thumbnails and large pictures for the screen, behind its back | catalog, decode |
@@ -59,6 +60,7 @@
 //! - Nothing of the user's is ever written to, moved or deleted, and nothing leaves the machine: there is no network
 //!   code in the program.
 
+pub mod active_model;
 pub mod app;
 pub mod artefact;
 pub mod catalog;
@@ -70,7 +72,6 @@ pub mod device;
 pub mod embed;
 pub mod evaluate;
 pub mod garden;
-pub mod in_use;
 pub mod index;
 pub mod ingest;
 pub mod job;

@@ -106,12 +106,21 @@ impl Library {
     /// When the catalog's folder cannot be written.
     pub fn lock(&self) -> io::Result<Option<WriterLock>> {
         std::fs::create_dir_all(&self.folder)?;
+        let lock = self.try_lock()?;
+        if lock.is_some() {
+            std::fs::write(self.folder.join(ROOT_FILE), path_to_bytes(&self.root))?;
+        }
+        Ok(lock)
+    }
+
+    /// As [`Library::lock`], for a library that there is already: it does not become the one opened last.
+    ///
+    /// # Errors
+    /// When the catalog's folder cannot be written.
+    pub fn try_lock(&self) -> io::Result<Option<WriterLock>> {
         let file = File::create(self.folder.join("lock"))?;
         match file.try_lock() {
-            Ok(()) => {
-                std::fs::write(self.folder.join(ROOT_FILE), path_to_bytes(&self.root))?;
-                Ok(Some(WriterLock { _file: file }))
-            }
+            Ok(()) => Ok(Some(WriterLock { _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }

@@ -5,6 +5,7 @@
 #![cfg(unix)]
 
 mod common;
+mod fixtures;
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
@@ -13,9 +14,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::{BINARY, FLOWERS, Place, commented, encode, listing, plain};
+use florascope::artefact::BUILT_IN;
 use florascope::catalog::{Catalog, ModelKey};
 use florascope::cli::exit;
 use florascope::garden;
+use florascope::library::DataFolder;
 use florascope::photo::PhotoId;
 use florascope::train::checkpoint;
 
@@ -203,6 +206,40 @@ fn a_stop_is_quick_and_keeps_what_is_finished() {
     assert_eq!(report["photos"], kept);
     let status = place.run(["status", "--json"], [place.photos()]).expect_code(exit::DONE).json();
     assert_eq!((&status["photos"], &status["complete"]), (&report["photos"], &serde_json::json!(false)));
+}
+
+#[test]
+fn a_change_of_the_model_that_is_killed_leaves_every_photo_to_the_model_in_use() {
+    let _turn = turn();
+    let place = place_with(150);
+    place.index().expect_code(exit::DONE);
+    let model = fixtures::another_backbone(1.0);
+    DataFolder::open(Some(place.data())).unwrap().models().save(&model).unwrap();
+    let active = || {
+        let stored = place.catalog().unwrap().photos_after(PhotoId(0), 1000, ModelKey::features(BUILT_IN)).unwrap();
+        stored.into_iter().map(|(photo, embedding)| (photo, embedding.is_some())).collect::<Vec<_>>()
+    };
+    let before = active();
+    assert!(before.len() == 150 && before.iter().all(|(_, embedded)| *embedded));
+
+    let mut command = Command::new(BINARY);
+    command.args(["models", "use", &model.id, "--data-dir"]).args([place.data(), place.photos()]);
+    let mut child = plain(&mut command).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let embedded = || -> u64 {
+        let count = "SELECT count(*) FROM embeddings WHERE model = (SELECT id FROM models WHERE name = ?)";
+        place.sql().query_row(count, [&model.id], |row| row.get::<_, i64>(0)).unwrap() as u64
+    };
+    while embedded() == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it takes longer than to the first commit");
+        std::thread::sleep(LOOK_EVERY);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    println!("killed with {} of 150 embedded", embedded());
+    assert!(active() == before, "the same photos by the same ids, all with an embedding");
+    let query = place.photos().join(before[0].0.path.as_path());
+    let found = place.run(["search", "--json"], [place.photos(), query]).expect_code(exit::DONE).json();
+    assert!(!found[0]["results"].as_array().unwrap().is_empty(), "{found}");
 }
 
 fn start_training(place: &Place) -> Child {

@@ -180,6 +180,52 @@ fn a_folder_that_is_open_elsewhere_is_left_alone() {
     assert!(ended.stderr.contains("train there"), "{}", ended.stderr);
 }
 
+/// Rows of embeddings by model, and the bytes of the catalog's file.
+fn kept(place: &Place) -> (Vec<(String, i64)>, u64) {
+    let sql = place.sql();
+    let count =
+        "SELECT name, count(content) FROM models LEFT JOIN embeddings ON model = id GROUP BY name ORDER BY name";
+    let mut statement = sql.prepare(count).unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect();
+    (rows, std::fs::metadata(place.library().folder.join("catalog.sqlite")).unwrap().len())
+}
+
+#[test]
+fn what_no_model_needs_any_more_goes_and_the_file_shrinks() {
+    let place = Place::with_flowers();
+    let id = trained_id(&place, &["--use-anyway"]);
+    use_model(&place, BUILT_IN).expect_code(exit::DONE);
+    let photos = PHOTOS as i64;
+    let (rows, with_head) = kept(&place);
+    assert_eq!(rows, [(BUILT_IN.to_owned(), photos), (id.clone(), photos)], "the model is still there to be used");
+
+    // While the folder of models cannot be read, nothing is taken for gone.
+    let (models_folder, hidden) = (place.data().join("models"), place.data().join("hidden"));
+    std::fs::rename(&models_folder, &hidden).unwrap();
+    place.index().expect_code(exit::DONE);
+    assert_eq!(kept(&place).0, rows);
+    std::fs::rename(&hidden, &models_folder).unwrap();
+    std::fs::write(models_folder.join("damaged.safetensors"), b"no model").unwrap();
+    place.index().expect_code(exit::DONE);
+    assert_eq!(kept(&place).0, rows);
+    std::fs::remove_file(models_folder.join("damaged.safetensors")).unwrap();
+
+    models(&place, &["delete", &id]).expect_code(exit::DONE);
+    let (rows, without) = kept(&place);
+    assert_eq!(rows, [(BUILT_IN.to_owned(), photos)], "the backbone is another model's, too");
+    assert!(without < with_head, "{with_head} -> {without} bytes");
+
+    // A model that was deleted while somebody else had the folder open goes when it is next indexed.
+    let id = trained_id(&place, &["--use-anyway"]);
+    use_model(&place, BUILT_IN).expect_code(exit::DONE);
+    let lock = place.library().lock().unwrap();
+    models(&place, &["delete", &id]).expect_code(exit::DONE);
+    assert_eq!(kept(&place).0.len(), 2);
+    drop(lock);
+    place.index().expect_code(exit::DONE);
+    assert_eq!(kept(&place).0, [(BUILT_IN.to_owned(), photos)]);
+}
+
 #[test]
 fn a_folder_that_is_gone_keeps_no_model() {
     let place = Place::with_flowers();

@@ -54,6 +54,23 @@ impl ModelFolder {
         models
     }
 
+    /// As [`ModelFolder::list`], but all of them or none, in any order: for those who must not take a model that cannot be
+    /// read for one that is gone.
+    ///
+    /// # Errors
+    /// When the folder, or a single file in it, cannot be read.
+    pub fn list_all(&self) -> Result<Vec<ModelSummary>, ArtefactError> {
+        let io_error = |error| ArtefactError::Io { path: self.0.clone(), error };
+        let mut models = vec![Model::built_in().summary()];
+        for entry in std::fs::read_dir(&self.0).map_err(io_error)? {
+            let path = entry.map_err(io_error)?.path();
+            if path.extension().is_some_and(|extension| extension == EXTENSION) {
+                models.push(read_summary(&path)?);
+            }
+        }
+        Ok(models)
+    }
+
     /// The model of an id.
     ///
     /// # Errors

@@ -13,13 +13,13 @@ use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
+use crate::active_model::{active_model, forget_unneeded};
 use crate::catalog::{Catalog, Problem};
 use crate::device::DeviceChoice;
 use crate::embed::Embedder;
 use crate::evaluate::Evaluation;
-use crate::in_use::model_in_use;
 use crate::ingest::{COMPLETE, IngestEvent, YES, ingest};
-use crate::job::{Cancel, Outcome, Progress};
+use crate::job::{Cancel, Outcome, Progress, Stage};
 use crate::library::{DataFolder, Library};
 use crate::model::NetworkInput;
 use crate::photo::label_of;
@@ -142,7 +142,7 @@ fn index(data: &DataFolder, folder: &Path, common: &Common) -> anyhow::Result<u8
         return Ok(exit::IN_USE);
     };
     let mut catalog = Catalog::open(&library.folder)?;
-    let embedder = Embedder::start(common.device, model_in_use(&catalog, &data.models())?)?;
+    let embedder = Embedder::start(common.device, active_model(&catalog, &data.models())?)?;
     let device = embedder.info()?.device;
     let cancel = Cancel::default();
     stop_on_interrupt(&cancel)?;
@@ -154,6 +154,9 @@ fn index(data: &DataFolder, folder: &Path, common: &Common) -> anyhow::Result<u8
         }
     });
     bar.clear();
+    if matches!(outcome, Outcome::Done { .. }) {
+        forget_unneeded(&library, &mut catalog, &data.models(), None)?;
+    }
     let seconds = started.elapsed().as_secs_f64();
     let (word, completed, code) = match outcome {
         Outcome::Done { completed } => ("done", completed, exit::DONE),
@@ -189,7 +192,7 @@ fn open_indexed(data: &DataFolder, folder: &Path) -> anyhow::Result<Option<(Libr
 
 fn search(data: &DataFolder, folder: &Path, photos: &[PathBuf], results: usize, common: &Common) -> anyhow::Result<u8> {
     let Some((library, catalog)) = open_indexed(data, folder)? else { return Ok(exit::NOT_INDEXED) };
-    let embedder = Embedder::start(common.device, model_in_use(&catalog, &data.models())?)?;
+    let embedder = Embedder::start(common.device, active_model(&catalog, &data.models())?)?;
     let model = embedder.info()?;
     let mut gallery = Gallery::load(&catalog, model.key(), model.dimension)?;
     let mut code = exit::DONE;
@@ -278,7 +281,7 @@ fn status(data: &DataFolder, folder: Option<&Path>, common: &Common) -> anyhow::
 
 fn evaluate(data: &DataFolder, folder: &Path, queries: Option<&Path>, common: &Common) -> anyhow::Result<u8> {
     let Some((_, catalog)) = open_indexed(data, folder)? else { return Ok(exit::NOT_INDEXED) };
-    let embedder = Embedder::start(common.device, model_in_use(&catalog, &data.models())?)?;
+    let embedder = Embedder::start(common.device, active_model(&catalog, &data.models())?)?;
     let model = embedder.info()?;
     let mut gallery = Gallery::load(&catalog, model.key(), model.dimension)?;
     let mut evaluation = Evaluation::default();
@@ -324,7 +327,7 @@ fn embed_labelled(
         eprintln!("{}: {}", problem.path.display(), problem.reason);
         evaluation.add_error();
     }
-    let mut progress = Progress::begin("Embedding the queries", Some(found.to_read.len() as u64));
+    let mut progress = Progress::begin(Stage::EmbeddingQueries, Some(found.to_read.len() as u64));
     let mut embedded = Vec::new();
     let info = embedder.info()?;
     for files in found.to_read.chunks(info.batch) {
@@ -385,7 +388,7 @@ impl Bar {
         self.0.set_position(progress.done);
         let rate = progress.rate.map(|rate| format!(", {rate:.0} a second")).unwrap_or_default();
         let left = progress.time_left().map(|left| format!(", {} s left", left.as_secs())).unwrap_or_default();
-        self.0.set_message(format!("{}{rate}{left}", progress.stage));
+        self.0.set_message(format!("{}{rate}{left}", progress.stage.text()));
     }
 
     /// A line above the bar; also where there is none.

@@ -7,11 +7,11 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{Bar, Common, exit, library_of, print_json, print_lines, stop_on_interrupt};
+use crate::active_model::{change_model, delete_model, forget_unneeded, forget_unneeded_everywhere, names};
 use crate::artefact::{ArtefactError, Model, ModelFolder, ModelSummary};
 use crate::catalog::Catalog;
 use crate::embed::Embedder;
-use crate::in_use::{change_model, delete_model, names};
-use crate::ingest::IngestEvent;
+use crate::ingest::{IngestEvent, ingest};
 use crate::job::{Cancel, Outcome};
 use crate::library::{DataFolder, Library};
 use crate::model::weight_file;
@@ -71,6 +71,8 @@ fn delete(data: &DataFolder, models: &ModelFolder, id: &str, common: &Common) ->
     if !away.is_empty() {
         eprintln!("The built-in model will be used for {}", names(&away));
     }
+    // A library that is open in a window follows when it is next indexed.
+    forget_unneeded_everywhere(data, models);
     match listed {
         Some(model) => report(common, &model, "deleted"),
         None => Ok(print_lines(&format!("{id} deleted"))?),
@@ -134,7 +136,7 @@ fn use_for_folder(
     let model = models.load(id)?;
     let cancel = Cancel::default();
     stop_on_interrupt(&cancel)?;
-    match use_model(&library, &model, common, &cancel, &Bar::new(common.json))? {
+    match use_model(&library, models, &model, common, &cancel, &Bar::new(common.json))? {
         Outcome::Done { .. } => {
             report(common, &model.summary(), "in use now")?;
             Ok(exit::DONE)
@@ -144,9 +146,10 @@ fn use_for_folder(
     }
 }
 
-/// Changes a library to a model. The caller holds the library's lock.
+/// Changes a library to a model, and brings it up to date with its folder. The caller holds the library's lock.
 pub(super) fn use_model(
     library: &Library,
+    models: &ModelFolder,
     model: &Model,
     common: &Common,
     cancel: &Cancel,
@@ -154,10 +157,15 @@ pub(super) fn use_model(
 ) -> anyhow::Result<Outcome> {
     let mut catalog = Catalog::open(&library.folder)?;
     let embedder = Embedder::start(common.device, model.clone())?;
-    let outcome = change_model(library, &mut catalog, &model.id, &embedder, cancel, &mut |event| {
-        show_ingest(bar, event);
-    });
+    let mut outcome =
+        change_model(library, &mut catalog, &model.id, &embedder, cancel, &mut |progress| bar.show(&progress));
+    if matches!(outcome, Outcome::Done { .. }) {
+        outcome = ingest(library, &mut catalog, &embedder, cancel, &mut |event| show_ingest(bar, event));
+    }
     bar.clear();
+    if matches!(outcome, Outcome::Done { .. }) {
+        forget_unneeded(library, &mut catalog, models, None)?;
+    }
     Ok(outcome)
 }
 

@@ -8,14 +8,14 @@ use serde_json::json;
 
 use super::models::{show_ingest, use_model};
 use super::{Bar, Common, exit, library_of, print_line_json, print_lines, stop_on_interrupt};
+use crate::active_model::{active_model, forget_unneeded};
 use crate::catalog::Catalog;
 use crate::embed::Embedder;
-use crate::in_use::model_in_use;
 use crate::job::{Cancel, Outcome, Progress};
 use crate::library::DataFolder;
-use crate::train::Trained;
-use crate::train::plan::{PlanEvent, TrainingPlan};
+use crate::train::plan::TrainingPlan;
 use crate::train::report::{Focus, Interval, Loss, Proof, Recipe, Task, TrainEvent, TrainOptions, TrainProgress};
+use crate::train::{Trained, Training, TrainingEvent};
 
 /// How to train.
 #[derive(Debug, Args)]
@@ -55,8 +55,8 @@ pub fn train(data: &DataFolder, arguments: &TrainArguments, common: &Common) -> 
         return Ok(exit::IN_USE);
     };
     let models = data.models();
-    let present = model_in_use(&Catalog::open(&library.folder)?, &models)?;
-    let embedder = Embedder::start(common.device, present.clone())?;
+    let active = active_model(&Catalog::open(&library.folder)?, &models)?;
+    let embedder = Embedder::start(common.device, active.clone())?;
     let options = TrainOptions {
         recipe: arguments.recipe,
         loss: arguments.loss,
@@ -71,7 +71,7 @@ pub fn train(data: &DataFolder, arguments: &TrainArguments, common: &Common) -> 
         library: &library,
         models: &models,
         device: common.device,
-        present: &present,
+        active: &active,
         embedder: &embedder,
         options: &options,
         resume: arguments.resume,
@@ -79,9 +79,9 @@ pub fn train(data: &DataFolder, arguments: &TrainArguments, common: &Common) -> 
         cancel: &cancel,
     };
     let bar = Bar::new(common.json);
-    let trained = plan.run(&mut |event| match event {
-        PlanEvent::Ingest(event) | PlanEvent::OfAnotherModel(event) => show_ingest(&bar, event),
-        PlanEvent::Training(event) => show_training(&bar, event, common.json),
+    let trained = Training::new(plan)?.run(&mut |event| match event {
+        TrainingEvent::Ingest(event) => show_ingest(&bar, event),
+        TrainingEvent::Train(event) => show_training(&bar, event, common.json),
     })?;
     bar.clear();
     let Some(Trained { model, proof, seconds, .. }) = trained else {
@@ -94,16 +94,18 @@ pub fn train(data: &DataFolder, arguments: &TrainArguments, common: &Common) -> 
     }
     if used {
         drop(embedder);
-        match use_model(&library, &model, common, &cancel, &bar)? {
+        match use_model(&library, &models, &model, common, &cancel, &bar)? {
             Outcome::Done { .. } => {}
             Outcome::Cancelled { .. } => return Ok(exit::STOPPED),
             Outcome::Failed { message } => bail!(message),
         }
+    } else {
+        forget_unneeded(&library, &mut Catalog::open(&library.folder)?, &models, Some(&model.id))?;
     }
     if common.json {
         print_line_json(&json!({ "model": model.id, "used": used, "seconds": seconds, "proof": *proof }))?;
     } else {
-        let state = if used || model.id == present.id { "in use now" } else { "kept, but not used" };
+        let state = if used || model.id == active.id { "in use now" } else { "kept, but not used" };
         print_lines(&format!("Model {} ({state}), trained in {seconds:.1} s", model.id))?;
     }
     Ok(exit::DONE)

@@ -19,9 +19,10 @@ use super::proof::{nearest, some_of};
 use super::random::Random;
 use super::replicas::{Replica, learn_side_by_side, replica_count, sum_of_gradients};
 use super::report::{CurvePoint, Loss, TrainEvent};
+use super::reporter::ProgressReporter;
 use super::sampler::{paired_batches, random_batches, triplets};
 use super::watchdog::{Alarm, Watchdog, spread};
-use super::{Teller, TrainError, Training, cores, memory};
+use super::{TrainError, Training, cores, memory};
 use crate::artefact::NamedTensor;
 use crate::device::says_out_of_memory;
 use crate::model::{Architecture, HeadPart, ModelError, NamedTensors, normalised};
@@ -45,7 +46,7 @@ pub(super) struct Course<'a, 'b, 'c> {
     training: &'a Training<'a>,
     data: &'a Dataset,
     split: &'a Split,
-    teller: &'b mut Teller<'c>,
+    teller: &'b mut ProgressReporter<'c>,
     how: Hyperparameters,
     /// Photos that are learnt from, by class.
     classes: Vec<Vec<usize>>,
@@ -83,7 +84,7 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
         data: &'a Dataset,
         split: &'a Split,
         device: Device,
-        teller: &'b mut Teller<'c>,
+        teller: &'b mut ProgressReporter<'c>,
     ) -> Result<Self, TrainError> {
         let mut classes = vec![Vec::new(); data.classes.len()];
         for position in &split.learn {
@@ -94,7 +95,7 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
         // Whole classes are set aside.
         classes.retain(|photos| photos.len() > 1);
         let count = classes.iter().map(Vec::len).sum();
-        let how = Hyperparameters::of(training.options, training.start.card.architecture, count, device);
+        let how = Hyperparameters::of(training.plan.options, training.start.card.architecture, count, device);
         let learner = match how.loss {
             Some(_) => {
                 let learn: Vec<usize> = classes.concat();
@@ -103,12 +104,12 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
                 let features = data.features_of(&learn)?;
                 let mut first = head::whiten_within_classes(&features, &labels)?;
                 scale_outputs(&mut first, &features)?;
-                Learner::fine_tune(training.start, &first, device)?
+                Learner::fine_tune(&training.start, &first, device)?
             }
-            None => Learner::from_scratch(Architecture::SiameseResNet18, training.options.seed, device)?,
+            None => Learner::from_scratch(Architecture::SiameseResNet18, training.plan.options.seed, device)?,
         };
         let standing = Standing {
-            options: training.options.clone(),
+            options: training.plan.options.clone(),
             data: fingerprint(data, &split.learn),
             rate_factor: 1.0,
             loss: how.loss,
@@ -164,7 +165,7 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
                 End::Stopped => {
                     self.save();
                     let nothing_learnt = self.standing.steps == 0;
-                    if self.training.cancel.is_cancelled() || nothing_learnt {
+                    if self.training.plan.cancel.is_cancelled() || nothing_learnt {
                         return Ok(None);
                     }
                     break;
@@ -217,10 +218,10 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
     }
 
     fn resume(&mut self) -> Result<(), TrainError> {
-        if !self.training.resume {
+        if !self.training.plan.resume {
             return Ok(());
         }
-        let Some((standing, tensors)) = checkpoint::load(&self.training.library.folder) else { return Ok(()) };
+        let Some((standing, tensors)) = checkpoint::load(&self.training.plan.library.folder) else { return Ok(()) };
         if standing.options != self.standing.options || standing.data != self.standing.data {
             self.notice("The photos or the settings have changed since the training was stopped; it begins anew");
             return Ok(());
@@ -291,14 +292,14 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
 
     fn save(&mut self) {
         self.saved = Instant::now();
-        if let Err(error) = checkpoint::save(&self.training.library.folder, &self.standing, &self.state()) {
+        if let Err(error) = checkpoint::save(&self.training.plan.library.folder, &self.standing, &self.state()) {
             self.notice(&format!("The training could not be saved ({error}); after a stop it would begin anew"));
         }
     }
 
     /// The batches of an epoch. The same seed gives the same ones, also after a resume.
     fn orders(&self) -> Vec<Order> {
-        let seed = self.training.options.seed.wrapping_mul(1_000_003).wrapping_add(u64::from(self.standing.epoch));
+        let seed = self.training.plan.options.seed.wrapping_mul(1_000_003).wrapping_add(u64::from(self.standing.epoch));
         let mut random = Random::new(seed);
         let size = self.standing.batch_size;
         let batches = match self.standing.loss {
@@ -310,7 +311,7 @@ impl<'a, 'b, 'c> Course<'a, 'b, 'c> {
     }
 
     fn source(&self, cut: Cut) -> Source {
-        let library = self.training.library.clone();
+        let library = self.training.plan.library.clone();
         Source { library, photos: Arc::clone(&self.photos), cut, side: self.how.side }
     }
 
@@ -544,7 +545,7 @@ mod tests {
     use crate::ingest::ingest;
     use crate::job::Cancel;
     use crate::library::{DataFolder, Library};
-    use crate::train::TrainProgress;
+    use crate::train::plan::TrainingPlan;
     use crate::train::report::{Recipe, TrainOptions};
 
     /// A library of sixteen pictures of four species.
@@ -586,21 +587,21 @@ mod tests {
             change: impl FnOnce(&mut Course),
             mut hear: impl FnMut(&TrainEvent, &Cancel),
         ) -> Result<Option<Vec<NamedTensor>>, TrainError> {
-            let (models, present, cancel) = (self.data.models(), Model::built_in(), Cancel::default());
-            let training = Training {
+            let (models, active, cancel) = (self.data.models(), Model::built_in(), Cancel::default());
+            let plan = TrainingPlan {
                 library: &self.library,
                 models: &models,
                 device: DeviceChoice::Cpu,
-                present: &present,
-                start: &present,
+                active: &active,
                 embedder: &self.embedder,
                 options,
                 resume,
                 stop: &Cancel::default(),
                 cancel: &cancel,
             };
+            let training = Training { plan, start: active.clone(), embedder: self.embedder.clone() };
             let mut events = |event: TrainEvent| hear(&event, &cancel);
-            let mut teller = Teller { events: &mut events, progress: TrainProgress::default(), began: Instant::now() };
+            let mut teller = ProgressReporter::new(&mut events, String::new());
             let split = self.dataset.split(0, 5).unwrap();
             let mut course = Course::new(&training, &self.dataset, &split, Device::Cpu, &mut teller)?;
             change(&mut course);

@@ -1,11 +1,13 @@
 //! Training: from a folder of photos to a better model, with the proof that it is better.
 //!
 //! ```text
-//! catalog (features, labels) -> data set -> split -> learn -> prove -> learn from all -> model file
+//! ingest -> embed_library with the starting backbone -> catalog (features, labels) -> data set -> split
+//!     -> train -> [embed_library with the new backbone] -> evaluate -> train on all -> model file
 //! ```
 //!
-//! Whatever the recipe, the last step is a head on a backbone's features, and the proof compares the present model and
-//! the new one on photos that were set aside before.
+//! The folder is looked at once, with the model in use. Whatever the recipe, the last step is a head on a backbone's
+//! features, and the evaluation compares the model in use and the new one on photos that were held out before. Taking
+//! the new model into use is the caller's: [`crate::active_model::change_model`].
 
 pub mod checkpoint;
 mod course;
@@ -22,38 +24,40 @@ pub mod proof;
 pub mod random;
 mod replicas;
 pub mod report;
+mod reporter;
 pub mod sampler;
 pub mod unlabelled;
 pub mod views;
 pub mod watchdog;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tch::Tensor;
 
-use crate::artefact::{ArtefactError, Card, Model, ModelFolder, NamedTensor};
+use crate::artefact::{ArtefactError, Card, Model, NamedTensor};
 use crate::catalog::{Catalog, CatalogError, ModelKey};
-use crate::device::{DeviceChoice, NoSuchDevice, open_device};
+use crate::device::{NoSuchDevice, open_device};
 use crate::embed::{EmbedError, Embedder};
-use crate::ingest::{IngestEvent, ingest};
-use crate::job::{Cancel, Outcome, Progress};
-use crate::library::Library;
+use crate::ingest::{IngestEvent, embed_library, ingest};
+use crate::job::{Outcome, Stage};
 use crate::model::{Architecture, Head, ModelError};
 use crate::photo::Metric;
 use dataset::{Dataset, DatasetError, Split, rows_of};
 use head::{HeadOptions, HeadProgress};
+use plan::{TrainingPlan, start_model};
 use proof::{Comparison, Embedded};
-use report::{CurvePoint, Proof, Recipe, TrainEvent, TrainOptions, TrainProgress, TrainedBy};
+use report::{Proof, Recipe, TrainEvent, TrainedBy};
+use reporter::ProgressReporter;
 
 /// Fewer photos are not worth a training.
 pub const MIN_PHOTOS: usize = 10;
-/// Shares that photos are set aside in: a fifth for a head, which learns from all of them afterwards.
-const SHARES: usize = 5;
-/// A network does not: as little is set aside for it as can be measured with, and no more than a fifth.
-const MEASURED_WITH: usize = 300;
-const MAX_NETWORK_SHARES: usize = 20;
-/// Smaller folders are measured by cross-validation over all shares: one would hold too few queries.
+/// One of so many folds is held out: a fifth for a head, which is trained on all photos afterwards.
+const FOLDS: usize = 5;
+/// A network is not: as little is held out for it as can be evaluated with, and no more than a fifth.
+const HELD_OUT_PHOTOS: usize = 300;
+const MAX_NETWORK_FOLDS: usize = 20;
+/// Smaller folders are evaluated by cross-validation over all folds: one would hold too few queries.
 const CROSS_VALIDATE_BELOW: usize = 1000;
 
 /// The verdict where there is nothing to compare.
@@ -69,7 +73,7 @@ pub enum TrainError {
     )]
     NoClasses,
     #[error(
-        "The learning overshot again and again, and was given up; the present model stays in use. Try another loss under Advanced"
+        "Training diverged again and again and was given up; the model in use stays. Try another loss under Advanced"
     )]
     Diverged,
     #[error("The memory is too small even for small batches; close other programs, or choose a smaller network")]
@@ -105,24 +109,21 @@ impl From<DatasetError> for TrainError {
     }
 }
 
-/// A training that is to be done. The library's photos have been indexed with the starting model.
+/// A training that is to be done.
 pub struct Training<'a> {
-    pub library: &'a Library,
-    pub models: &'a ModelFolder,
-    pub device: DeviceChoice,
-    /// The model in use, to compare with.
-    pub present: &'a Model,
+    pub plan: TrainingPlan<'a>,
     /// The model whose backbone is the starting point.
-    pub start: &'a Model,
+    pub start: Model,
     /// With that backbone.
-    pub embedder: &'a Embedder,
-    pub options: &'a TrainOptions,
-    /// Go on from the last checkpoint, where there is one of the same options.
-    pub resume: bool,
-    /// Ends the learning and keeps the best so far.
-    pub stop: &'a Cancel,
-    /// Ends everything.
-    pub cancel: &'a Cancel,
+    pub embedder: Embedder,
+}
+
+/// What is told meanwhile.
+#[derive(Debug)]
+pub enum TrainingEvent {
+    /// Of the indexing that comes first, with the model in use.
+    Ingest(IngestEvent),
+    Train(TrainEvent),
 }
 
 /// What came of it.
@@ -135,8 +136,8 @@ pub struct Trained {
     pub stopped_early: bool,
 }
 
-/// A model that has learnt, before it is packed.
-struct Learnt {
+/// A model that is trained and evaluated, before it is packed.
+struct TrainedWeights {
     proof: Proof,
     architecture: Architecture,
     /// Names the features that the head works on.
@@ -147,86 +148,129 @@ struct Learnt {
     head: Option<Head>,
 }
 
-impl Training<'_> {
-    /// Trains, proves and saves; `None` where it was stopped before there was anything to keep.
+impl<'a> Training<'a> {
+    /// Chooses the model to start from.
+    ///
+    /// # Errors
+    /// When that is not there, or the system gives no thread.
+    pub fn new(plan: TrainingPlan<'a>) -> Result<Self, TrainError> {
+        let start = start_model(plan.models, plan.active, plan.options)?;
+        let same_backbone = start.card.backbone == plan.active.card.backbone;
+        let embedder = if same_backbone { plan.embedder.clone() } else { Embedder::start(plan.device, start.clone())? };
+        Ok(Self { plan, start, embedder })
+    }
+
+    /// Indexes what is missing, trains, evaluates and saves; `None` where it was stopped before there was anything to keep.
     ///
     /// # Errors
     /// When there is too little to learn from, or something fails.
-    pub fn run(&self, events: &mut dyn FnMut(TrainEvent)) -> Result<Option<Trained>, TrainError> {
+    pub fn run(&self, events: &mut dyn FnMut(TrainingEvent)) -> Result<Option<Trained>, TrainError> {
+        let mut catalog = Catalog::open(&self.plan.library.folder)?;
+        if !self.embed_all(&mut catalog, events)? {
+            return Ok(None);
+        }
         let started = Instant::now();
         // The embed threads have one each; the training takes what there is.
         tch::set_num_threads(cores() as i32);
         decompose_on_one_thread();
-        let mut teller = Teller { events, progress: TrainProgress::default(), began: Instant::now() };
-        teller.progress.device = self.embedder.info()?.device;
-        teller.stage("Reading the features", 0);
-        let catalog = self.catalog()?;
+        let mut events = |event| events(TrainingEvent::Train(event));
+        let mut reporter = ProgressReporter::new(&mut events, self.embedder.info()?.device);
+        reporter.stage(Stage::LoadingFeatures, 0);
         let data = Dataset::load(&catalog, &self.start.card.backbone)?;
         if data.len() < MIN_PHOTOS {
             return Err(TrainError::TooFewPhotos { found: data.len() });
         }
-        let learnt = match self.options.recipe {
-            Recipe::Quick => self.quick(&data, &catalog, &mut teller)?,
-            Recipe::Full | Recipe::Tutorial => self.network(&data, catalog, &mut teller)?,
+        let trained = match self.plan.options.recipe {
+            Recipe::Quick => self.train_head(&data, &catalog, &mut reporter)?,
+            Recipe::Full | Recipe::Tutorial => self.train_network(&data, &mut catalog, &mut reporter)?,
         };
-        let Some(Learnt { mut proof, architecture, backbone, metric, weights, head }) = learnt else { return Ok(None) };
+        let Some(trained) = trained else { return Ok(None) };
+        self.save(trained, &data, started, &mut reporter).map(Some)
+    }
+
+    /// Brings the catalog up to date: the model in use has to know all photos, for it is what the new one is compared
+    /// with, and so has the backbone to start from. `false` where it was stopped.
+    fn embed_all(&self, catalog: &mut Catalog, events: &mut dyn FnMut(TrainingEvent)) -> Result<bool, TrainError> {
+        let TrainingPlan { library, embedder, cancel, .. } = self.plan;
+        let outcome = ingest(library, catalog, embedder, cancel, &mut |event| events(TrainingEvent::Ingest(event)));
+        if !is_done(outcome)? {
+            return Ok(false);
+        }
+        if self.same_backbone() {
+            return Ok(true);
+        }
+        is_done(embed_library(library, catalog, &self.embedder, cancel, &mut |progress| {
+            events(TrainingEvent::Ingest(IngestEvent::Progress(progress)));
+        }))
+    }
+
+    /// Packs the new model and saves it among the others.
+    fn save(
+        &self,
+        trained: TrainedWeights,
+        data: &Dataset,
+        started: Instant,
+        reporter: &mut ProgressReporter,
+    ) -> Result<Trained, TrainError> {
+        let TrainedWeights { mut proof, architecture, backbone, metric, weights, head } = trained;
         let seconds = started.elapsed().as_secs_f64();
         let trained = TrainedBy {
-            options: self.options.clone(),
-            folder: self.library.root.clone(),
+            options: self.plan.options.clone(),
+            folder: self.plan.library.root.clone(),
             photos: data.len() as u64,
             classes: data.classes.len() as u64,
             seconds,
             proof: Some(proof.clone()),
         };
-        let title = format!("{:?} – {}", self.options.recipe, self.library.name());
+        let title = format!("{:?} – {}", self.plan.options.recipe, self.plan.library.name());
         let card = Card { title, architecture, backbone, metric, made: now(), trained: Some(trained) };
         let mut model = Model::pack(card, weights, head.as_ref())?;
-        if model.id == self.present.id {
+        if model.id == self.plan.active.id {
             (proof.better, proof.verdict) = (false, SAME_MODEL.to_owned());
         }
         let proof = Arc::new(proof);
-        teller.tell(TrainEvent::Proof(Arc::clone(&proof)));
+        reporter.tell(TrainEvent::Proof(Arc::clone(&proof)));
         // Where the same numbers came out before, their name and what was measured then are worth more. The file is
         // written anew even so: its time tells that a training ended.
-        if let Ok(known) = self.models.load(&model.id) {
+        if let Ok(known) = self.plan.models.load(&model.id) {
             model = known;
         }
-        self.models.save(&model)?;
-        checkpoint::forget(&self.library.folder);
-        Ok(Some(Trained { model, proof, seconds, stopped_early: self.stop.is_cancelled() }))
-    }
-
-    fn catalog(&self) -> Result<Catalog, TrainError> {
-        Ok(Catalog::open(&self.library.folder)?)
+        self.plan.models.save(&model)?;
+        checkpoint::forget(&self.plan.library.folder);
+        Ok(Trained { model, proof, seconds, stopped_early: self.plan.stop.is_cancelled() })
     }
 
     /// Whether a head goes on learning. A stop ends that where the head is all that is learnt; what it has learnt so far
     /// is kept.
     fn goes_on(&self) -> bool {
-        let stopped = self.options.recipe == Recipe::Quick && self.stop.is_cancelled();
-        !(stopped || self.cancel.is_cancelled())
+        let stopped = self.plan.options.recipe == Recipe::Quick && self.plan.stop.is_cancelled();
+        !(stopped || self.plan.cancel.is_cancelled())
     }
 
     fn is_stopped(&self) -> bool {
-        self.stop.is_cancelled() || self.cancel.is_cancelled()
+        self.plan.stop.is_cancelled() || self.plan.cancel.is_cancelled()
     }
 
     /// A head on the backbone's features as they are.
-    fn quick(&self, data: &Dataset, catalog: &Catalog, teller: &mut Teller) -> Result<Option<Learnt>, TrainError> {
-        let present = self.present_embeddings(data, catalog)?;
+    fn train_head(
+        &self,
+        data: &Dataset,
+        catalog: &Catalog,
+        reporter: &mut ProgressReporter,
+    ) -> Result<Option<TrainedWeights>, TrainError> {
+        let active = self.active_embeddings(data, catalog)?;
         let proof = if data.is_labelled() {
-            let folds = if data.len() < CROSS_VALIDATE_BELOW { SHARES } else { 1 };
+            let folds = if data.len() < CROSS_VALIDATE_BELOW { FOLDS } else { 1 };
             let splits =
-                (0..folds).map(|fold| data.split(fold, self.shares(data.len()))).collect::<Result<Vec<_>, _>>()?;
-            self.prove_heads(data, &data.features, &present, &splits, teller)?
+                (0..folds).map(|fold| data.split(fold, self.folds(data.len()))).collect::<Result<Vec<_>, _>>()?;
+            self.prove_heads(data, &data.features, &active, &splits, reporter)?
         } else {
-            self.prove_without_labels(data, &present, teller)?
+            self.prove_without_labels(data, catalog, &active, reporter)?
         };
         let Some(proof) = proof else { return Ok(None) };
-        let head = self.fit_to_all(data, &data.features, teller)?;
+        let head = self.fit_to_all(data, &data.features, reporter)?;
         let card = &self.start.card;
-        Ok((!self.cancel.is_cancelled()).then_some(Learnt {
+        Ok((!self.plan.cancel.is_cancelled()).then_some(TrainedWeights {
             proof,
             architecture: card.architecture,
             backbone: card.backbone.clone(),
@@ -237,15 +281,21 @@ impl Training<'_> {
     }
 
     /// The whole network, embedding the library anew with it; for the full recipe a head on its features, too.
-    fn network(&self, data: &Dataset, mut catalog: Catalog, teller: &mut Teller) -> Result<Option<Learnt>, TrainError> {
+    fn train_network(
+        &self,
+        data: &Dataset,
+        catalog: &mut Catalog,
+        reporter: &mut ProgressReporter,
+    ) -> Result<Option<TrainedWeights>, TrainError> {
         if !data.is_labelled() {
             return Err(TrainError::NoClasses);
         }
-        let present = self.present_embeddings(data, &catalog)?;
-        let split = data.split(0, network_shares(data.len()))?;
-        let is_full = self.options.recipe == Recipe::Full;
-        teller.stage("Learning", 0);
-        let Some(weights) = self.learn_network(data, &split, teller)? else { return Ok(None) };
+        let active = self.active_embeddings(data, catalog)?;
+        let split = data.split(0, network_folds(data.len()))?;
+        let is_full = self.plan.options.recipe == Recipe::Full;
+        reporter.stage(Stage::Training, 0);
+        let device = open_device(self.plan.device)?;
+        let Some(weights) = course::Course::new(self, data, &split, device, reporter)?.run()? else { return Ok(None) };
         let (architecture, metric) = if is_full {
             (self.start.card.architecture, Metric::Cosine)
         } else {
@@ -253,41 +303,28 @@ impl Training<'_> {
         };
         let card = Card { title: String::new(), architecture, backbone: String::new(), metric, made: 0, trained: None };
         let bare = Model::pack(card, weights.clone(), None)?;
-        let embedder = Embedder::start(self.device, bare.clone())?;
-        let outcome = ingest(self.library, &mut catalog, &embedder, self.cancel, &mut |event| {
-            if let IngestEvent::Progress(progress) = event {
-                teller.ingest(&progress);
-            }
+        let embedder = Embedder::start(self.plan.device, bare.clone())?;
+        let outcome = embed_library(self.plan.library, catalog, &embedder, self.plan.cancel, &mut |progress| {
+            reporter.embedding(&progress);
         });
-        match outcome {
-            Outcome::Done { .. } => {}
-            Outcome::Cancelled { .. } => return Ok(None),
-            Outcome::Failed { message } => return Err(TrainError::Index(message)),
+        if !is_done(outcome)? {
+            return Ok(None);
         }
         let info = embedder.info()?;
         drop(embedder);
-        let rows = data.embeddings(&catalog, info.key(), info.dimension)?;
-        let learnt = Learnt { proof: Proof::default(), architecture, backbone: bare.id, metric, weights, head: None };
+        let rows = data.embeddings(catalog, info.key(), info.dimension)?;
+        let trained =
+            TrainedWeights { proof: Proof::default(), architecture, backbone: bare.id, metric, weights, head: None };
         if !is_full {
-            teller.stage("Measuring", 0);
+            reporter.stage(Stage::Evaluating, 0);
             let mut comparison = Comparison::default();
-            comparison.add(data, [&present, &Embedded { rows, metric }], &split)?;
-            let proof = comparison.proof(data, self.options.focus, 1, self.earlier_proof());
-            return Ok(Some(Learnt { proof, ..learnt }));
+            comparison.add(data, [&active, &Embedded { rows, metric }], &split)?;
+            let proof = comparison.proof(data, self.plan.options.focus, 1, self.earlier_proof());
+            return Ok(Some(TrainedWeights { proof, ..trained }));
         }
-        let Some(proof) = self.prove_heads(data, &rows, &present, &[split], teller)? else { return Ok(None) };
-        let head = Some(self.fit_to_all(data, &rows, teller)?);
-        Ok(Some(Learnt { proof, head, ..learnt }))
-    }
-
-    /// Learns from the photos that are not set aside; gives the network's weights.
-    fn learn_network(
-        &self,
-        data: &Dataset,
-        split: &Split,
-        teller: &mut Teller,
-    ) -> Result<Option<Vec<NamedTensor>>, TrainError> {
-        course::Course::new(self, data, split, open_device(self.device)?, teller)?.run()
+        let Some(proof) = self.prove_heads(data, &rows, &active, &[split], reporter)? else { return Ok(None) };
+        let head = Some(self.fit_to_all(data, &rows, reporter)?);
+        Ok(Some(TrainedWeights { proof, head, ..trained }))
     }
 
     /// Learns a head from some of the photos.
@@ -303,78 +340,84 @@ impl Training<'_> {
             return Ok(unlabelled::fit(&features, tell)?);
         }
         // The loss and the epochs that the user chose are those of the network, where one is trained.
-        let is_quick = self.options.recipe == Recipe::Quick;
+        let is_quick = self.plan.options.recipe == Recipe::Quick;
         let options = HeadOptions {
-            loss: self.options.loss.filter(|_| is_quick),
-            epochs: self.options.epochs.filter(|_| is_quick),
-            seed: self.options.seed,
-            focus: self.options.focus,
+            loss: self.plan.options.loss.filter(|_| is_quick),
+            epochs: self.plan.options.epochs.filter(|_| is_quick),
+            seed: self.plan.options.seed,
+            focus: self.plan.options.focus,
         };
         Ok(head::fit(&features, &data.labels_of(positions), &options, tell)?)
     }
 
-    fn fit_to_all(&self, data: &Dataset, features: &Tensor, teller: &mut Teller) -> Result<Head, TrainError> {
-        teller.stage("Learning from all photos", 0);
+    fn fit_to_all(
+        &self,
+        data: &Dataset,
+        features: &Tensor,
+        reporter: &mut ProgressReporter,
+    ) -> Result<Head, TrainError> {
+        reporter.stage(Stage::TrainingOnAll, 0);
         let all: Vec<usize> = (0..data.len()).collect();
         self.fit_head(data, features, &all, &mut |progress| {
-            teller.step(&progress);
+            reporter.step(&progress);
             self.goes_on()
         })
     }
 
-    /// Learns heads without the photos that are set aside, and compares them on these with the present model.
+    /// Trains heads without the photos that are held out, and compares them on these with the model in use.
     fn prove_heads(
         &self,
         data: &Dataset,
         features: &Tensor,
-        present: &Embedded,
+        active: &Embedded,
         splits: &[Split],
-        teller: &mut Teller,
+        reporter: &mut ProgressReporter,
     ) -> Result<Option<Proof>, TrainError> {
-        let is_quick = self.options.recipe == Recipe::Quick;
+        let is_quick = self.plan.options.recipe == Recipe::Quick;
         let mut comparison = Comparison::default();
         for (number, split) in splits.iter().enumerate() {
-            teller.stage("Learning, with some photos set aside", 0);
+            reporter.stage(Stage::TrainingWithoutHeldOut, 0);
             let head = self.fit_head(data, features, &split.learn, &mut |progress| {
-                teller.step(&progress);
+                reporter.step(&progress);
                 if is_quick && number == 0 {
-                    teller.curve(&progress);
+                    reporter.curve(&progress);
                 }
                 self.goes_on()
             })?;
-            if self.cancel.is_cancelled() {
+            if self.plan.cancel.is_cancelled() {
                 return Ok(None);
             }
-            teller.stage("Measuring", 0);
+            reporter.stage(Stage::Evaluating, 0);
             let new = Embedded { rows: project(&head, features)?, metric: Metric::Cosine };
-            comparison.add(data, [present, &new], split)?;
+            comparison.add(data, [active, &new], split)?;
         }
-        Ok(Some(comparison.proof(data, self.options.focus, splits.len() as u32, self.earlier_proof())))
+        Ok(Some(comparison.proof(data, self.plan.options.focus, splits.len() as u32, self.earlier_proof())))
     }
 
     fn prove_without_labels(
         &self,
         data: &Dataset,
-        present: &Embedded,
-        teller: &mut Teller,
+        catalog: &Catalog,
+        active: &Embedded,
+        reporter: &mut ProgressReporter,
     ) -> Result<Option<Proof>, TrainError> {
-        teller.stage("Learning", 0);
+        reporter.stage(Stage::Training, 0);
         let all: Vec<usize> = (0..data.len()).collect();
         let head = self.fit_head(data, &data.features, &all, &mut |progress| {
-            teller.step(&progress);
-            teller.curve(&progress);
+            reporter.step(&progress);
+            reporter.curve(&progress);
             self.goes_on()
         })?;
-        teller.stage("Measuring with altered views", 0);
-        let views = views::altered_views(self.library, &self.catalog()?, data, self.embedder, self.cancel)?;
-        if self.cancel.is_cancelled() {
+        reporter.stage(Stage::EvaluatingAugmentedViews, 0);
+        let views = views::altered_views(self.plan.library, catalog, data, &self.embedder, self.plan.cancel)?;
+        if self.plan.cancel.is_cancelled() {
             return Ok(None);
         }
-        // A present model on another backbone cannot be asked: the views are features of the starting one. Its bare
+        // A model in use on another backbone cannot be asked: the views are features of the starting one. Its bare
         // features then stand for what was before.
-        let before = if self.same_backbone() { present.rows.shallow_clone() } else { data.features.shallow_clone() };
+        let before = if self.same_backbone() { active.rows.shallow_clone() } else { data.features.shallow_clone() };
         let before = Embedded { rows: before, metric: Metric::Cosine };
-        let views_before = match self.present.head().map_err(EmbedError::Head)? {
+        let views_before = match self.plan.active.head().map_err(EmbedError::Head)? {
             Some(head) if self.same_backbone() => project(&head, &views.features)?,
             _ => views.features.shallow_clone(),
         };
@@ -382,37 +425,37 @@ impl Training<'_> {
         let mut comparison = Comparison::default();
         comparison.views[0].add_views(&before, &views_before, &views.positions)?;
         comparison.views[1].add_views(&after, &project(&head, &views.features)?, &views.positions)?;
-        Ok(Some(comparison.proof(data, self.options.focus, 1, None)))
+        Ok(Some(comparison.proof(data, self.plan.options.focus, 1, None)))
     }
 
     fn same_backbone(&self) -> bool {
-        self.present.card.backbone == self.start.card.backbone
+        self.plan.active.card.backbone == self.start.card.backbone
     }
 
-    /// Shares that photos are set aside in. A starting network that was itself trained on this folder has learnt from
-    /// all but what it set aside, and that must not be asked of its successor either.
-    fn shares(&self, photos: usize) -> usize {
+    /// Folds of which one is held out. A starting network that was itself trained on this folder has learnt from all but
+    /// what was held out then, and that must not be asked of its successor either.
+    fn folds(&self, photos: usize) -> usize {
         let trained = self.start.card.trained.as_ref();
-        let here = trained.is_some_and(|t| t.folder == self.library.root && t.options.recipe != Recipe::Quick);
-        if here { network_shares(photos) } else { SHARES }
+        let here = trained.is_some_and(|t| t.folder == self.plan.library.root && t.options.recipe != Recipe::Quick);
+        if here { network_folds(photos) } else { FOLDS }
     }
 
-    /// What the present model reached when it was trained, where that was on this folder.
+    /// What the model in use reached when it was trained, where that was on this folder.
     fn earlier_proof(&self) -> Option<&Proof> {
-        let trained = self.present.card.trained.as_ref()?;
-        trained.proof.as_ref().filter(|_| trained.folder == self.library.root)
+        let trained = self.plan.active.card.trained.as_ref()?;
+        trained.proof.as_ref().filter(|_| trained.folder == self.plan.library.root)
     }
 
-    /// The present model's embeddings of all photos of the data set.
-    fn present_embeddings(&self, data: &Dataset, catalog: &Catalog) -> Result<Embedded, TrainError> {
-        let head = self.present.head().map_err(EmbedError::Head)?;
-        let metric = self.present.card.metric;
+    /// The embeddings that the model in use has of all photos of the data set.
+    fn active_embeddings(&self, data: &Dataset, catalog: &Catalog) -> Result<Embedded, TrainError> {
+        let head = self.plan.active.head().map_err(EmbedError::Head)?;
+        let metric = self.plan.active.card.metric;
         let rows = match head {
             Some(head) if self.same_backbone() => project(&head, &data.features)?,
             None if self.same_backbone() => data.features.shallow_clone(),
             head => {
-                let dimension = head.map_or(self.present.card.architecture.dimension(), |head| head.dimension());
-                let key = ModelKey { name: &self.present.id, backbone: &self.present.card.backbone, metric };
+                let dimension = head.map_or(self.plan.active.card.architecture.dimension(), |head| head.dimension());
+                let key = ModelKey { name: &self.plan.active.id, backbone: &self.plan.active.card.backbone, metric };
                 data.embeddings(catalog, key, dimension)?
             }
         };
@@ -420,9 +463,18 @@ impl Training<'_> {
     }
 }
 
-/// Shares that photos are set aside in where a network is trained.
-fn network_shares(photos: usize) -> usize {
-    (photos / MEASURED_WITH).clamp(SHARES, MAX_NETWORK_SHARES)
+/// Folds of which one is held out where a network is trained.
+fn network_folds(photos: usize) -> usize {
+    (photos / HELD_OUT_PHOTOS).clamp(FOLDS, MAX_NETWORK_FOLDS)
+}
+
+/// Whether a step before the training is done, rather than stopped.
+fn is_done(outcome: Outcome) -> Result<bool, TrainError> {
+    match outcome {
+        Outcome::Done { .. } => Ok(true),
+        Outcome::Cancelled { .. } => Ok(false),
+        Outcome::Failed { message } => Err(TrainError::Index(message)),
+    }
 }
 
 fn cores() -> usize {
@@ -436,60 +488,6 @@ fn now() -> u64 {
 fn project(head: &Head, features: &Tensor) -> Result<Tensor, ModelError> {
     let _no_grad = tch::no_grad_guard();
     head.project(features)
-}
-
-/// Passes on how far the training is.
-struct Teller<'a> {
-    events: &'a mut dyn FnMut(TrainEvent),
-    progress: TrainProgress,
-    began: Instant,
-}
-
-impl Teller<'_> {
-    fn tell(&mut self, event: TrainEvent) {
-        (self.events)(event);
-    }
-
-    fn stage(&mut self, stage: &'static str, steps: u64) {
-        let device = std::mem::take(&mut self.progress.device);
-        self.progress = TrainProgress { stage, steps, device, memory: memory(), ..TrainProgress::default() };
-        self.began = Instant::now();
-        self.tell(TrainEvent::Progress(self.progress.clone()));
-    }
-
-    fn step(&mut self, head: &HeadProgress) {
-        if let Some(notice) = &head.notice {
-            return self.tell(TrainEvent::Notice(notice.clone()));
-        }
-        let progress = &mut self.progress;
-        (progress.epoch, progress.epochs) = (head.epoch, head.epochs);
-        (progress.step, progress.steps) = (head.step, head.steps);
-        let seconds = self.began.elapsed().as_secs_f64();
-        if seconds > 0.2 && head.step > 0 {
-            progress.rate = Some(head.photos as f64 / seconds);
-            let left = seconds * (head.steps - head.step.min(head.steps)) as f64 / head.step as f64;
-            progress.time_left = Duration::try_from_secs_f64(left).ok();
-        }
-        let event = TrainEvent::Progress(progress.clone());
-        self.tell(event);
-    }
-
-    /// Embedding the library anew.
-    fn ingest(&mut self, ingest: &Progress) {
-        let progress = &mut self.progress;
-        (progress.stage, progress.epoch, progress.epochs) = (ingest.stage, 0, 0);
-        (progress.step, progress.steps) = (ingest.done, ingest.total.unwrap_or(0));
-        (progress.rate, progress.time_left, progress.memory) = (ingest.rate, ingest.time_left(), memory());
-        let event = TrainEvent::Progress(progress.clone());
-        self.tell(event);
-    }
-
-    fn curve(&mut self, head: &HeadProgress) {
-        if head.loss.is_some() {
-            let point = CurvePoint { epoch: f64::from(head.epoch), loss: head.loss, validation: None };
-            self.tell(TrainEvent::Curve(point));
-        }
-    }
 }
 
 /// Keeps OpenBLAS, which libtorch decomposes matrices with where Faiss has brought it along, from threads of its own:
@@ -508,6 +506,8 @@ pub fn decompose_on_one_thread() {
 
 /// Bytes that this process has in memory, where the system tells.
 pub fn memory() -> Option<u64> {
-    let pages: u64 = std::fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * 4096)
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = resident.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::job::Stage;
 use crate::photo::Photo;
 
 /// Which way a model is trained.
@@ -69,8 +70,7 @@ pub struct TrainOptions {
 /// How far a training is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct TrainProgress {
-    /// In words for people: "Learning".
-    pub stage: &'static str,
+    pub stage: Stage,
     /// From 1; 0 where the stage has no epochs.
     pub epoch: u32,
     pub epochs: u32,

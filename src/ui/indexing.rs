@@ -37,11 +37,11 @@ pub fn indexing_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, actions: &
 }
 
 fn progress_ui(ui: &mut Ui, state: &State, progress: &Progress, actions: &mut Vec<Action>) {
-    ui.label(RichText::new(progress.stage).strong());
+    ui.label(RichText::new(progress.stage.text()).strong());
     match progress.fraction() {
         Some(fraction) => {
             let bar = ProgressBar::new(fraction).desired_width(220.0).desired_height(10.0);
-            ui.add(bar.fill(theme::palette(ui).accent)).accessible_name(progress.stage);
+            ui.add(bar.fill(theme::palette(ui).accent)).accessible_name(progress.stage.text());
         }
         None => {
             ui.spinner();
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn the_summary_reads_like_a_sentence() {
-        let mut progress = Progress::begin("Indexing", Some(6552));
+        let mut progress = Progress::begin(crate::job::Stage::Indexing, Some(6552));
         progress.done = 552;
         progress.rate = Some(120.0);
         assert_eq!(summary(&progress), "552 of 6\u{2009}552, 120 photos a second, 50 s left");

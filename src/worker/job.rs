@@ -8,19 +8,19 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::OpenError;
 use super::messages::TrainingEnd;
+use crate::active_model::{cancel_model_change, change_model, forget_unneeded};
 use crate::artefact::{Model, ModelFolder};
-use crate::catalog::{Catalog, Changes};
+use crate::catalog::{Catalog, CatalogError};
 use crate::device::DeviceChoice;
 use crate::embed::{Embedder, ModelInfo};
 use crate::garden;
-use crate::in_use::{change_model, keep_present};
 use crate::ingest::{IngestEvent, ingest};
-use crate::job::{Cancel, Outcome, Progress, give_way};
+use crate::job::{Cancel, Outcome, Progress, Stage, give_way};
 use crate::library::{Library, WriterLock};
 use crate::query::Gallery;
-use crate::train::Trained;
-use crate::train::plan::{PlanEvent, TrainingPlan};
+use crate::train::plan::TrainingPlan;
 use crate::train::report::{TrainEvent, TrainOptions};
+use crate::train::{Trained, Training, TrainingEvent};
 
 /// How far a job stands back for the worker's thread, which answers queries.
 const NICE_OF_JOBS: i32 = 5;
@@ -38,6 +38,8 @@ pub(super) enum JobKind {
 }
 
 pub(super) enum JobMessage {
+    /// What the open gallery has to follow: only [`ingest`] with the model in use changes photos. Of whatever is done with
+    /// another model there is nothing but progress.
     Event(IngestEvent),
     Training(TrainEvent),
     TrainingEnded(TrainingEnd),
@@ -67,7 +69,7 @@ pub(super) struct RunningJob {
     /// The user has cancelled it, rather than closed the library.
     pub(super) given_up: bool,
     /// When the window was last told how far the training is, and of which stage.
-    pub(super) told: Option<(Instant, &'static str)>,
+    pub(super) told: Option<(Instant, Stage)>,
 }
 
 impl RunningJob {
@@ -102,7 +104,7 @@ pub(super) struct JobWork {
     pub(super) models: ModelFolder,
     pub(super) device: DeviceChoice,
     /// The model in use.
-    pub(super) present: Model,
+    pub(super) active: Model,
     /// Of that model.
     pub(super) embedder: Embedder,
     pub(super) cancel: Cancel,
@@ -119,7 +121,8 @@ impl JobWork {
                 Ok(model) => self.use_model(model),
                 Err(error) => {
                     self.send(JobMessage::ModelFailed(error.to_string()));
-                    Outcome::Done { completed: 0 }
+                    // It may have taken the place of an indexing that was not finished.
+                    self.index()
                 }
             },
             JobKind::Train { options, resume } => self.train(options, *resume),
@@ -133,22 +136,29 @@ impl JobWork {
     }
 
     fn index(&self) -> Outcome {
-        match Catalog::open(&self.library.folder) {
-            Ok(mut catalog) => ingest(&self.library, &mut catalog, &self.embedder, &self.cancel, &mut |event| {
+        let index = || -> Result<Outcome, CatalogError> {
+            let mut catalog = Catalog::open(&self.library.folder)?;
+            let outcome = ingest(&self.library, &mut catalog, &self.embedder, &self.cancel, &mut |event| {
                 self.send(JobMessage::Event(event));
-            }),
-            Err(error) => Outcome::Failed { message: error.to_string() },
-        }
+            });
+            if matches!(outcome, Outcome::Done { .. }) {
+                // A model may have been deleted while another library was open.
+                forget_unneeded(&self.library, &mut catalog, &self.models, None)?;
+            }
+            Ok(outcome)
+        };
+        index().unwrap_or_else(|error| Outcome::Failed { message: error.to_string() })
     }
 
-    /// Brings the catalog up to date with another model; the old one answers meanwhile.
+    /// Embeds the library with another model and takes that into use; the old one answers meanwhile.
     fn use_model(&self, model: Model) -> Outcome {
         let change = || -> Result<Outcome, OpenError> {
             let mut catalog = Catalog::open(&self.library.folder)?;
             let embedder = Embedder::start(self.device, model.clone()).map_err(OpenError::Thread)?;
-            let outcome = change_model(&self.library, &mut catalog, &model.id, &embedder, &self.cancel, &mut |event| {
-                self.send(JobMessage::Event(of_another_model(event)));
-            });
+            let outcome =
+                change_model(&self.library, &mut catalog, &model.id, &embedder, &self.cancel, &mut |progress| {
+                    self.send(JobMessage::Event(IngestEvent::Progress(progress)));
+                });
             if matches!(outcome, Outcome::Done { .. }) {
                 let info = embedder.info()?;
                 let gallery = Gallery::load(&catalog, info.key(), info.dimension)?;
@@ -157,7 +167,7 @@ impl JobWork {
                 return Ok(Outcome::Done { completed: 0 });
             }
             if !matches!(outcome, Outcome::Cancelled { .. }) {
-                keep_present(&mut catalog)?;
+                cancel_model_change(&mut catalog)?;
             }
             Ok(outcome)
         };
@@ -169,30 +179,43 @@ impl JobWork {
             library: &self.library,
             models: &self.models,
             device: self.device,
-            present: &self.present,
+            active: &self.active,
             embedder: &self.embedder,
             options,
             resume,
             stop: &self.stop,
             cancel: &self.cancel,
         };
-        let result = plan.run(&mut |event| {
-            self.send(match event {
-                PlanEvent::Ingest(event) => JobMessage::Event(event),
-                PlanEvent::OfAnotherModel(event) => JobMessage::Event(of_another_model(event)),
-                PlanEvent::Training(event) => JobMessage::Training(event),
-            });
+        let trained = Training::new(plan).and_then(|training| {
+            training.run(&mut |event| {
+                self.send(match event {
+                    TrainingEvent::Ingest(event) => JobMessage::Event(event),
+                    TrainingEvent::Train(event) => JobMessage::Training(event),
+                });
+            })
         });
-        let (end, model) = match result {
+        let (end, better, unused) = match trained {
             Ok(Some(Trained { model, proof, stopped_early, .. })) => {
                 let end = TrainingEnd::Done { id: model.id.clone(), used: proof.better, stopped_early };
-                (end, Some(model).filter(|_| proof.better))
+                if proof.better { (end, Some(model), None) } else { (end, None, Some(model.id)) }
             }
-            Ok(None) => (TrainingEnd::Stopped, None),
-            Err(error) => (TrainingEnd::Failed { message: error.to_string() }, None),
+            Ok(None) => (TrainingEnd::Stopped, None, None),
+            Err(error) => (TrainingEnd::Failed { message: error.to_string() }, None, None),
         };
         self.send(JobMessage::TrainingEnded(end));
-        model.map_or(Outcome::Done { completed: 0 }, |model| self.use_model(model))
+        match better {
+            Some(model) => self.use_model(model),
+            None => self.forget_training(unused.as_deref()),
+        }
+    }
+
+    /// Throws away what a training has embedded for a model that is not used.
+    fn forget_training(&self, unused: Option<&str>) -> Outcome {
+        let forget = |mut catalog| forget_unneeded(&self.library, &mut catalog, &self.models, unused);
+        match Catalog::open(&self.library.folder).and_then(forget) {
+            Ok(()) => Outcome::Done { completed: 0 },
+            Err(error) => Outcome::Failed { message: error.to_string() },
+        }
     }
 
     /// Draws what is missing of the sample garden; an outcome where the job ends with it.
@@ -200,7 +223,7 @@ impl JobWork {
         let mut drawn = 0;
         let result = garden::write(&self.library.root, &mut |done, total| {
             drawn = done as u64;
-            let progress = Progress { done: drawn, ..Progress::begin("Drawing the sample garden", Some(total as u64)) };
+            let progress = Progress { done: drawn, ..Progress::begin(Stage::DrawingGarden, Some(total as u64)) };
             let _ = self.messages.send(JobMessage::Event(IngestEvent::Progress(progress)));
             !self.cancel.is_cancelled()
         });
@@ -209,14 +232,5 @@ impl JobWork {
             Ok(false) => Some(Outcome::Cancelled { completed: drawn }),
             Err(error) => Some(Outcome::Failed { message: format!("The sample garden could not be written: {error}") }),
         }
-    }
-}
-
-/// What a job that works with another model than the one in use means to the gallery: photos may be gone, but new ones
-/// have to wait for their embeddings.
-pub(super) fn of_another_model(event: IngestEvent) -> IngestEvent {
-    match event {
-        IngestEvent::Committed(changes) => IngestEvent::Committed(Changes { added: Vec::new(), ..changes }),
-        other => other,
     }
 }

@@ -19,12 +19,12 @@ use self::job::{Changed, JobKind, JobMessage, JobWork, RunningJob};
 pub use self::messages::{Event, Request, TrainingEnd, View};
 use self::messages::{Mailbox, Outbox};
 use self::open::OpenLibrary;
+use crate::active_model::{active_model, cancel_model_change, delete_model, forget_deleted, model_wanted, names};
 use crate::artefact::{Model, ModelFolder};
 use crate::catalog::{Catalog, CatalogError};
 use crate::device::DeviceChoice;
 use crate::embed::{EmbedError, Embedder, ModelInfo};
-use crate::in_use::{delete_model, keep_present, model_in_use, model_wanted, names};
-use crate::job::{Cancel, Outcome};
+use crate::job::{Cancel, Outcome, Stage};
 use crate::library::DataFolder;
 use crate::model::weight_file;
 use crate::query::QueryError;
@@ -315,13 +315,16 @@ impl Loop {
 
     fn delete_model(&self, id: String) {
         let data = self.data.clone();
-        let open = self.open.as_ref().and_then(|open| Some((open.library.folder.clone(), open.lock.clone()?)));
+        // A job that is running may have begun with this model; the next indexing throws away what it leaves.
+        let idle = self.open.as_ref().filter(|open| open.job.is_none());
+        let open = idle.and_then(|open| Some((open.library.folder.clone(), open.lock.clone()?)));
         self.with_models(move |models| {
+            let deleted = models.list().into_iter().find(|model| model.id == id);
             let away = delete_model(&data, models, &id).map_err(|error| error.to_string())?;
-            // Features stay where there is another model on them.
-            let is_backbone = models.list().iter().any(|model| model.card.backbone == id);
-            if let Some((folder, _lock)) = open.filter(|_| !is_backbone)
-                && let Err(error) = Catalog::open(&folder).and_then(|mut catalog| catalog.forget_model(&id))
+            // Other libraries follow when they are next indexed.
+            if let (Some((folder, _lock)), Some(deleted)) = (open, deleted)
+                && let Err(error) =
+                    Catalog::open(&folder).and_then(|mut catalog| forget_deleted(&mut catalog, models, &deleted))
             {
                 log::warn!("{error}");
             }
@@ -368,7 +371,7 @@ impl Loop {
             })?,
         };
         let wanted = model_wanted(&catalog, &self.models)?.filter(|_| lock.is_some());
-        let model = model_in_use(&catalog, &self.models)?;
+        let model = active_model(&catalog, &self.models)?;
         if model.id != self.model.id {
             let embedder = Embedder::start(self.device, model.clone()).map_err(OpenError::Thread)?;
             (self.embedder, self.model) = (embedder, model.clone());
@@ -414,7 +417,7 @@ impl Loop {
             draw_garden: open.is_garden,
             models: self.models.clone(),
             device: self.device,
-            present: self.model.clone(),
+            active: self.model.clone(),
             embedder: self.embedder.clone(),
             cancel: Cancel::default(),
             stop: Cancel::default(),
@@ -439,7 +442,7 @@ impl Loop {
             Some(JobMessage::Event(event)) => open.hear(event),
             Some(JobMessage::Training(TrainEvent::Progress(progress))) => {
                 let told = open.job.as_mut().map(|job| &mut job.told);
-                let is_news = |(at, stage): (Instant, &str)| at.elapsed() >= TELL_EVERY || stage != progress.stage;
+                let is_news = |(at, stage): (Instant, Stage)| at.elapsed() >= TELL_EVERY || stage != progress.stage;
                 if let Some(told) = told.filter(|told| told.is_none_or(is_news)) {
                     *told = Some((Instant::now(), progress.stage));
                     self.outbox.send(Event::Training(TrainEvent::Progress(progress)));
@@ -460,6 +463,8 @@ impl Loop {
                 self.outbox.send(Event::ModelDone(format!("In use now: {}", info.title)));
                 let device = open.job.as_ref().map(|job| job.device);
                 open.change_model(embedder, model, gallery);
+                // What is new in the folder was not looked for.
+                self.next.get_or_insert(JobKind::Index);
                 self.list_models();
                 if device.is_some_and(|device| device != self.device) {
                     self.reopen(self.device);
@@ -483,7 +488,7 @@ impl Loop {
                 }));
                 outcome = Outcome::Done { completed: 0 };
             } else if job.changes_model && job.given_up && matches!(outcome, Outcome::Cancelled { .. }) {
-                if let Err(error) = keep_present(&mut open.catalog) {
+                if let Err(error) = cancel_model_change(&mut open.catalog) {
                     log::warn!("{error}");
                 }
                 self.outbox.send(Event::ModelDone("The model in use stays the one it was".into()));

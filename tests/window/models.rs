@@ -1,23 +1,30 @@
 //! The panel of models, by role and label.
 
+use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use eframe::egui::accesskit::Role;
 use eframe::egui::{Event as Input, Key, Modifiers};
 use egui_kittest::kittest::NodeT;
+use florascope::active_model::active_model;
 use florascope::artefact::{BUILT_IN, Card, Model};
 use florascope::catalog::Catalog;
 use florascope::device::DeviceChoice;
-use florascope::in_use::model_in_use;
+use florascope::job::Outcome;
 use florascope::library::DataFolder;
 use florascope::model::{Architecture, Head, HeadPart};
+use florascope::photo::Photo;
+use florascope::query::Query;
 use florascope::settings::Settings;
 use florascope::train::report::{Interval, Proof, ProofRow, Recipe, Score, Task, TrainOptions, TrainedBy};
-use florascope::worker::{Event, Request, Worker};
+use florascope::worker::{Event, Request, TrainingEnd, View, Worker};
+use image::{ImageFormat, Rgb, RgbImage};
+use tempfile::TempDir;
 
-use super::fixtures::Photos;
+use super::fixtures::{Photos, another_backbone, bytes};
 use super::{PATIENCE, Window};
 
 /// A head on the built-in backbone with a history.
@@ -87,7 +94,7 @@ impl Panel {
     fn in_use(&self) -> String {
         let library = self.data().library(self.photos.path()).unwrap();
         let catalog = Catalog::open_read_only(&library.folder).unwrap().unwrap();
-        model_in_use(&catalog, &self.data().models()).unwrap().id
+        active_model(&catalog, &self.data().models()).unwrap().id
     }
 }
 
@@ -194,6 +201,162 @@ fn a_model_is_deleted_only_after_a_yes() {
     assert_eq!(window.titles(), ["Built in", "Roses"]);
     window.key(Key::Escape);
     window.wait_for("the grid", |window| (!window.says("A model decides")).then_some(()));
+}
+
+/// The worker on a folder, all that it has said of the number of photos that can be found, and the photos' ids.
+struct Open {
+    worker: Worker,
+    /// Said, but not looked at yet.
+    events: VecDeque<Event>,
+    counts: Vec<usize>,
+    questions: u64,
+}
+
+impl Open {
+    fn on(data: &DataFolder, photos: &Photos, count: usize) -> Self {
+        let worker = Worker::start(data.clone(), DeviceChoice::Cpu, || {}).unwrap();
+        worker.send(Request::Open(photos.path().into()));
+        let mut open = Self { worker, events: VecDeque::new(), counts: Vec::new(), questions: 0 };
+        open.until(|event| matches!(event, Event::JobEnded(_)));
+        assert_eq!(open.photos().len(), count);
+        open.counts.clear();
+        open
+    }
+
+    /// Takes events until one is the wanted; gives that one.
+    fn until(&mut self, wanted: impl Fn(&Event) -> bool) -> Event {
+        let end = Instant::now() + 2 * PATIENCE;
+        let mut seen = Vec::new();
+        loop {
+            self.events.extend(self.worker.take_events());
+            while let Some(event) = self.events.pop_front() {
+                if let Event::Gallery { photos, loading: false, .. } = event {
+                    self.counts.push(photos);
+                }
+                if wanted(&event) {
+                    return event;
+                }
+                seen.push(event);
+            }
+            assert!(Instant::now() < end, "{seen:?}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn show(&mut self, query: Option<Query>) -> Vec<Photo> {
+        self.questions += 1;
+        let asked = self.questions;
+        self.worker.send(Request::Show { number: asked, view: View { query, ..View::default() } });
+        match self.until(|event| matches!(event, Event::Answer { number, .. } if *number == asked)) {
+            Event::Answer { hits, .. } => hits.iter().map(|hit| Photo::clone(&hit.photo)).collect(),
+            event => panic!("{event:?}"),
+        }
+    }
+
+    /// What browsing shows.
+    fn photos(&mut self) -> Vec<Photo> {
+        self.show(None)
+    }
+
+    /// The same photos are there as before, could be found all the time, and can be searched with.
+    #[track_caller]
+    fn expect_all(&mut self, before: &[Photo]) {
+        assert_eq!(self.photos(), before);
+        assert!(self.counts.iter().all(|count| *count == before.len()), "{:?}", self.counts);
+        let query = Query::Photo(Arc::new(before[0].clone()));
+        assert_eq!(self.show(Some(query)).len(), before.len() - 1);
+    }
+}
+
+/// A folder with 84 photos, which take another network longer than a stop does; and two untrained models.
+fn with_another_backbone() -> (TempDir, DataFolder, Photos, Model) {
+    let folder = tempfile::tempdir().unwrap();
+    let data = DataFolder::open(Some(folder.path().into())).unwrap();
+    let model = another_backbone(1.0);
+    data.models().save(&model).unwrap();
+    let folders: Vec<(&str, usize)> =
+        ["rose", "lily", "tulip", "iris", "daisy", "violet", "poppy"].into_iter().map(|name| (name, 12)).collect();
+    (folder, data, Photos::plain("Garden", &folders), model)
+}
+
+#[test]
+fn every_photo_stays_while_a_model_on_another_backbone_is_prepared_and_after_a_stop() {
+    let (_folder, data, photos, model) = with_another_backbone();
+    let mut open = Open::on(&data, &photos, 84);
+    let before = open.photos();
+    // Something is new on disk, too: it is not forgotten over the change.
+    photos.write("rose/new.jpg", &bytes(&RgbImage::from_pixel(48, 36, Rgb([9, 9, 9])), ImageFormat::Jpeg));
+    open.worker.send(Request::UseModel(model.id.clone()));
+    open.until(|event| matches!(event, Event::Progress(progress) if progress.total.is_some() && progress.done > 0));
+    open.worker.send(Request::CancelJob);
+    open.until(|event| matches!(event, Event::ModelDone(text) if text.contains("stays")));
+    open.expect_all(&before);
+    drop(open);
+
+    // The next time, too, and from there it is indexed and changed to the end.
+    let mut open = Open::on(&data, &photos, 85);
+    let before = open.photos();
+    open.worker.send(Request::UseModel(model.id.clone()));
+    open.until(|event| matches!(event, Event::ModelDone(text) if text.contains("Untrained")));
+    open.expect_all(&before);
+}
+
+#[test]
+fn every_photo_stays_when_a_model_on_another_backbone_fails() {
+    let (_folder, data, photos, model) = with_another_backbone();
+    let useless = another_backbone(0.0);
+    data.models().save(&useless).unwrap();
+    let mut open = Open::on(&data, &photos, 84);
+    let before = open.photos();
+    let failed = |event: &Event| matches!(event, Event::JobEnded(Outcome::Failed { .. }));
+    open.worker.send(Request::UseModel(useless.id.clone()));
+    open.until(failed);
+    open.expect_all(&before);
+    let away = photos.path().with_file_name("away");
+    std::fs::rename(photos.path(), &away).unwrap();
+    open.worker.send(Request::UseModel(model.id.clone()));
+    open.until(failed);
+    open.expect_all(&before);
+}
+
+#[test]
+fn photos_that_are_new_on_disk_follow_a_change_of_the_model() {
+    let (_folder, data, photos, model) = with_another_backbone();
+    let mut open = Open::on(&data, &photos, 84);
+    photos.write("rose/new.jpg", &bytes(&RgbImage::from_pixel(48, 36, Rgb([9, 9, 9])), ImageFormat::Jpeg));
+    open.worker.send(Request::UseModel(model.id.clone()));
+    open.until(|event| matches!(event, Event::JobEnded(Outcome::Done { completed: 1 })));
+    assert_eq!(open.photos().len(), 85);
+}
+
+#[test]
+fn every_photo_stays_after_a_training_whose_model_is_not_used() {
+    for recipe in [Recipe::Tutorial, Recipe::Full] {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataFolder::open(Some(folder.path().into())).unwrap();
+        let photos = Photos::plain("Garden", &[("rose", 6), ("lily", 6)]);
+        let mut open = Open::on(&data, &photos, 12);
+        let before = open.photos();
+        let catalog = data.library(photos.path()).unwrap().folder.join("catalog.sqlite");
+        let models = || -> Vec<String> {
+            let sql = rusqlite::Connection::open(&catalog).unwrap();
+            let mut statement = sql.prepare("SELECT name FROM models").unwrap();
+            statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+        };
+        assert_eq!(models(), [BUILT_IN]);
+        let options = TrainOptions { recipe, epochs: Some(1), ..TrainOptions::default() };
+        open.worker.send(Request::Train { options, resume: false });
+        let end = open.until(|event| matches!(event, Event::TrainingEnded(_)));
+        assert!(matches!(end, Event::TrainingEnded(TrainingEnd::Done { used: false, .. })), "{end:?}");
+        open.until(|event| matches!(event, Event::JobEnded(_)));
+        open.expect_all(&before);
+        assert_eq!(models(), [BUILT_IN], "nothing is kept of the model that is not used");
+        // What the gallery calls its photos is what the catalog calls them.
+        std::fs::remove_file(photos.path().join(&before[0].path)).unwrap();
+        open.worker.send(Request::Index);
+        open.until(|event| matches!(event, Event::JobEnded(_)));
+        assert_eq!(open.photos(), before[1..]);
+    }
 }
 
 /// What the worker says to a request about models.

@@ -8,6 +8,7 @@ use egui_kittest::kittest::NodeT;
 use egui_kittest::{Harness, Node};
 use florascope::artefact::{Card, Model, ModelSummary};
 use florascope::embed::ModelInfo;
+use florascope::job;
 use florascope::library::Library;
 use florascope::photo::{ContentHash, Metric, Photo, PhotoId};
 use florascope::train::report::{
@@ -305,7 +306,7 @@ fn an_interrupted_training_can_go_on() {
 fn while_it_trains_it_shows_how_far_it_is_and_what_happened() {
     let options = TrainOptions { recipe: Recipe::Full, ..TrainOptions::default() };
     let progress = TrainProgress {
-        stage: "Learning",
+        stage: job::Stage::Training,
         epoch: 3,
         epochs: 20,
         step: 120,
@@ -327,7 +328,6 @@ fn while_it_trains_it_shows_how_far_it_is_and_what_happened() {
     let mut panel = Panel::training(&options, events);
     panel.expect(&[
         "Training – Full",
-        "Learning",
         "Epoch 3 of 20 · step 120 of 1\u{2009}400 · 14 min left",
         "231 photos a second",
         "NVIDIA GPU",
@@ -335,6 +335,7 @@ fn while_it_trains_it_shows_how_far_it_is_and_what_happened() {
         "2.3 GB",
         "going on with half the batch",
     ]);
+    assert!(panel.node(Role::ProgressIndicator, "Training").is_some(), "{:#?}", panel.texts());
     assert!(panel.node(Role::Image, "Loss: 0.667 after 3 values").is_some(), "{:#?}", panel.texts());
     assert!(panel.node(Role::Image, "First result right: 86.0 % after 3 values").is_some());
     assert!(matches!(panel.press("Cancel")[..], [Action::CancelTraining]));

@@ -5,7 +5,7 @@ use egui_plot::{Line, PlotPoints, Points};
 
 use super::{Run, notice_ui, primary, secondary, section, still_plot};
 use crate::command::Command;
-use crate::job::Progress;
+use crate::job::{Progress, Stage};
 use crate::train::report::{CurvePoint, TrainProgress};
 use crate::ui::state::{Action, OpenLibrary};
 use crate::ui::{count, duration, megabytes, theme};
@@ -22,7 +22,7 @@ pub fn progress_ui(ui: &mut Ui, library: &OpenLibrary, run: &Run) {
             stage_ui(ui, progress.stage, fraction(progress), &summary(progress));
             facts_ui(ui, progress);
         }
-        (None, None) => stage_ui(ui, "Getting ready", None, ""),
+        (None, None) => stage_ui(ui, Stage::default(), None, ""),
     }
     for text in &run.notices {
         ui.add_space(theme::GAP);
@@ -31,11 +31,11 @@ pub fn progress_ui(ui: &mut Ui, library: &OpenLibrary, run: &Run) {
     curves_ui(ui, &run.curve);
 }
 
-fn stage_ui(ui: &mut Ui, stage: &str, fraction: Option<f32>, summary: &str) {
-    ui.add(Label::new(RichText::new(stage).strong()).wrap());
+fn stage_ui(ui: &mut Ui, stage: Stage, fraction: Option<f32>, summary: &str) {
+    ui.add(Label::new(RichText::new(stage.text()).strong()).wrap());
     let accent = theme::palette(ui).accent;
     let bar = ProgressBar::new(fraction.unwrap_or(0.0)).desired_height(10.0).fill(accent);
-    ui.add(bar).accessible_name(stage);
+    ui.add(bar).accessible_name(stage.text());
     ui.label(RichText::new(summary).weak());
 }
 
@@ -171,7 +171,7 @@ pub fn line_ui(ui: &mut Ui, run: &Run, actions: &mut Vec<Action>) {
     let bar = ProgressBar::new(bar.unwrap_or(0.0)).desired_width(220.0).desired_height(10.0);
     ui.add(bar.fill(theme::palette(ui).accent)).accessible_name("Training");
     if let Some(progress) = &run.progress {
-        ui.label(progress.stage);
+        ui.label(progress.stage.text());
         ui.label(RichText::new(summary(progress)).weak());
     }
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {

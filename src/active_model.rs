@@ -1,0 +1,184 @@
+//! The model that a library uses, and the change to another one: the library is embedded with the new model first, while
+//! the old one still answers, and the change counts only when that is complete. What no model needs any more is thrown
+//! away here, too.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use crate::artefact::{ArtefactError, Model, ModelFolder, ModelSummary};
+use crate::catalog::{Catalog, CatalogError};
+use crate::embed::Embedder;
+use crate::ingest::embed_library;
+use crate::job::{Cancel, Outcome, Progress};
+use crate::library::{DataFolder, Library};
+use crate::train::checkpoint;
+
+/// Facts of a catalog: ids of models.
+const ACTIVE: &str = "model in use";
+const WANTED: &str = "model wanted";
+
+/// The model that a library uses; the one in the program where it has chosen none, or where that is gone.
+///
+/// # Errors
+/// When the catalog cannot be read.
+pub fn active_model(catalog: &Catalog, models: &ModelFolder) -> Result<Model, CatalogError> {
+    Ok(load(catalog, models, ACTIVE)?.unwrap_or_else(Model::built_in))
+}
+
+/// The model that a library was changing to when the program ended.
+///
+/// # Errors
+/// When the catalog cannot be read.
+pub fn model_wanted(catalog: &Catalog, models: &ModelFolder) -> Result<Option<Model>, CatalogError> {
+    load(catalog, models, WANTED)
+}
+
+fn load(catalog: &Catalog, models: &ModelFolder, fact: &str) -> Result<Option<Model>, CatalogError> {
+    let Some(id) = catalog.fact(fact)? else { return Ok(None) };
+    let id = String::from_utf8_lossy(&id);
+    Ok(models.load(&id).inspect_err(|error| log::warn!("{error}; the built-in model is used instead")).ok())
+}
+
+/// Changes a library to the model of `embedder`. After anything but [`Outcome::Done`] the old one is in use still; what
+/// was embedded is kept for the next time. What is new in the folder is not looked for: an [`crate::ingest::ingest`] with
+/// the new model has to follow. The caller holds the library's lock.
+pub fn change_model(
+    library: &Library,
+    catalog: &mut Catalog,
+    id: &str,
+    embedder: &Embedder,
+    cancel: &Cancel,
+    progress: &mut dyn FnMut(Progress),
+) -> Outcome {
+    let failed = |error: CatalogError| Outcome::Failed { message: error.to_string() };
+    if let Err(error) = catalog.set_fact(WANTED, id.as_bytes()) {
+        return failed(error);
+    }
+    let outcome = embed_library(library, catalog, embedder, cancel, progress);
+    if !matches!(outcome, Outcome::Done { .. }) {
+        return outcome;
+    }
+    match catalog.set_fact(ACTIVE, id.as_bytes()).and_then(|()| catalog.forget_fact(WANTED)) {
+        Ok(()) => outcome,
+        Err(error) => failed(error),
+    }
+}
+
+/// Gives up a change that was not completed.
+///
+/// # Errors
+/// When nothing could be written.
+pub fn cancel_model_change(catalog: &mut Catalog) -> Result<(), CatalogError> {
+    catalog.forget_fact(WANTED)
+}
+
+/// Why a model was not deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteError {
+    #[error("This model is in use; first choose another one for {}", names(.0))]
+    InUse(Vec<PathBuf>),
+    #[error("The program's data cannot be listed: {0}")]
+    Data(#[from] std::io::Error),
+    #[error(transparent)]
+    Artefact(#[from] ArtefactError),
+}
+
+/// Deletes a model that no folder uses or wants. A folder that is not there now does not count, for nobody could choose
+/// another model for it; such ones are returned. When they come back they take the built-in model.
+///
+/// # Errors
+/// When the model is in use, or its file cannot be deleted.
+pub fn delete_model(data: &DataFolder, models: &ModelFolder, id: &str) -> Result<Vec<PathBuf>, DeleteError> {
+    let uses = |library: &Library| {
+        let catalog = Catalog::open_read_only(&library.folder);
+        let uses = catalog.and_then(|catalog| catalog.map_or(Ok(false), |catalog| needs(&catalog, id)));
+        // A catalog that cannot be read uses nothing.
+        uses.inspect_err(|error| log::warn!("{error}")).unwrap_or(false)
+    };
+    let folders = data.libraries()?.into_iter().filter(uses).map(|library| library.root);
+    let (here, away): (Vec<_>, Vec<_>) = folders.partition(|root| root.is_dir());
+    if !here.is_empty() {
+        return Err(DeleteError::InUse(here));
+    }
+    models.delete(id)?;
+    Ok(away)
+}
+
+/// Throws away the embeddings and features that no model needs any more: what is kept are those of every model on this
+/// computer and of its backbone, but not of a model of the id `unused`, unless this library uses it. Nothing is thrown
+/// away where the models cannot all be read, or while a training can go on, which has features of its own. The caller
+/// holds the library's lock, and no job runs on the library.
+///
+/// # Errors
+/// When the catalog cannot be written.
+pub fn forget_unneeded(
+    library: &Library,
+    catalog: &mut Catalog,
+    models: &ModelFolder,
+    unused: Option<&str>,
+) -> Result<(), CatalogError> {
+    if checkpoint::pending(&library.folder).is_some() {
+        return Ok(());
+    }
+    let names = catalog.models()?;
+    forget(catalog, names, models, unused)
+}
+
+/// [`forget_unneeded`] in all libraries that nobody has open. Where it fails, it is done when they are next indexed.
+pub fn forget_unneeded_everywhere(data: &DataFolder, models: &ModelFolder) {
+    let forget = |library: &Library| -> Result<(), Box<dyn std::error::Error>> {
+        let Some(_lock) = library.try_lock()? else { return Ok(()) };
+        if Catalog::open_read_only(&library.folder)?.is_some() {
+            forget_unneeded(library, &mut Catalog::open(&library.folder)?, models, None)?;
+        }
+        Ok(())
+    };
+    for library in data.libraries().unwrap_or_default() {
+        if let Err(error) = forget(&library) {
+            log::warn!("{error}");
+        }
+    }
+}
+
+/// Throws away the embeddings of a model that was deleted, and its backbone's features where no other model needs them.
+/// The caller holds the library's lock.
+///
+/// # Errors
+/// When the catalog cannot be written.
+pub fn forget_deleted(catalog: &mut Catalog, models: &ModelFolder, deleted: &ModelSummary) -> Result<(), CatalogError> {
+    let names = vec![deleted.id.clone(), deleted.card.backbone.clone()];
+    forget(catalog, names, models, None)
+}
+
+fn forget(
+    catalog: &mut Catalog,
+    mut names: Vec<String>,
+    models: &ModelFolder,
+    unused: Option<&str>,
+) -> Result<(), CatalogError> {
+    let known = match models.list_all() {
+        Ok(known) => known,
+        Err(error) => {
+            log::info!("Embeddings of models that are gone are kept, for not all models can be read: {error}");
+            return Ok(());
+        }
+    };
+    let unused = match unused {
+        Some(id) if needs(catalog, id)? => None,
+        unused => unused,
+    };
+    let kept = known.iter().filter(|model| Some(model.id.as_str()) != unused);
+    let kept: HashSet<&str> = kept.flat_map(|model| [model.id.as_str(), model.card.backbone.as_str()]).collect();
+    names.retain(|name| !kept.contains(name.as_str()));
+    if names.is_empty() { Ok(()) } else { catalog.forget_models(&names) }
+}
+
+/// Folders in a row, for people.
+pub fn names(folders: &[PathBuf]) -> String {
+    folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn needs(catalog: &Catalog, id: &str) -> Result<bool, CatalogError> {
+    let is = |fact| Ok::<_, CatalogError>(catalog.fact(fact)?.is_some_and(|value| value == id.as_bytes()));
+    Ok(is(ACTIVE)? || is(WANTED)?)
+}

@@ -1,0 +1,376 @@
+//! The truth about a library: which photos there are, their embeddings, what could not be read. The only SQL.
+//!
+//! One SQLite file per library, written by one process at a time and read by any. Embeddings belong to a content (its
+//! hash), not to a path, so a renamed, moved or copied file is not embedded again. Thumbnails can be made again at any
+//! time and so live in a second file, attached to the same connection.
+
+mod embeddings;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+use std::fs::Metadata;
+use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
+
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+
+use self::embeddings::{insert_embedding, model_row};
+use crate::photo::{
+    ContentHash, Embedded, Embedding, HalfEmbedding, Metric, Photo, PhotoId, bytes_to_path, path_to_bytes,
+};
+
+/// Why the catalog could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    #[error("The catalog could not be used ({source}): {path}", path = path.display())]
+    Sql { path: PathBuf, source: rusqlite::Error },
+    #[error("The catalog was written by a newer version of Florascope; update the program: {}", .0.display())]
+    TooNew(PathBuf),
+}
+
+/// What is known of a file from the last time it was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownFile {
+    pub id: PhotoId,
+    pub stamp: FileStamp,
+    /// Whether the model in use has embedded it.
+    pub embedded: bool,
+}
+
+/// A file whose size and time are unchanged is taken for unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStamp {
+    /// Bytes.
+    pub size: i64,
+    /// Nanoseconds since 1970.
+    pub modified: i64,
+}
+
+impl From<&Metadata> for FileStamp {
+    fn from(metadata: &Metadata) -> Self {
+        // A file system without times still has sizes.
+        let modified = metadata.modified().ok().and_then(|time| match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_nanos()).ok(),
+            Err(before) => i64::try_from(before.duration().as_nanos()).ok().map(|nanos| -nanos),
+        });
+        Self { size: metadata.len() as i64, modified: modified.unwrap_or(0) }
+    }
+}
+
+/// A file that could not be read, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Relative to the library's folder.
+    pub path: PathBuf,
+    pub reason: String,
+}
+
+/// One finished photo, ready to be written.
+#[derive(Debug)]
+pub struct NewPhoto {
+    pub path: PathBuf,
+    pub stamp: FileStamp,
+    pub content: ContentHash,
+    pub embedded: Embedded,
+    /// JPEG; `None` where the catalog has one of this content.
+    pub thumbnail: Option<Vec<u8>>,
+}
+
+/// Which embeddings are meant.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelKey<'a> {
+    /// Names the model.
+    pub name: &'a str,
+    /// Names the backbone, whose features heads learn on; the same as `name` for a model without a head.
+    pub backbone: &'a str,
+    pub metric: Metric,
+}
+
+impl<'a> ModelKey<'a> {
+    /// A backbone by itself: its features.
+    pub fn features(backbone: &'a str) -> Self {
+        Self { name: backbone, backbone, metric: Metric::Cosine }
+    }
+}
+
+/// What a write did to the photos: what the index has to follow.
+#[derive(Debug, Default)]
+pub struct Changes {
+    pub added: Vec<(Photo, Embedding)>,
+    pub removed: Vec<PhotoId>,
+}
+
+/// A library's catalog, open for reading or for reading and writing.
+pub struct Catalog {
+    connection: Connection,
+    file: PathBuf,
+}
+
+impl Catalog {
+    /// Does what `work` does, or nothing of it: the only way to write more than one statement. Where `work` fails, all is
+    /// as it was, and the next write can begin.
+    fn transaction<T>(&mut self, work: impl FnOnce(&Transaction) -> rusqlite::Result<T>) -> Result<T, CatalogError> {
+        let run = |connection: &mut Connection| {
+            let transaction = connection.transaction()?;
+            let result = work(&transaction)?;
+            transaction.commit()?;
+            Ok(result)
+        };
+        run(&mut self.connection).map_err(|source| self.error(source))
+    }
+
+    fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, CatalogError> {
+        work(&self.connection).map_err(|source| self.error(source))
+    }
+
+    fn error(&self, source: rusqlite::Error) -> CatalogError {
+        CatalogError::Sql { path: self.file.clone(), source }
+    }
+
+    /// Every file of the catalog by its path's bytes.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn known_files(&self, model: &str) -> Result<HashMap<Vec<u8>, KnownFile>, CatalogError> {
+        self.run(|connection| {
+            // All of them from the index at once, rather than looked up for each photo.
+            let mut statement = connection
+                .prepare("SELECT content FROM embeddings WHERE model = (SELECT id FROM models WHERE name = ?)")?;
+            let embedded: HashSet<[u8; 16]> =
+                statement.query_map([model], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            let mut statement = connection.prepare("SELECT path, id, size, modified, content FROM photos")?;
+            let rows = statement.query_map([], |row| {
+                let stamp = FileStamp { size: row.get(2)?, modified: row.get(3)? };
+                let embedded = embedded.contains(&row.get::<_, [u8; 16]>(4)?);
+                Ok((row.get(0)?, KnownFile { id: PhotoId(row.get(1)?), stamp, embedded }))
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// Writes finished photos and files that could not be read, in one transaction. A photo keeps its id while its content
+    /// is the same; where it is another, the photo of before is removed and a new one is added.
+    ///
+    /// # Errors
+    /// When nothing could be written.
+    pub fn write(
+        &mut self,
+        model: ModelKey,
+        photos: Vec<NewPhoto>,
+        problems: &[Problem],
+    ) -> Result<Changes, CatalogError> {
+        self.transaction(|transaction| {
+            let backbone = model_row(transaction, model.backbone)?;
+            let model = model_row(transaction, model.name)?;
+            let mut changes = Changes::default();
+            for photo in photos {
+                let path = path_to_bytes(&photo.path);
+                let content = photo.content;
+                insert_embedding(transaction, content, model, &photo.embedded.embedding)?;
+                if let Some(features) = &photo.embedded.features {
+                    insert_embedding(transaction, content, backbone, features)?;
+                }
+                if let Some(jpeg) = &photo.thumbnail {
+                    transaction
+                        .prepare_cached("INSERT OR IGNORE INTO thumbnails.thumbnails (content, jpeg) VALUES (?, ?)")?
+                        .execute(params![content.0, jpeg])?;
+                }
+                transaction.prepare_cached("DELETE FROM problems WHERE path = ?")?.execute([&path])?;
+                changes.removed.extend(delete_other_content(transaction, &path, content)?);
+                let id = transaction
+                    .prepare_cached(
+                        "INSERT INTO photos (path, size, modified, content) VALUES (?, ?, ?, ?)
+                         ON CONFLICT (path) DO UPDATE SET size = excluded.size, modified = excluded.modified
+                         RETURNING id",
+                    )?
+                    .query_row(params![path, photo.stamp.size, photo.stamp.modified, content.0], |row| row.get(0))?;
+                let id = PhotoId(id);
+                changes.added.push((Photo { id, path: photo.path, content }, photo.embedded.embedding));
+            }
+            for problem in problems {
+                let path = path_to_bytes(&problem.path);
+                changes.removed.extend(delete_path(transaction, &path)?);
+                transaction
+                    .prepare_cached("INSERT OR REPLACE INTO problems (path, reason) VALUES (?, ?)")?
+                    .execute(params![path, problem.reason])?;
+            }
+            Ok(changes)
+        })
+    }
+
+    /// Takes photos out whose files are gone, and the problems of files that have none any more.
+    ///
+    /// # Errors
+    /// When nothing could be written.
+    pub fn remove(&mut self, gone: &[PhotoId], solved: &[PathBuf]) -> Result<(), CatalogError> {
+        self.transaction(|transaction| {
+            for id in gone {
+                transaction.prepare_cached("DELETE FROM photos WHERE id = ?")?.execute([id.0])?;
+            }
+            for path in solved {
+                transaction.prepare_cached("DELETE FROM problems WHERE path = ?")?.execute([path_to_bytes(path)])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Throws away embeddings and thumbnails of contents that no photo has any more. Only after a whole scan: before
+    /// its end a moved file may look gone.
+    ///
+    /// # Errors
+    /// When nothing could be written.
+    pub fn forget_unused(&mut self) -> Result<(), CatalogError> {
+        self.transaction(|transaction| {
+            transaction.execute_batch(
+                "DELETE FROM embeddings WHERE content NOT IN (SELECT content FROM photos);
+                 DELETE FROM thumbnails.thumbnails WHERE content NOT IN (SELECT content FROM photos);",
+            )
+        })
+    }
+
+    /// Up to `limit` photos with ids above `after`, by id, each with its embedding where the model has made one.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn photos_after(
+        &self,
+        after: PhotoId,
+        limit: usize,
+        model: ModelKey,
+    ) -> Result<Vec<(Photo, Option<HalfEmbedding>)>, CatalogError> {
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT photos.id, path, photos.content, vector FROM photos
+                 LEFT JOIN embeddings ON embeddings.content = photos.content
+                     AND model = (SELECT id FROM models WHERE name = ?)
+                 WHERE photos.id > ? ORDER BY photos.id LIMIT ?",
+            )?;
+            let rows = statement.query_map(params![model.name, after.0, limit as i64], |row| {
+                let path: Vec<u8> = row.get(1)?;
+                let photo =
+                    Photo { id: PhotoId(row.get(0)?), path: bytes_to_path(&path), content: ContentHash(row.get(2)?) };
+                let vector = row.get_ref(3)?.as_blob_or_null()?;
+                Ok((photo, vector.map(HalfEmbedding::from_bytes)))
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// Photos in the catalog.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn photo_count(&self) -> Result<u64, CatalogError> {
+        self.run(|connection| {
+            connection.query_row("SELECT count(*) FROM photos", [], |row| row.get::<_, i64>(0)).map(|n| n as u64)
+        })
+    }
+
+    /// Different contents that the photos have.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn content_count(&self) -> Result<u64, CatalogError> {
+        self.run(|connection| {
+            connection
+                .query_row("SELECT count(DISTINCT content) FROM photos", [], |row| row.get::<_, i64>(0))
+                .map(|n| n as u64)
+        })
+    }
+
+    /// The files that could not be read, by path.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn problems(&self) -> Result<Vec<Problem>, CatalogError> {
+        self.run(|connection| {
+            let mut statement = connection.prepare("SELECT path, reason FROM problems ORDER BY path")?;
+            let rows = statement.query_map([], |row| {
+                let path: Vec<u8> = row.get(0)?;
+                Ok(Problem { path: bytes_to_path(&path), reason: row.get(1)? })
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// The thumbnail of a content, as JPEG.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn thumbnail(&self, content: ContentHash) -> Result<Option<Vec<u8>>, CatalogError> {
+        self.run(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT jpeg FROM thumbnails.thumbnails WHERE content = ?")?;
+            statement.query_row([content.0], |row| row.get(0)).optional()
+        })
+    }
+
+    /// Whether there is a thumbnail of a content.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn has_thumbnail(&self, content: ContentHash) -> Result<bool, CatalogError> {
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached("SELECT 1 FROM thumbnails.thumbnails WHERE content = ?")?;
+            statement.exists([content.0])
+        })
+    }
+
+    /// A fact about the whole library, such as when it was last indexed to the end.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn fact(&self, name: &str) -> Result<Option<Vec<u8>>, CatalogError> {
+        self.run(|connection| {
+            connection.query_row("SELECT value FROM facts WHERE name = ?", [name], |row| row.get(0)).optional()
+        })
+    }
+
+    /// Sets a fact.
+    ///
+    /// # Errors
+    /// When nothing could be written.
+    pub fn set_fact(&mut self, name: &str, value: &[u8]) -> Result<(), CatalogError> {
+        self.run(|connection| {
+            connection.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", params![name, value])?;
+            Ok(())
+        })
+    }
+
+    /// Strikes a fact out.
+    ///
+    /// # Errors
+    /// When nothing could be written.
+    pub fn forget_fact(&mut self, name: &str) -> Result<(), CatalogError> {
+        self.run(|connection| connection.execute("DELETE FROM facts WHERE name = ?", [name]).map(drop))
+    }
+
+    /// SQLite's own check of the file, for tests. `true` when it is sound.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn is_sound(&self) -> Result<bool, CatalogError> {
+        self.run(|connection| {
+            let answer: String = connection.query_row("PRAGMA quick_check", [], |row| row.get(0))?;
+            Ok(answer == "ok")
+        })
+    }
+}
+
+/// Takes the photo of a path out where its content is another than this.
+fn delete_other_content(
+    transaction: &Transaction,
+    path: &[u8],
+    content: ContentHash,
+) -> rusqlite::Result<Option<PhotoId>> {
+    let mut statement =
+        transaction.prepare_cached("DELETE FROM photos WHERE path = ? AND content <> ? RETURNING id")?;
+    statement.query_row(params![path, content.0], |row| row.get(0).map(PhotoId)).optional()
+}
+
+fn delete_path(transaction: &Transaction, path: &[u8]) -> rusqlite::Result<Option<PhotoId>> {
+    let mut statement = transaction.prepare_cached("DELETE FROM photos WHERE path = ? RETURNING id")?;
+    statement.query_row([path], |row| row.get(0).map(PhotoId)).optional()
+}

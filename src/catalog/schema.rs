@@ -1,0 +1,131 @@
+//! The catalog's files: made, brought up to date and opened.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::{Catalog, CatalogError};
+use crate::photo::path_to_bytes;
+
+/// Each entry brings the schema from its number to the next; entries are never changed once released.
+pub(super) const MIGRATIONS: &[&str] = &["
+    CREATE TABLE photos (
+        id       INTEGER PRIMARY KEY AUTOINCREMENT,
+        path     BLOB NOT NULL UNIQUE,   -- relative to the library's folder, as bytes
+        size     INTEGER NOT NULL,       -- bytes
+        modified INTEGER NOT NULL,       -- nanoseconds since 1970
+        content  BLOB NOT NULL           -- first 16 bytes of the SHA-256
+    ) STRICT;
+    CREATE INDEX photos_by_content ON photos (content);
+    CREATE TABLE models (
+        id   INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE
+    ) STRICT;
+    CREATE TABLE embeddings (
+        content BLOB NOT NULL,
+        model   INTEGER NOT NULL REFERENCES models (id),
+        vector  BLOB NOT NULL,           -- little-endian half-precision floats of length 1
+        PRIMARY KEY (content, model)
+    ) STRICT;
+    CREATE TABLE problems (
+        path   BLOB PRIMARY KEY,
+        reason TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE facts (
+        name  TEXT PRIMARY KEY,
+        value BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+"];
+
+pub(super) const FILE: &str = "catalog.sqlite";
+pub(super) const THUMBNAIL_FILE: &str = "thumbnails.sqlite";
+pub(super) const THUMBNAIL_SCHEMA: &str =
+    "CREATE TABLE IF NOT EXISTS thumbnails.thumbnails (content BLOB PRIMARY KEY, jpeg BLOB NOT NULL) STRICT";
+
+/// How long to wait for the locks of other processes, which hold them for moments.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Catalog {
+    /// Opens the catalog in `folder` for writing; makes it, or brings its schema up to date, where needed.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or is of a newer version.
+    pub fn open(folder: &Path) -> Result<Self, CatalogError> {
+        patiently(|| Self::open_at_once(folder))
+    }
+
+    fn open_at_once(folder: &Path) -> Result<Self, CatalogError> {
+        let mut catalog = Self::connect(folder)?;
+        catalog.run(|connection| {
+            // Before anything is written, or it says nothing.
+            connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.pragma_update(Some("thumbnails"), "journal_mode", "WAL")
+        })?;
+        let version = catalog.version()?;
+        for (number, migration) in MIGRATIONS.iter().enumerate().skip(version) {
+            catalog.transaction(|transaction| {
+                transaction.execute_batch(migration)?;
+                transaction.pragma_update(None, "user_version", (number + 1) as i64)
+            })?;
+        }
+        Ok(catalog)
+    }
+
+    /// Opens the catalog in `folder` for reading only; `None` where there is none yet.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or is of a newer version.
+    pub fn open_read_only(folder: &Path) -> Result<Option<Self>, CatalogError> {
+        if !folder.join(FILE).exists() {
+            return Ok(None);
+        }
+        let catalog = patiently(|| Self::connect(folder))?;
+        catalog.run(|connection| connection.pragma_update(None, "query_only", true))?;
+        Ok((catalog.version()? == MIGRATIONS.len()).then_some(catalog))
+    }
+
+    fn connect(folder: &Path) -> Result<Self, CatalogError> {
+        let file = folder.join(FILE);
+        let wrap = |source| CatalogError::Sql { path: file.clone(), source };
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&file, flags).map_err(wrap)?;
+        connection.busy_timeout(PATIENCE).map_err(wrap)?;
+        // WAL survives a kill at any moment with NORMAL; only a power cut may take the last transactions with it.
+        connection.pragma_update(None, "synchronous", "NORMAL").map_err(wrap)?;
+        // In KiB: room for the indexes of some hundred thousand photos, which every row is looked up in.
+        connection.pragma_update(None, "cache_size", -65_536).map_err(wrap)?;
+        let thumbnails = path_to_bytes(&folder.join(THUMBNAIL_FILE));
+        connection.execute("ATTACH DATABASE CAST(? AS TEXT) AS thumbnails", [thumbnails]).map_err(wrap)?;
+        // Readers, too, make it where it is missing: it may be thrown away at any time.
+        connection.execute_batch(THUMBNAIL_SCHEMA).map_err(wrap)?;
+        let catalog = Self { connection, file };
+        if catalog.version()? > MIGRATIONS.len() {
+            return Err(CatalogError::TooNew(catalog.file));
+        }
+        Ok(catalog)
+    }
+
+    fn version(&self) -> Result<usize, CatalogError> {
+        self.run(|connection| {
+            let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            Ok(version as usize)
+        })
+    }
+}
+
+/// Opens, again and again while others hold locks. SQLite's own waiting does not cover the change to WAL mode.
+fn patiently<T>(open: impl Fn() -> Result<T, CatalogError>) -> Result<T, CatalogError> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match open() {
+            Err(CatalogError::Sql { source, .. })
+                if source.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < until =>
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Another model's embeddings of a library: what is in the catalog is embedded, and nothing else is touched. The folder is
+//! not looked through, and no photo is added, removed or changed, so that the model in use goes on answering with all of
+//! them; the next [`super::ingest`] finds what has changed on disk meanwhile.
+
+use std::path::PathBuf;
+
+use super::pipeline::{Pipeline, Read, Told};
+use super::{IngestError, WANTED, check_folder, outcome, project_features};
+use crate::catalog::Catalog;
+use crate::decode;
+use crate::embed::Embedder;
+use crate::job::{Cancel, Outcome, Progress, Stage};
+use crate::library::Library;
+use crate::model::{Architecture, NetworkInput};
+use crate::photo::{ContentHash, Embedded};
+
+/// Embeds every content of the catalog that the model has not embedded: from the backbone's features where these are
+/// there, else from a file that has this content. Files that are gone or changed are left for the next scan. What is
+/// finished is committed every second, and kept also where the rest is not done. The caller holds the library's lock.
+pub fn embed_library(
+    library: &Library,
+    catalog: &mut Catalog,
+    embedder: &Embedder,
+    cancel: &Cancel,
+    progress: &mut dyn FnMut(Progress),
+) -> Outcome {
+    let mut completed = 0;
+    let result = run(library, catalog, embedder, cancel, progress, &mut completed);
+    outcome(result, cancel, completed)
+}
+
+fn run(
+    library: &Library,
+    catalog: &mut Catalog,
+    embedder: &Embedder,
+    cancel: &Cancel,
+    progress: &mut dyn FnMut(Progress),
+    completed: &mut u64,
+) -> Result<(), IngestError> {
+    progress(Progress::begin(Stage::LoadingModel, None));
+    let info = embedder.info()?;
+    *completed += project_features(catalog, &info, cancel, progress)?;
+    let contents = catalog.contents_to_embed(info.key())?;
+    if contents.is_empty() || cancel.is_cancelled() {
+        return Ok(());
+    }
+    check_folder(library, contents.len())?;
+    let total = contents.len();
+    let (folder, architecture) = (library.clone(), info.architecture);
+    let read = move |_: Option<&Catalog>, (content, paths): (ContentHash, Vec<PathBuf>)| match read_content(
+        &folder,
+        architecture,
+        content,
+        &paths,
+    ) {
+        Some(input) => Read::ToEmbed(content, input),
+        None => Read::Finished(None),
+    };
+    let finish = |content, embedded: Option<Embedded>| embedded.map(|embedded| (content, embedded));
+    let mut embedded = 0;
+    let pipeline = Pipeline { library, info: &info, embedder, cancel };
+    pipeline.run(Stage::Embedding, contents, read, finish, &mut |told| {
+        match told {
+            Told::Progress(told) => progress(told),
+            Told::Finished(finished) => {
+                let finished: Vec<_> = finished.into_iter().flatten().collect();
+                catalog.add_embeddings(info.key(), &finished)?;
+                embedded += finished.len();
+            }
+        }
+        Ok(())
+    })?;
+    *completed += embedded as u64;
+    if embedded < total && !cancel.is_cancelled() {
+        // Single files may be gone; but a drive that was unplugged, or a network that gives nothing, is no success.
+        check_folder(library, total - embedded)?;
+        if catalog.contents_to_embed(info.key())?.len() as u64 == catalog.content_count()? {
+            return Err(IngestError::NothingEmbedded);
+        }
+    }
+    Ok(())
+}
+
+/// The network's input from the first of the files that has this content; `None` where none has it any more.
+fn read_content(
+    library: &Library,
+    architecture: Architecture,
+    content: ContentHash,
+    paths: &[PathBuf],
+) -> Option<NetworkInput> {
+    paths.iter().find_map(|path| {
+        let bytes = decode::read_file(&library.root.join(path)).ok()?;
+        if ContentHash::of(&bytes) != content {
+            return None;
+        }
+        let picture = decode::decode_at_least(&bytes, WANTED).ok()?;
+        NetworkInput::from_picture(&picture, architecture).ok()
+    })
+}
