@@ -19,7 +19,7 @@ use florascope::ingest::{COMPLETE, YES};
 use florascope::job::Outcome;
 use florascope::library::DataFolder;
 use florascope::photo::ContentHash;
-use florascope::train::random::Random;
+use florascope::random::Random;
 use florascope::worker::{Event, Request, Worker};
 use support::{Real, option};
 

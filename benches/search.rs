@@ -21,7 +21,7 @@ use florascope::job::Cancel;
 use florascope::library::DataFolder;
 use florascope::photo::{HalfEmbedding, Metric, PhotoId};
 use florascope::query::Query;
-use florascope::train::random::Random;
+use florascope::random::Random;
 use florascope::worker::{Event, Request, View, Worker};
 use support::{Real, option, peak_megabytes, percentile, picture};
 

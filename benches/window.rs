@@ -27,7 +27,7 @@ use florascope::decode;
 use florascope::garden::{self, SPECIES};
 use florascope::library::DataFolder;
 use florascope::photo::Embedding;
-use florascope::train::random::Random;
+use florascope::random::Random;
 
 /// Milliseconds.
 const FIRST_FRAME: f64 = 400.0;

@@ -5,7 +5,11 @@ use std::path::Path;
 fn main() {
     println!("cargo::rerun-if-changed=.deps");
     println!("cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/lib");
-    let libraries = Path::new(".deps").canonicalize().unwrap_or_default();
-    println!("cargo::rustc-link-arg=-Wl,-rpath,{}", libraries.join("torch/lib").display());
-    println!("cargo::rustc-env=FLORASCOPE_DEPS={}", libraries.display());
+    match Path::new(".deps").canonicalize() {
+        Ok(libraries) if libraries.join("torch/lib").is_dir() => {
+            println!("cargo::rustc-link-arg=-Wl,-rpath,{}", libraries.join("torch/lib").display());
+            println!("cargo::rustc-env=FLORASCOPE_DEPS={}", libraries.display());
+        }
+        _ => println!("cargo::error=libtorch is not there (.deps/torch/lib): run `make setup`, then build again"),
+    }
 }

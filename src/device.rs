@@ -9,9 +9,13 @@ use tch::{Cuda, Device};
 pub enum DeviceChoice {
     /// An NVIDIA GPU or Apple's, where there is one; the CPU otherwise.
     #[default]
+    #[serde(rename = "Auto")]
     Auto,
+    #[serde(rename = "Cpu")]
     Cpu,
+    #[serde(rename = "Cuda")]
     Cuda,
+    #[serde(rename = "Mps")]
     Mps,
 }
 

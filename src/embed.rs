@@ -18,6 +18,7 @@ use crate::device::{DeviceChoice, NoSuchDevice, gpu_name, open_device, says_out_
 use crate::model::threads::on_own_thread;
 use crate::model::{Architecture, Backbone, Head, ModelError, NetworkInput};
 use crate::photo::{Embedded, Embedding, Metric};
+use crate::system::cores;
 
 /// Photos in a batch on a CPU: larger ones are slower, since their layers' outputs leave the cache.
 const CPU_BATCH: usize = 4;
@@ -140,7 +141,7 @@ impl Embedder {
         let tell = info_back.clone();
         let first_thread = spawn(1, move || {
             let load = |device| {
-                let backbone = Backbone::open(&model, device).map_err(|e| EmbedError::Load(Arc::new(e)))?;
+                let backbone = open(&model, device).map_err(|e| EmbedError::Load(Arc::new(e)))?;
                 Ok((describe(&model, &backbone)?, backbone))
             };
             match open_device(choice).map_err(EmbedError::from).and_then(load) {
@@ -247,6 +248,10 @@ fn spawn(number: usize, work: impl FnOnce() + Send + 'static) -> std::io::Result
     })
 }
 
+fn open(model: &Model, device: Device) -> Result<Backbone, ModelError> {
+    Backbone::open(model.card.architecture, &model.weights()?, device)
+}
+
 /// Starts the threads beside the first, each with a network of its own. One that fails to start costs speed only.
 fn start_others(
     info: &ModelInfo,
@@ -256,7 +261,7 @@ fn start_others(
 ) -> Vec<JoinHandle<()>> {
     let start = |number| {
         let (queries, batches, model) = (queries.clone(), batches.clone(), model.clone());
-        spawn(number, move || match Backbone::open(&model, Device::Cpu) {
+        spawn(number, move || match open(&model, Device::Cpu) {
             Ok(backbone) => serve(Network::new(backbone, model), &queries, &batches),
             Err(error) => log::warn!("A second copy of the model could not be loaded: {error}"),
         })
@@ -304,7 +309,7 @@ fn embed(network: &mut Network, inputs: &[NetworkInput]) -> Result<Features, Mod
             }
             Err(ModelError::Torch(error)) if backbone.device() != Device::Cpu => {
                 log::warn!("The GPU failed ({error}), going on with the CPU");
-                *backbone = Backbone::open(model, Device::Cpu)?;
+                *backbone = open(model, Device::Cpu)?;
                 *most = usize::MAX;
             }
             Err(error) => return Err(error),
@@ -316,7 +321,7 @@ fn embed(network: &mut Network, inputs: &[NetworkInput]) -> Result<Features, Mod
 fn describe(model: &Model, backbone: &Backbone) -> Result<ModelInfo, EmbedError> {
     let (device, batch, parallel) = match backbone.device() {
         Device::Cpu => {
-            let cores = std::thread::available_parallelism().map_or(1, |n| n.get()).min(MAX_CPU_NETWORKS);
+            let cores = cores().min(MAX_CPU_NETWORKS);
             let device = if cores == 1 { "CPU, 1 thread".to_owned() } else { format!("CPU, {cores} threads") };
             (device, CPU_BATCH, cores)
         }

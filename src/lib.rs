@@ -21,12 +21,14 @@
 //! | module | what lives there | knows |
 //! |---|---|---|
 //! | [`photo`] | the nouns: photo, path as bytes, content hash, embedding | - |
+//! | `atomic_file` | files written whole or not at all | - |
+//! | `system`, `text`, [`random`] | cores and clock; text of others made fit to be shown; pseudo-random numbers | - |
 //! | [`job`] | what every long work has in common: cancel, progress, outcome | - |
 //! | [`library`] | where things lie on disk; who may write a library | photo |
 //! | [`scan`] | folder -> files that are new, changed, gone | catalog's nouns |
 //! | [`decode`] | bytes -> upright RGB picture; resizing; thumbnails. The only decode path | - |
 //! | [`model`] | networks, heads, and their weights; weight files of others, read as data; libtorch's threads | libtorch |
-//! | [`artefact`] | a trained model as one file; the folder of all models | model, catalog's nouns |
+//! | [`artefact`] | a trained model as one file, and how it was trained; weights of others made a model; the folder of all models | model, catalog's nouns |
 //! | [`device`] | what the networks compute on: CPU or GPU | libtorch |
 //! | [`embed`] | batches of pictures -> embeddings, on threads that own the networks | libtorch |
 //! | [`catalog`] | photos, embeddings, thumbnails, problems. The only SQL | SQLite |
@@ -63,6 +65,7 @@
 pub mod active_model;
 pub mod app;
 pub mod artefact;
+mod atomic_file;
 pub mod catalog;
 pub mod cli;
 pub mod command;
@@ -80,8 +83,11 @@ pub mod model;
 pub mod photo;
 pub mod pictures;
 pub mod query;
+pub mod random;
 pub mod scan;
 pub mod settings;
+mod system;
+mod text;
 pub mod train;
 pub mod tune;
 pub mod ui;

@@ -5,11 +5,13 @@
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
 use crate::artefact::ModelFolder;
-use crate::photo::{bytes_to_path, path_to_bytes};
+use crate::atomic_file::{self, Survives};
+use crate::photo::{bytes_to_path, hex, path_to_bytes};
 
 /// The folder of the program's own data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +58,7 @@ impl DataFolder {
         if !root.is_dir() {
             return Err(io::Error::new(io::ErrorKind::NotADirectory, "not a folder"));
         }
-        let digest = Sha256::digest(path_to_bytes(&root));
-        let id: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = hex(&Sha256::digest(path_to_bytes(&root))[..8]);
         Ok(Library { root, folder: self.0.join("libraries").join(id) })
     }
 
@@ -73,12 +74,12 @@ impl DataFolder {
         };
         let mut libraries: Vec<_> = entries
             .filter_map(|entry| {
-                let folder = entry.ok()?.path();
-                let file = folder.join(ROOT_FILE);
-                // Written anew whenever the library is opened for writing.
-                let opened = file.metadata().and_then(|metadata| metadata.modified()).ok()?;
-                let root = bytes_to_path(&std::fs::read(file).ok()?);
-                Some((opened, Library { root, folder }))
+                let folder =
+                    entry.inspect_err(|error| log::warn!("A library could not be listed: {error}")).ok()?.path();
+                opened_library(&folder).unwrap_or_else(|error| {
+                    log::warn!("A library could not be listed ({error}): {}", folder.display());
+                    None
+                })
             })
             .collect();
         libraries.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.root.cmp(&b.1.root)));
@@ -86,8 +87,23 @@ impl DataFolder {
     }
 }
 
-/// Names the user's folder that a library's folder belongs to, as bytes.
+/// Names the user's folder that a library's folder belongs to, as bytes. Its time is when the library was last opened for
+/// writing, and it is locked while that lasts.
 const ROOT_FILE: &str = "root";
+
+/// When the library in a folder was last opened, and the library; `None` where none was ever opened there.
+fn opened_library(folder: &Path) -> io::Result<Option<(SystemTime, Library)>> {
+    let file = folder.join(ROOT_FILE);
+    let root = match std::fs::read(&file) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        root => root?,
+    };
+    // A kill of the first version may have left it empty.
+    let library = Library { root: bytes_to_path(&root), folder: folder.to_owned() };
+    Ok((!root.is_empty()).then_some((file.metadata()?.modified()?, library)))
+}
 
 /// A user's folder, and the folder of the catalog that belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,8 +123,8 @@ impl Library {
     pub fn lock(&self) -> io::Result<Option<WriterLock>> {
         std::fs::create_dir_all(&self.folder)?;
         let lock = self.try_lock()?;
-        if lock.is_some() {
-            std::fs::write(self.folder.join(ROOT_FILE), path_to_bytes(&self.root))?;
+        if let Some(lock) = &lock {
+            lock.root.set_modified(SystemTime::now())?;
         }
         Ok(lock)
     }
@@ -120,15 +136,25 @@ impl Library {
     pub fn try_lock(&self) -> io::Result<Option<WriterLock>> {
         let file = File::create(self.folder.join("lock"))?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(WriterLock { _file: file })),
+            Ok(()) => {
+                let (path, bytes) = (self.folder.join(ROOT_FILE), path_to_bytes(&self.root));
+                if std::fs::read(&path).ok().as_ref() != Some(&bytes) {
+                    atomic_file::write(&path, &bytes, Survives::PowerCut)?;
+                }
+                let root = File::options().read(true).write(true).open(path)?;
+                // Waits for those who just ask, never for another writer.
+                root.lock()?;
+                Ok(Some(WriterLock { _lock: file, root }))
+            }
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
 
-    /// Whether another process has the right to write.
+    /// Whether another process has the right to write. Asking turns no writer away.
     pub fn is_in_use(&self) -> bool {
-        File::open(self.folder.join("lock"))
+        // Not the lock file itself: who takes that at the same moment would find it taken.
+        File::open(self.folder.join(ROOT_FILE))
             .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
@@ -147,7 +173,10 @@ impl Library {
 /// The right to write a library's catalog.
 #[derive(Debug)]
 pub struct WriterLock {
-    _file: File,
+    /// The right itself.
+    _lock: File,
+    /// Tells those who ask.
+    root: File,
 }
 
 #[cfg(test)]
@@ -175,5 +204,53 @@ mod tests {
         assert!(library.lock().unwrap().is_none());
         drop(first);
         assert!(library.lock().unwrap().is_some());
+    }
+
+    #[test]
+    fn asking_whether_it_is_in_use_turns_no_writer_away() {
+        let data = tempfile::tempdir().unwrap();
+        let library = Library { root: "/".into(), folder: data.path().into() };
+        assert!(!library.is_in_use());
+        std::thread::scope(|scope| {
+            let asking = scope.spawn(|| (0..10_000).filter(|_| library.is_in_use()).count());
+            while !asking.is_finished() {
+                assert!(library.lock().unwrap().is_some());
+            }
+        });
+        let lock = library.lock().unwrap();
+        assert!(library.is_in_use());
+        drop(lock);
+        assert!(!library.is_in_use());
+    }
+
+    #[test]
+    fn only_libraries_that_name_a_folder_are_listed_the_last_one_first() {
+        let place = tempfile::tempdir().unwrap();
+        let data = DataFolder::open(Some(place.path().into())).unwrap();
+        let library =
+            |number: &str| Library { root: number.into(), folder: place.path().join("libraries").join(number) };
+        for number in ["0", "1", "2"] {
+            drop(library(number).lock().unwrap());
+        }
+        std::fs::write(library("1").folder.join(ROOT_FILE), b"").unwrap();
+        std::fs::create_dir(library("3").folder).unwrap();
+        std::fs::write(place.path().join("libraries/file"), b"").unwrap();
+        assert_eq!(data.libraries().unwrap(), [library("2"), library("0")]);
+        // The same folder once more: nothing is written but the time.
+        drop(library("0").lock().unwrap());
+        assert_eq!(data.libraries().unwrap(), [library("0"), library("2")]);
+    }
+
+    #[test]
+    fn a_kill_leaves_no_library_without_its_folder() {
+        let data = tempfile::tempdir().unwrap();
+        let library = Library { root: "/flowers".into(), folder: data.path().into() };
+        drop(library.lock().unwrap());
+        // Keeps what the name stands for now: it may not be cut to nothing before the new name is there.
+        let kept = data.path().join("kept");
+        std::fs::hard_link(data.path().join(ROOT_FILE), &kept).unwrap();
+        drop(Library { root: "/other".into(), ..library }.lock().unwrap());
+        assert_eq!(std::fs::read(kept).unwrap(), b"/flowers");
+        assert_eq!(std::fs::read(data.path().join(ROOT_FILE)).unwrap(), b"/other");
     }
 }

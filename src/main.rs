@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("{error:#}");
+            cli::print_error(&format!("{error:#}"));
             ExitCode::from(exit::FAILED)
         }
     }

@@ -28,6 +28,11 @@ impl ContentHash {
     }
 }
 
+/// Bytes in hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// One indexed photo, as the worker and the window hold it in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Photo {
@@ -82,13 +87,24 @@ pub fn bytes_to_path(bytes: &[u8]) -> PathBuf {
 
 /// How two embeddings of a model are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub enum Metric {
     /// The cosine of the angle between them; they have length 1.
     #[default]
+    #[serde(rename = "cosine")]
     Cosine,
     /// Their squared Euclidean distance; they have any length.
+    #[serde(rename = "euclidean")]
     Euclidean,
+}
+
+impl Metric {
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cosine => "cosine",
+            Self::Euclidean => "Euclidean",
+        }
+    }
 }
 
 /// A photo's embedding: `dimension` floats, with [`Metric::Cosine`] of Euclidean length 1, so that an inner product is a

@@ -1,18 +1,22 @@
 //! What the window remembers from one start to the next. A small JSON file, replaced whole.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::atomic_file::{self, Survives};
 use crate::device::DeviceChoice;
 
 /// Light or dark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ThemeChoice {
     #[default]
+    #[serde(rename = "System")]
     System,
+    #[serde(rename = "Light")]
     Light,
+    #[serde(rename = "Dark")]
     Dark,
 }
 
@@ -64,9 +68,7 @@ impl Settings {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, file: &Path) -> io::Result<()> {
-        let part: PathBuf = file.with_extension("part");
-        std::fs::write(&part, serde_json::to_vec_pretty(self)?)?;
-        std::fs::rename(part, file)
+        atomic_file::write(file, &serde_json::to_vec_pretty(self)?, Survives::Kill)
     }
 }
 

@@ -7,10 +7,12 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::atomic_file::{self, Survives};
 use crate::embed::{EmbedError, Embedder, ModelInfo};
 use crate::job::Cancel;
 use crate::library::Library;
 use crate::model::{INPUT_SIDE, NetworkInput};
+use crate::system::cores;
 
 /// Fewer photos are indexed before a measurement would pay.
 const WORTH_IT: usize = 1000;
@@ -36,10 +38,6 @@ impl Split {
     pub fn threads(self) -> usize {
         (cores() / self.networks.max(1)).max(1)
     }
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, |n| n.get())
 }
 
 /// The best split that is known; measures it where `photos` are many and none is. A query that comes meanwhile is
@@ -70,7 +68,7 @@ pub fn split(
         known.insert(key, best);
         // Not kept, it is measured again.
         let text = serde_json::to_vec_pretty(&known).map_err(std::io::Error::other);
-        if let Err(error) = text.and_then(|text| std::fs::write(&file, text)) {
+        if let Err(error) = text.and_then(|text| atomic_file::write(&file, &text, Survives::Kill)) {
             log::warn!("{} could not be written: {error}", file.display());
         }
     }
@@ -140,7 +138,11 @@ mod tests {
 
         assert_eq!(split(WORTH_IT - 1), Split::usual(&info));
         assert!(!library.speed_file().exists());
+        std::fs::write(library.speed_file(), b"{}").unwrap();
+        let kept = data.path().join("kept");
+        std::fs::hard_link(library.speed_file(), &kept).unwrap();
         let measured = split(WORTH_IT);
+        assert_eq!(std::fs::read(kept).unwrap(), b"{}", "a file is replaced, not cut off and filled");
         assert!(measured.networks >= 1 && measured.networks <= info.parallel && measured.batch >= 1);
 
         // From now on what the file says holds, unless that is impossible.

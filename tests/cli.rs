@@ -8,9 +8,11 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use base64ct::{Base64, Encoding};
 use common::{BINARY, FLOWERS, PHOTOS, PHOTOS_EACH, Place, SPECIES, commented, finish, listing, plain};
+use florascope::artefact::BUILT_IN;
 use florascope::cli::exit;
-use florascope::photo::{ContentHash, path_to_bytes};
+use florascope::photo::{ContentHash, bytes_to_path, path_to_bytes};
 use serde_json::{Value, json};
 
 const NONE: [&str; 0] = [];
@@ -171,7 +173,7 @@ fn status_of_one_folder_and_of_all() {
     );
 
     let ended = place.run(["status"], [place.photos()]).expect_code(exit::DONE);
-    assert_eq!(ended.stdout, format!("{PHOTOS} photos, 1 problems: {}\n", root.display()));
+    assert_eq!(ended.stdout, format!("{PHOTOS} photos, 1 problem: {}\n", root.display()));
     assert_eq!(ended.stderr, "bad.jpg: The file is empty\n");
     assert_eq!(place.run(["status"], NONE).expect_code(exit::DONE).stdout.lines().count(), 2);
 }
@@ -360,4 +362,69 @@ fn an_emptied_folder_keeps_its_photos() {
     std::fs::remove_dir(place.photos()).unwrap();
     std::fs::rename(&away, place.photos()).unwrap();
     assert_eq!(index_again(&place), (PHOTOS as u64, 0));
+}
+
+/// File names that no text can hold, and that a terminal would obey: each of them can be found, and none breaks a line.
+#[cfg(unix)]
+#[test]
+fn any_file_name_is_told_whole_and_moves_no_cursor() {
+    let place = Place::empty();
+    let names = [&b"bl\xfcte/\xff.jpg"[..], b"esc\x1b[31mred\x07.jpg", b"line\nbreak.jpg"].map(bytes_to_path);
+    for (name, flower) in names.iter().zip(FLOWERS.iter()) {
+        place.write(name, &flower.jpeg);
+    }
+    place.write(bytes_to_path(b"\x1b]0;title\xfe.jpg"), b"");
+    let told = place.run(["index"], [place.photos()]).expect_code(exit::WITH_PROBLEMS);
+    assert!(told.stderr.contains("\\u{1b}]0;title\\xfe.jpg: The file is empty"), "{}", told.stderr);
+
+    let query = place.photos().join(&names[0]);
+    let ended = place.run(["search"], [&place.photos(), &query]).expect_code(exit::DONE);
+    assert_eq!(ended.stdout.lines().count(), 1 + names.len(), "{}", ended.stdout);
+    for name in ["bl\\xfcte/\\xff.jpg", "esc\\u{1b}[31mred\\u{7}.jpg", "line\\nbreak.jpg"] {
+        assert!(ended.stdout.contains(name), "{name}: {}", ended.stdout);
+    }
+    assert!(!(ended.stdout + &told.stderr).contains(|c: char| c.is_control() && c != '\n'));
+
+    let answers = place.run(["search", "--json"], [&place.photos(), &query]).expect_code(exit::DONE).json();
+    let bytes = |value: &Value, name: &str| match &value[format!("{name}_bytes")] {
+        Value::String(base64) => bytes_to_path(Base64::decode(base64, &mut vec![0; base64.len()]).unwrap()),
+        _ => PathBuf::from(value[name].as_str().unwrap()),
+    };
+    assert_eq!(bytes(&answers[0], "query"), query);
+    let first = &answers[0]["results"][0];
+    assert_eq!(bytes(first, "path"), place.photos().canonicalize().unwrap().join(&names[0]));
+    assert_eq!(bytes(first, "label"), bytes_to_path(b"bl\xfcte"));
+    assert!(answers[0]["results"][1].get("path_bytes").is_none(), "{answers}");
+    let status = place.run(["status", "--json"], [place.photos()]).expect_code(exit::DONE).json();
+    assert_eq!(bytes(&status["problems"][0], "path"), bytes_to_path(b"\x1b]0;title\xfe.jpg"));
+}
+
+/// While another process holds the catalog, a change of the model waits for it and hears no stop.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_second_interrupt_ends_what_does_not_hear_the_first() {
+    use std::os::unix::process::ExitStatusExt;
+
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let place = indexed();
+    let held = place.sql();
+    held.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut command = Command::new(BINARY);
+    command.args(["models", "use", BUILT_IN]).arg(place.photos()).arg("--data-dir").arg(place.data());
+    let mut program = plain(&mut command).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let ended = loop {
+        // Before it catches interrupts the first one would end it.
+        let status = std::fs::read_to_string(format!("/proc/{}/status", program.id())).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
+        if u64::from_str_radix(caught, 16).unwrap() & 1 << (Signal::INT.as_raw() - 1) != 0 {
+            kill_process(Pid::from_child(&program), Signal::INT).unwrap();
+        }
+        if let Some(ended) = program.try_wait().unwrap() {
+            break ended;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
+    drop(held);
+    assert_eq!(ended.signal(), Some(Signal::TERM.as_raw()), "{ended}");
 }

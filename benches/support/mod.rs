@@ -15,7 +15,7 @@ use florascope::ingest::ingest;
 use florascope::job::Cancel;
 use florascope::library::{DataFolder, Library, WriterLock};
 use florascope::photo::{ContentHash, Embedded, Embedding, Metric, PhotoId};
-use florascope::train::random::Random;
+use florascope::random::Random;
 use image::RgbImage;
 use tempfile::TempDir;
 

@@ -1,17 +1,15 @@
 //! The folder of all models on this computer.
 
-use std::fs::File;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use safetensors::tensor::SafeTensors;
 
-use super::{
-    ArtefactError, BUILT_IN, Card, Description, EXTENSION, Flaw, MAX_TITLE, Model, ModelSummary, description, metadata,
-    metadata_in, one_line, read_header,
-};
-use crate::model::{Backbone, ModelError};
+use super::card::{Description, description, metadata};
+use super::{ArtefactError, BUILT_IN, Card, EXTENSION, Flaw, MAX_TITLE, Model, ModelSummary};
+use crate::atomic_file::{self, Survives};
+use crate::model::{ModelError, metadata_in, read_header};
+use crate::text::sanitise_line;
 
 /// Models beyond this are not ours: the largest network here has 100 MB.
 const MAX_BYTES: u64 = 1 << 30;
@@ -35,7 +33,7 @@ impl ModelFolder {
         let path = self.path(id);
         // An id comes from the command line, too: it must not lead out of the folder.
         let is_name = !id.contains(['/', '\\', '\0']);
-        if is_name && path.is_file() { Ok(path) } else { Err(ArtefactError::Unknown(one_line(id, MAX_TITLE))) }
+        if is_name && path.is_file() { Ok(path) } else { Err(ArtefactError::Unknown(sanitise_line(id, MAX_TITLE))) }
     }
 
     /// All models, the one in the program first, then the newest first. Only their descriptions are read. A file that
@@ -101,7 +99,7 @@ impl ModelFolder {
     /// # Errors
     /// When there is no such model, nothing of the title can be seen, or the file cannot be written.
     pub fn rename(&self, id: &str, title: &str) -> Result<Model, ArtefactError> {
-        let title = one_line(title, MAX_TITLE);
+        let title = sanitise_line(title, MAX_TITLE);
         if title.is_empty() {
             return Err(ArtefactError::NoTitle);
         }
@@ -133,7 +131,8 @@ impl ModelFolder {
     /// When the file cannot be written, or the model is the one in the program.
     pub fn export(&self, model: &Model, path: &Path) -> Result<(), ArtefactError> {
         let file = model.file.as_ref().ok_or(ArtefactError::BuiltIn)?;
-        write_whole(path, file).map_err(|error| ArtefactError::Io { path: path.to_owned(), error })
+        atomic_file::write(path, file, Survives::PowerCut)
+            .map_err(|error| ArtefactError::Io { path: path.to_owned(), error })
     }
 
     /// Takes a model in from a file that was exported elsewhere. All that is in it is checked, its backbone by opening
@@ -144,28 +143,10 @@ impl ModelFolder {
     pub fn import(&self, path: &Path) -> Result<Model, ArtefactError> {
         let model = read(path)?;
         let damaged = |error: ModelError| Flaw::Damaged(error.to_string()).at(path);
-        Backbone::check(&model).map_err(damaged)?;
+        model.check_backbone().map_err(damaged)?;
         self.save(&model)?;
         Ok(model)
     }
-}
-
-/// Writes a file whole or not at all, also where the power is cut.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?.to_owned();
-    name.push(format!(".{}.partial", std::process::id()));
-    let partial = path.with_file_name(name);
-    let write = || {
-        let mut file = File::create(&partial)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&partial, path)?;
-        // The new name, too, has to reach the disk; Windows opens no folders and needs none of this.
-        #[cfg(unix)]
-        File::open(path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new(".")))?.sync_all()?;
-        Ok(())
-    };
-    write().inspect_err(|_| drop(std::fs::remove_file(&partial)))
 }
 
 fn read(path: &Path) -> Result<Model, ArtefactError> {

@@ -28,6 +28,8 @@ pub enum CatalogError {
     Sql { path: PathBuf, source: rusqlite::Error },
     #[error("The catalog was written by a newer version of Florascope; update the program: {}", .0.display())]
     TooNew(PathBuf),
+    #[error("The catalog was written by an older version of Florascope. Index the folder once to bring it up to date: {}", .0.display())]
+    TooOld(PathBuf),
 }
 
 /// What is known of a file from the last time it was looked at.
@@ -106,6 +108,7 @@ pub struct Changes {
 pub struct Catalog {
     connection: Connection,
     file: PathBuf,
+    has_thumbnails: bool,
 }
 
 impl Catalog {
@@ -300,6 +303,9 @@ impl Catalog {
     /// # Errors
     /// When the catalog cannot be read.
     pub fn thumbnail(&self, content: ContentHash) -> Result<Option<Vec<u8>>, CatalogError> {
+        if !self.has_thumbnails {
+            return Ok(None);
+        }
         self.run(|connection| {
             let mut statement =
                 connection.prepare_cached("SELECT jpeg FROM thumbnails.thumbnails WHERE content = ?")?;
@@ -312,6 +318,9 @@ impl Catalog {
     /// # Errors
     /// When the catalog cannot be read.
     pub fn has_thumbnail(&self, content: ContentHash) -> Result<bool, CatalogError> {
+        if !self.has_thumbnails {
+            return Ok(false);
+        }
         self.run(|connection| {
             let mut statement = connection.prepare_cached("SELECT 1 FROM thumbnails.thumbnails WHERE content = ?")?;
             statement.exists([content.0])

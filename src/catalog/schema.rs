@@ -46,6 +46,12 @@ pub(super) const THUMBNAIL_SCHEMA: &str =
 /// How long to wait for the locks of other processes, which hold them for moments.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
 impl Catalog {
     /// Opens the catalog in `folder` for writing; makes it, or brings its schema up to date, where needed.
     ///
@@ -56,7 +62,7 @@ impl Catalog {
     }
 
     fn open_at_once(folder: &Path) -> Result<Self, CatalogError> {
-        let mut catalog = Self::connect(folder)?;
+        let mut catalog = Self::connect(folder, Access::Write)?;
         catalog.run(|connection| {
             // Before anything is written, or it says nothing.
             connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
@@ -73,34 +79,51 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Opens the catalog in `folder` for reading only; `None` where there is none yet.
+    /// Opens the catalog in `folder` for reading only, and writes nothing; `None` where there is none yet, or another
+    /// process is just making it.
     ///
     /// # Errors
-    /// When the file cannot be opened or is of a newer version.
+    /// When the file cannot be opened, or is of a newer or an older version.
     pub fn open_read_only(folder: &Path) -> Result<Option<Self>, CatalogError> {
         if !folder.join(FILE).exists() {
             return Ok(None);
         }
-        let catalog = patiently(|| Self::connect(folder))?;
-        catalog.run(|connection| connection.pragma_update(None, "query_only", true))?;
-        Ok((catalog.version()? == MIGRATIONS.len()).then_some(catalog))
+        let catalog = patiently(|| Self::connect(folder, Access::Read))?;
+        match catalog.version()? {
+            0 => Ok(None),
+            version if version < MIGRATIONS.len() => Err(CatalogError::TooOld(catalog.file)),
+            _ => Ok(Some(catalog)),
+        }
     }
 
-    fn connect(folder: &Path) -> Result<Self, CatalogError> {
+    fn connect(folder: &Path, access: Access) -> Result<Self, CatalogError> {
         let file = folder.join(FILE);
         let wrap = |source| CatalogError::Sql { path: file.clone(), source };
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&file, flags).map_err(wrap)?;
+        let flags = match access {
+            Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+            Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        };
+        let connection = Connection::open_with_flags(&file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(wrap)?;
         connection.busy_timeout(PATIENCE).map_err(wrap)?;
         // WAL survives a kill at any moment with NORMAL; only a power cut may take the last transactions with it.
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(wrap)?;
         // In KiB: room for the indexes of some hundred thousand photos, which every row is looked up in.
         connection.pragma_update(None, "cache_size", -65_536).map_err(wrap)?;
-        let thumbnails = path_to_bytes(&folder.join(THUMBNAIL_FILE));
-        connection.execute("ATTACH DATABASE CAST(? AS TEXT) AS thumbnails", [thumbnails]).map_err(wrap)?;
-        // Readers, too, make it where it is missing: it may be thrown away at any time.
-        connection.execute_batch(THUMBNAIL_SCHEMA).map_err(wrap)?;
-        let catalog = Self { connection, file };
+        // Thumbnails may be thrown away at any time; a reader then does without.
+        let thumbnails = folder.join(THUMBNAIL_FILE);
+        let mut has_thumbnails = access == Access::Write || thumbnails.exists();
+        if has_thumbnails {
+            let attach = "ATTACH DATABASE CAST(? AS TEXT) AS thumbnails";
+            connection.execute(attach, [path_to_bytes(&thumbnails)]).map_err(wrap)?;
+        }
+        match access {
+            Access::Write => connection.execute_batch(THUMBNAIL_SCHEMA).map_err(wrap)?,
+            Access::Read if has_thumbnails => {
+                has_thumbnails = connection.table_exists(Some("thumbnails"), "thumbnails").map_err(wrap)?;
+            }
+            Access::Read => {}
+        }
+        let catalog = Self { connection, file, has_thumbnails };
         if catalog.version()? > MIGRATIONS.len() {
             return Err(CatalogError::TooNew(catalog.file));
         }

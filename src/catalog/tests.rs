@@ -260,6 +260,21 @@ fn thumbnails_can_be_thrown_away() {
     let catalog = Catalog::open_read_only(folder.path()).unwrap().unwrap();
     assert_eq!(catalog.photo_count().unwrap(), 1);
     assert_eq!(catalog.thumbnail(ContentHash([1; 16])).unwrap(), None);
+    assert!(!folder.path().join(THUMBNAIL_FILE).exists(), "a reader makes no file");
+}
+
+#[test]
+fn a_reader_tells_what_is_not_there_yet_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(Catalog::open_read_only(folder.path()).unwrap().is_none());
+    // As another process leaves it that is just making it.
+    std::fs::write(folder.path().join(FILE), b"").unwrap();
+    assert!(Catalog::open_read_only(folder.path()).unwrap().is_none());
+    Catalog::open(folder.path()).unwrap();
+    let mut reader = Catalog::open_read_only(folder.path()).unwrap().unwrap();
+    assert!(reader.write(M, vec![photo("1.jpg", 1)], &[]).is_err());
+    assert!(reader.connection.pragma_update(None, "query_only", false).is_ok());
+    assert!(reader.write(M, vec![photo("1.jpg", 1)], &[]).is_err(), "whatever it is asked");
 }
 
 /// Locks one file of a catalog for writing and gives it free after a while, as another process may.

@@ -1,20 +1,23 @@
 //! The same jobs and queries without a window, for scripts and for computers without a screen.
 
 mod models;
+mod output;
 mod train;
 
-use std::ffi::{OsStr, OsString};
-use std::io::{IsTerminal, Write};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
+pub use self::output::print_error;
+use self::output::{
+    Bar, count_of, path_to_text, percent, print_json, print_lines, print_problems, problems_json, put_path,
+};
 use crate::active_model::{active_model, forget_unneeded};
-use crate::catalog::{Catalog, Problem};
+use crate::catalog::Catalog;
 use crate::device::DeviceChoice;
 use crate::embed::Embedder;
 use crate::evaluate::Evaluation;
@@ -43,7 +46,8 @@ pub mod exit {
 }
 
 const EXIT_HELP: &str = "Exit codes: 0 done; 1 failed; 2 wrong use; 3 done, but some files could not be read; \
-    4 another Florascope is writing this library; 5 the folder has not been indexed; 130 stopped, what was finished is kept";
+    4 another Florascope is writing this library; 5 the folder has not been indexed; 130 stopped, what was finished is kept \
+    (a second Ctrl-C ends the program at once)";
 
 /// Find the flowers that look like this one: drop a photo, see the most similar ones in your folder.
 #[derive(Debug, Parser)]
@@ -138,7 +142,10 @@ fn library_of(data: &DataFolder, folder: &Path) -> anyhow::Result<Library> {
 fn index(data: &DataFolder, folder: &Path, common: &Common) -> anyhow::Result<u8> {
     let library = library_of(data, folder)?;
     let Some(_lock) = library.lock().context("The library cannot be written")? else {
-        eprintln!("Another Florascope has this folder open and keeps it indexed: {}", library.root.display());
+        print_error(&format!(
+            "Another Florascope has this folder open and keeps it indexed: {}",
+            library.root.display()
+        ));
         return Ok(exit::IN_USE);
     };
     let mut catalog = Catalog::open(&library.folder)?;
@@ -172,7 +179,9 @@ fn index(data: &DataFolder, folder: &Path, common: &Common) -> anyhow::Result<u8
         }))?;
     } else {
         print_lines(&format!(
-            "{photos} photos indexed; {completed} files read in {seconds:.1} s ({:.0} a second) on {device}",
+            "{} indexed; {} read in {seconds:.1} s ({:.0} a second) on {device}",
+            count_of(photos, "photo", "photos"),
+            count_of(completed, "file", "files"),
             completed as f64 / seconds.max(1e-9)
         ))?;
         print_problems(&problems);
@@ -185,7 +194,7 @@ fn open_indexed(data: &DataFolder, folder: &Path) -> anyhow::Result<Option<(Libr
     let library = library_of(data, folder)?;
     let catalog = Catalog::open_read_only(&library.folder)?;
     if catalog.is_none() {
-        eprintln!("Not indexed yet; run `florascope index` first: {}", library.root.display());
+        print_error(&format!("Not indexed yet; run `florascope index` first: {}", library.root.display()));
     }
     Ok(catalog.map(|catalog| (library, catalog)))
 }
@@ -204,27 +213,31 @@ fn search(data: &DataFolder, folder: &Path, photos: &[PathBuf], results: usize, 
         match answer {
             Ok(hits) if common.json => {
                 let hits = hits.iter().enumerate().map(|(rank, hit)| {
-                    json!({
-                        "rank": rank + 1,
-                        "similarity": hit.similarity,
-                        "label": hit.photo.label().map(OsStr::to_string_lossy),
-                        "path": library.root.join(&hit.photo.path).to_string_lossy(),
-                    })
+                    let mut result = json!({ "rank": rank + 1, "similarity": hit.similarity, "label": null });
+                    if let Some(label) = hit.photo.label() {
+                        put_path(&mut result, "label", Path::new(label));
+                    }
+                    put_path(&mut result, "path", &library.root.join(&hit.photo.path));
+                    result
                 });
-                answers.push(json!({ "query": path.to_string_lossy(), "results": hits.collect::<Vec<_>>() }));
+                let mut answer = json!({ "results": hits.collect::<Vec<_>>() });
+                put_path(&mut answer, "query", path);
+                answers.push(answer);
             }
             Ok(hits) => {
-                let mut lines = format!("{}\n", path.display());
+                let mut lines = path_to_text(path);
                 for (rank, hit) in hits.iter().enumerate() {
                     let similarity = hit.similarity.unwrap_or_default();
-                    lines +=
-                        &format!("{:4}  {similarity:.3}  {}\n", rank + 1, library.root.join(&hit.photo.path).display());
+                    let found = path_to_text(&library.root.join(&hit.photo.path));
+                    lines += &format!("\n{:4}  {similarity:.3}  {found}", rank + 1);
                 }
-                print_lines(lines.trim_end())?;
+                print_lines(&lines)?;
             }
             Err(error) => {
-                eprintln!("{error}");
-                answers.push(json!({ "query": path.to_string_lossy(), "error": error.to_string() }));
+                print_error(&error.to_string());
+                let mut answer = json!({ "error": error.to_string() });
+                put_path(&mut answer, "query", path);
+                answers.push(answer);
                 code = if photos.len() == 1 { exit::FAILED } else { exit::WITH_PROBLEMS };
             }
         }
@@ -253,17 +266,20 @@ fn status(data: &DataFolder, folder: Option<&Path>, common: &Common) -> anyhow::
         let complete = catalog.fact(COMPLETE)?.as_deref() == Some(YES);
         let in_use = library.is_in_use();
         if common.json {
-            report.push(json!({
-                "folder": library.root.to_string_lossy(), "photos": photos, "complete": complete, "in_use": in_use,
-                "problems": problems_json(&problems), "data": library.folder.to_string_lossy(),
-            }));
+            let mut one = json!({
+                "photos": photos, "complete": complete, "in_use": in_use, "problems": problems_json(&problems),
+            });
+            put_path(&mut one, "folder", &library.root);
+            put_path(&mut one, "data", &library.folder);
+            report.push(one);
         } else {
             let state = if complete { "" } else { ", indexing was not finished" };
             let user = if in_use { ", in use by another Florascope" } else { "" };
             print_lines(&format!(
-                "{photos} photos, {} problems{state}{user}: {}",
-                problems.len(),
-                library.root.display()
+                "{}, {}{state}{user}: {}",
+                count_of(photos, "photo", "photos"),
+                count_of(problems.len() as u64, "problem", "problems"),
+                path_to_text(&library.root)
             ))?;
             if folder.is_some() {
                 print_problems(&problems);
@@ -301,14 +317,14 @@ fn evaluate(data: &DataFolder, folder: &Path, queries: Option<&Path>, common: &C
         print_json(&serde_json::to_value(&quality)?)?;
     } else {
         print_lines(&format!(
-            "R@1 {:.1} %   R@5 {:.1} %   R-precision {:.1} %   MAP@R {:.1} %   ({} queries, {} errors, {} photos)",
-            quality.recall_at_1 * 100.0,
-            quality.recall_at_5 * 100.0,
-            quality.r_precision * 100.0,
-            quality.map_at_r * 100.0,
-            quality.queries,
-            quality.errors,
-            gallery.len()
+            "R@1 {}   R@5 {}   R-precision {}   MAP@R {}   ({}, {}, {})",
+            percent(quality.recall_at_1),
+            percent(quality.recall_at_5),
+            percent(quality.r_precision),
+            percent(quality.map_at_r),
+            count_of(quality.queries, "query", "queries"),
+            count_of(quality.errors, "error", "errors"),
+            count_of(gallery.len() as u64, "photo", "photos")
         ))?;
     }
     Ok(exit::DONE)
@@ -323,10 +339,8 @@ fn embed_labelled(
 ) -> anyhow::Result<Vec<(crate::photo::Embedding, OsString)>> {
     let root = folder.canonicalize().with_context(|| format!("The folder cannot be opened: {}", folder.display()))?;
     let found = scan(&root, Default::default(), &Cancel::default(), |_| {}).context("The scan was stopped")?;
-    for problem in &found.problems {
-        eprintln!("{}: {}", problem.path.display(), problem.reason);
-        evaluation.add_error();
-    }
+    print_problems(&found.problems);
+    found.problems.iter().for_each(|_| evaluation.add_error());
     let mut progress = Progress::begin(Stage::EmbeddingQueries, Some(found.to_read.len() as u64));
     let mut embedded = Vec::new();
     let info = embedder.info()?;
@@ -346,7 +360,7 @@ fn embed_labelled(
                 }
                 (Ok(_), None) => evaluation.add_error(),
                 (Err(error), _) => {
-                    eprintln!("{error}");
+                    print_error(&error.to_string());
                     evaluation.add_error();
                 }
             }
@@ -364,72 +378,17 @@ fn embed_labelled(
     Ok(embedded)
 }
 
-/// A progress bar on a terminal; nothing elsewhere, and nothing with `--json`.
-struct Bar(ProgressBar);
-
-impl Bar {
-    fn new(json: bool) -> Self {
-        let visible = !json && std::io::stderr().is_terminal();
-        let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self(ProgressBar::with_draw_target(None, target))
-    }
-
-    fn show(&self, progress: &Progress) {
-        let style = match progress.total {
-            Some(_) => "{msg} {bar:30} {pos}/{len}",
-            None => "{msg} {pos} {spinner}",
-        };
-        if let Ok(style) = ProgressStyle::with_template(style) {
-            self.0.set_style(style);
-        }
-        if let Some(total) = progress.total {
-            self.0.set_length(total);
-        }
-        self.0.set_position(progress.done);
-        let rate = progress.rate.map(|rate| format!(", {rate:.0} a second")).unwrap_or_default();
-        let left = progress.time_left().map(|left| format!(", {} s left", left.as_secs())).unwrap_or_default();
-        self.0.set_message(format!("{}{rate}{left}", progress.stage.text()));
-    }
-
-    /// A line above the bar; also where there is none.
-    fn line(&self, text: &str) {
-        self.0.suspend(|| eprintln!("{text}"));
-    }
-
-    fn clear(&self) {
-        self.0.finish_and_clear();
-    }
-}
-
-fn problems_json(problems: &[Problem]) -> Vec<Value> {
-    problems.iter().map(|p| json!({ "path": p.path.to_string_lossy(), "reason": p.reason })).collect()
-}
-
-fn print_problems(problems: &[Problem]) {
-    for problem in problems {
-        eprintln!("{}: {}", problem.path.display(), problem.reason);
-    }
-}
-
-/// Standard output may be a pipe that closes early; that is not this program's failure.
-fn print_lines(text: &str) -> std::io::Result<()> {
-    match writeln!(std::io::stdout(), "{text}") {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
-    }
-}
-
-fn print_json(value: &Value) -> std::io::Result<()> {
-    print_lines(&format!("{value:#}"))
-}
-
-/// On one line, for streams of events.
-fn print_line_json(value: &Value) -> std::io::Result<()> {
-    print_lines(&value.to_string())
-}
-
-/// Ctrl-C asks the job to stop and keep what is finished; it does so within a second.
+/// Ctrl-C asks the job to stop and keep what is finished, which it does within a second. Once more ends the program.
 fn stop_on_interrupt(cancel: &Cancel) -> anyhow::Result<()> {
     let cancel = cancel.clone();
-    ctrlc::set_handler(move || cancel.cancel()).context("Ctrl-C cannot be caught")
+    let stop = move || if cancel.is_cancelled() { end_at_once() } else { cancel.cancel() };
+    ctrlc::set_handler(stop).context("Ctrl-C cannot be caught")
+}
+
+/// Without the libraries' own clean-up, which may wait for the very thread that hangs.
+fn end_at_once() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM);
+    #[cfg(not(target_os = "linux"))]
+    std::process::exit(exit::STOPPED.into());
 }

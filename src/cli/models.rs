@@ -6,16 +6,16 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Bar, Common, exit, library_of, print_json, print_lines, stop_on_interrupt};
+use super::output::{Bar, percent, print_error, print_json, print_lines, task_name};
+use super::{Common, exit, library_of, stop_on_interrupt};
 use crate::active_model::{change_model, delete_model, forget_unneeded, forget_unneeded_everywhere, names};
-use crate::artefact::{ArtefactError, Model, ModelFolder, ModelSummary};
+use crate::artefact::{ArtefactError, Model, ModelFolder, ModelSummary, load_weights};
 use crate::catalog::Catalog;
 use crate::embed::Embedder;
 use crate::ingest::{IngestEvent, ingest};
 use crate::job::{Cancel, Outcome};
 use crate::library::{DataFolder, Library};
-use crate::model::weight_file;
-use crate::train::report::Task;
+use crate::text::escape;
 
 /// What can be done with models.
 #[derive(Debug, Subcommand)]
@@ -56,7 +56,7 @@ fn import(models: &ModelFolder, file: &Path) -> anyhow::Result<Model> {
     match models.import(file) {
         // Perhaps another program's weights.
         Err(ArtefactError::NotOurs { .. }) => {
-            let model = weight_file::load(file)?;
+            let model = load_weights(file)?;
             models.save(&model)?;
             Ok(model)
         }
@@ -69,13 +69,13 @@ fn delete(data: &DataFolder, models: &ModelFolder, id: &str, common: &Common) ->
     let listed = models.list().into_iter().find(|model| model.id == id);
     let away = delete_model(data, models, id)?;
     if !away.is_empty() {
-        eprintln!("The built-in model will be used for {}", names(&away));
+        print_error(&format!("The built-in model will be used for {}", names(&away)));
     }
     // A library that is open in a window follows when it is next indexed.
     forget_unneeded_everywhere(data, models);
     match listed {
         Some(model) => report(common, &model, "deleted"),
-        None => Ok(print_lines(&format!("{id} deleted"))?),
+        None => Ok(print_lines(&format!("{} deleted", escape(id)))?),
     }
 }
 
@@ -110,13 +110,8 @@ fn list(models: &ModelFolder, common: &Common) -> anyhow::Result<()> {
 fn measured(model: &ModelSummary) -> Option<String> {
     let rows = &model.card.trained.as_ref()?.proof.as_ref()?.rows;
     let of_task = rows.iter().map(|row| {
-        let task = match row.task {
-            Task::SeenSpecies => "seen species",
-            Task::UnseenSpecies => "unseen species",
-            Task::AlteredViews => "altered views",
-        };
-        let [before, after] = [&row.before, &row.after].map(|score| score.recall_at_1.value * 100.0);
-        format!("{task}: R@1 {before:.1} -> {after:.1} %")
+        let [before, after] = [&row.before, &row.after].map(|score| score.recall_at_1.value);
+        format!("{}: R@1 {:.1} -> {}", task_name(row.task), before * 100.0, percent(after))
     });
     (!rows.is_empty()).then(|| of_task.collect::<Vec<_>>().join(", "))
 }
@@ -130,7 +125,8 @@ fn use_for_folder(
 ) -> anyhow::Result<u8> {
     let library = library_of(data, folder)?;
     let Some(_lock) = library.lock().context("The library cannot be written")? else {
-        eprintln!("Another Florascope has this folder open; choose the model there: {}", library.root.display());
+        let folder = library.root.display();
+        print_error(&format!("Another Florascope has this folder open; choose the model there: {folder}"));
         return Ok(exit::IN_USE);
     };
     let model = models.load(id)?;

@@ -7,14 +7,16 @@ use clap::Args;
 use serde_json::json;
 
 use super::models::{show_ingest, use_model};
-use super::{Bar, Common, exit, library_of, print_line_json, print_lines, stop_on_interrupt};
+use super::output::{Bar, count_of, print_error, print_line_json, print_lines, task_name};
+use super::{Common, exit, library_of, stop_on_interrupt};
 use crate::active_model::{active_model, forget_unneeded};
+use crate::artefact::{Focus, Interval, Loss, Proof, Recipe, TrainOptions};
 use crate::catalog::Catalog;
 use crate::embed::Embedder;
 use crate::job::{Cancel, Outcome, Progress};
 use crate::library::DataFolder;
 use crate::train::plan::TrainingPlan;
-use crate::train::report::{Focus, Interval, Loss, Proof, Recipe, Task, TrainEvent, TrainOptions, TrainProgress};
+use crate::train::progress::{TrainEvent, TrainProgress};
 use crate::train::{Trained, Training, TrainingEvent};
 
 /// How to train.
@@ -36,7 +38,8 @@ pub struct TrainArguments {
     /// Which species the model is meant for
     #[arg(long, value_enum, default_value_t)]
     focus: Focus,
-    /// The model to start from, see `florascope models list` [default: the built-in one]
+    /// The model to start from, see `florascope models list` [default: the one in use; the built-in one
+    /// where that one's whole network was trained]
     #[arg(long, value_name = "MODEL")]
     start: Option<String>,
     /// Go on from the last checkpoint of a training that was stopped or killed
@@ -51,7 +54,7 @@ pub struct TrainArguments {
 pub fn train(data: &DataFolder, arguments: &TrainArguments, common: &Common) -> anyhow::Result<u8> {
     let library = library_of(data, &arguments.folder)?;
     let Some(_lock) = library.lock().context("The library cannot be written")? else {
-        eprintln!("Another Florascope has this folder open; train there: {}", library.root.display());
+        print_error(&format!("Another Florascope has this folder open; train there: {}", library.root.display()));
         return Ok(exit::IN_USE);
     };
     let models = data.models();
@@ -85,7 +88,7 @@ pub fn train(data: &DataFolder, arguments: &TrainArguments, common: &Common) -> 
     })?;
     bar.clear();
     let Some(Trained { model, proof, seconds, .. }) = trained else {
-        eprintln!("Stopped. A training of a whole network goes on from its last checkpoint with --resume");
+        print_error("Stopped. A training of a whole network goes on from its last checkpoint with --resume");
         return Ok(exit::STOPPED);
     };
     let used = proof.better || arguments.use_anyway;
@@ -149,19 +152,15 @@ fn print_proof(proof: &Proof) -> std::io::Result<()> {
         format!("{:5.1} ({:.1}-{:.1})", value * 100.0, low * 100.0, high * 100.0)
     };
     for row in &proof.rows {
-        let task = match row.task {
-            Task::SeenSpecies => "seen species",
-            Task::UnseenSpecies => "unseen species",
-            Task::AlteredViews => "altered views",
-        };
+        let task = task_name(row.task);
         for (which, score) in [("before", &row.before), ("after", &row.after)] {
             print_lines(&format!(
-                "{task:14}  {which:6}  R@1 {}  R@5 {}  MAP@R {}  ({} queries, {} photos)",
+                "{task:14}  {which:6}  R@1 {}  R@5 {}  MAP@R {}  ({}, {})",
                 percent(&score.recall_at_1),
                 percent(&score.recall_at_5),
                 percent(&score.map_at_r),
-                row.queries,
-                row.gallery
+                count_of(row.queries, "query", "queries"),
+                count_of(row.gallery, "photo", "photos")
             ))?;
         }
     }

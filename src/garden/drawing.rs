@@ -6,6 +6,7 @@ use std::f32::consts::{FRAC_PI_2, PI, TAU};
 use image::{DynamicImage, Rgb32FImage, RgbImage, imageops::FilterType};
 
 use super::species::{GREEN, Habit, Mark, Species, Whorl};
+use crate::random::Random;
 
 /// Golden angle: spreads florets and layers evenly, as plants do.
 const GOLDEN: f32 = 2.399_963;
@@ -59,19 +60,16 @@ fn light_of(hex: u32) -> V3 {
     [16, 8, 0].map(|shift| ((hex >> shift & 255) as f32 / 255.0).powi(2))
 }
 
-/// A small random sequence (splitmix64): the same seed, the same picture.
-struct Rng(u64);
+/// The same seed, the same picture.
+struct Rng(Random);
 
 impl Rng {
     fn seeded(name: &str, number: usize) -> Self {
         let stir = |seed: u64, byte: u8| (seed ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-        Rng(name.bytes().fold(0xcbf2_9ce4_8422_2325 ^ number as u64, stir))
+        Rng(Random::new(name.bytes().fold(0xcbf2_9ce4_8422_2325 ^ number as u64, stir)))
     }
     fn next(&mut self) -> f32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ z >> 31) >> 40) as f32 / (1 << 24) as f32
+        (self.0.next_u64() >> 40) as f32 / (1 << 24) as f32
     }
     fn within(&mut self, from: f32, to: f32) -> f32 {
         from + (to - from) * self.next()
@@ -481,7 +479,7 @@ pub fn draw(species: &Species, number: usize) -> RgbImage {
     let size = if rng.next() < 0.6 { [480, 360] } else { [360, 480] };
     let light = unit([rng.around(-0.2, 0.7), -0.7, rng.within(0.5, 1.0)]);
     let tint = rng.tint(0.07);
-    let behind = background(species, size, light, tint, Rng(!rng.0));
+    let behind = background(species, size, light, tint, Rng(rng.0.fork()));
     let (blooms, reach) = match number % 4 {
         0 => (5 + rng.pick(5), rng.within(90.0, 135.0)),
         1 => (1, rng.within(240.0, 300.0)),

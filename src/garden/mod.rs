@@ -8,6 +8,7 @@ use std::{fs, io, path::Path};
 
 use image::codecs::jpeg::JpegEncoder;
 
+use crate::atomic_file::{self, Survives};
 pub use drawing::draw;
 pub use species::{SPECIES, Species};
 
@@ -34,10 +35,8 @@ pub fn write(folder: &Path, progress: &mut dyn FnMut(usize, usize) -> bool) -> i
         let mut bytes = Vec::new();
         let encoder = JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY);
         draw(species, number).write_with_encoder(encoder).map_err(io::Error::other)?;
-        let unfinished = photo.with_extension("jpg.part");
         fs::create_dir_all(&bed)?;
-        fs::write(&unfinished, bytes)?;
-        fs::rename(&unfinished, &photo)?;
+        atomic_file::write(&photo, &bytes, Survives::Kill)?;
     }
     progress(total, total);
     Ok(true)

@@ -19,8 +19,9 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 
 use super::rows::Rows;
+use crate::atomic_file::{self, Partial, Survives};
 use crate::job::Cancel;
-use crate::photo::PhotoId;
+use crate::photo::{PhotoId, hex};
 
 /// Components that are kept: more cost time and memory, and find no more.
 const COMPONENTS: u32 = 64;
@@ -166,14 +167,12 @@ impl Approximate {
     /// # Errors
     /// When it cannot be written.
     pub fn save(&self, folder: &Path, model: &str) -> Result<(), ApproximateError> {
-        let rename = |from: &Path, to: &Path| {
-            std::fs::rename(from, to).map_err(|error| ApproximateError::File(error, to.to_owned()))
-        };
         let (index, ids) = (folder.join(INDEX_FILE), folder.join(IDS_FILE));
-        let (new_index, new_ids) = (index.with_extension("faiss-new"), ids.with_extension("safetensors-new"));
-        let text = new_index.to_str().ok_or(ApproximateError::Unusable("Faiss takes no path that is not UTF-8"))?;
-        write_index(&self.faiss, text)?;
-        let hash = hash_of(&new_index)?;
+        let failed = |error| ApproximateError::File(error, folder.to_owned());
+        let new_index = Partial::beside(&index).map_err(failed)?;
+        let text = new_index.path().to_str();
+        write_index(&self.faiss, text.ok_or(ApproximateError::Unusable("Faiss takes no path that is not UTF-8"))?)?;
+        let hash = hash_of(new_index.path())?;
         let bytes: Vec<u8> = self.ids.iter().flat_map(|id| id.0.to_le_bytes()).collect();
         let card = [("model", model.to_owned()), ("index", hash), ("probes", self.probes.to_string())]
             .into_iter()
@@ -182,11 +181,11 @@ impl Approximate {
             .collect();
         let view = TensorView::new(Dtype::I64, vec![self.ids.len()], &bytes)
             .map_err(|_| ApproximateError::Unusable("the list of its photos could not be written"))?;
-        safetensors::serialize_to_file([("ids", view)], Some(card), &new_ids)
+        let new_ids = safetensors::serialize([("ids", view)], Some(card))
             .map_err(|_| ApproximateError::Unusable("the list of its photos could not be written"))?;
-        // The ids name the index that they belong to: between the two renamings there is none that is valid.
-        rename(&new_index, &index)?;
-        rename(&new_ids, &ids)
+        // The ids name the index that they belong to: between the two writes there is none that is valid.
+        new_index.persist(&index, Survives::Kill).map_err(failed)?;
+        atomic_file::write(&ids, &new_ids, Survives::Kill).map_err(failed)
     }
 
     /// Reads the one in a library's folder; `None` where there is none for this model, or a damaged one.
@@ -226,7 +225,7 @@ fn hash_of(path: &Path) -> Result<String, ApproximateError> {
             length => hasher.update(&buffer[..length]),
         }
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&hasher.finalize()))
 }
 
 #[cfg(test)]
@@ -234,7 +233,7 @@ mod tests {
     use super::*;
     use crate::index::Index;
     use crate::photo::{Embedding, HalfEmbedding, Metric};
-    use crate::train::random::Random;
+    use crate::random::Random;
 
     const DIMENSION: usize = 16;
 

@@ -10,6 +10,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use crate::photo::{HalfEmbedding, Metric, PhotoId};
+use crate::system::cores;
 
 /// Rows that are kept, shared and searched together.
 const CHUNK: usize = 1024;
@@ -191,7 +192,7 @@ impl Rows {
             work(&mut best, &mut buffer);
             best
         };
-        let cores = std::thread::available_parallelism().map_or(1, |n| n.get()).min(MAX_THREADS);
+        let cores = cores().min(MAX_THREADS);
         let threads = (rows * self.dimension / VALUES_A_THREAD).clamp(1, cores);
         let mut best = std::thread::scope(|scope| {
             let others: Vec<_> = (1..threads).map(|_| scope.spawn(one)).collect();

@@ -20,8 +20,11 @@ use crate::job::{Cancel, Progress, RateMeter, Stage};
 use crate::library::Library;
 use crate::model::NetworkInput;
 use crate::photo::Embedded;
+use crate::system::cores;
 use crate::tune::{self, Split};
 
+/// Each holds a decoded photo.
+const MAX_DECODE_THREADS: usize = 32;
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 /// A batch that is not full by then goes to the network as it is.
 const FILL_BATCH_WITHIN: Duration = Duration::from_millis(300);
@@ -156,9 +159,10 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<Jo
     std::thread::Builder::new().name(name.to_owned()).spawn(work)
 }
 
-/// Decoding takes about a quarter of the time that the network takes on a CPU, and more on large photos.
+/// A thread for each core: decoding takes about a quarter of the time that the network takes on a CPU, and nearly all of
+/// it beside a GPU.
 fn decode_threads() -> usize {
-    std::thread::available_parallelism().map_or(2, |n| n.get()).clamp(1, 8)
+    cores().min(MAX_DECODE_THREADS)
 }
 
 /// Collects photos to batches and has them embedded. Ends when its channels close.

@@ -1,17 +1,16 @@
 //! For tests: networks whose weights follow from a formula, and what PyTorch makes of them
 //! (`tests/data/make_references.py`, in 64 bits).
 
-use super::{Architecture, INPUT_SIDE, NetworkInput};
-use crate::artefact::NamedTensor;
+use super::{Architecture, INPUT_SIDE, NamedTensor, NetworkInput};
 
 /// Features of [`picture`].
-pub(super) struct Reference {
+pub(crate) struct Reference {
     pub first: [f64; 6],
     pub length: f64,
     pub sum: f64,
 }
 
-pub(super) fn reference(architecture: Architecture) -> Reference {
+pub(crate) fn reference(architecture: Architecture) -> Reference {
     let (first, length, sum) = match architecture {
         Architecture::ResNet18 => {
             ([0.903459, 1.266026, 5.036812, 0.885184, 2.378340, 6.790332], 85.128609, 1271.594585)
@@ -48,7 +47,7 @@ impl Reference {
 }
 
 /// Pixel (7 row + 13 column + 29 channel) mod 256.
-pub(super) fn picture() -> NetworkInput {
+pub(crate) fn picture() -> NetworkInput {
     let side = INPUT_SIDE;
     let pixels = (0..side * side * 3).map(|i| ((7 * (i / 3 / side) + 13 * (i / 3 % side) + 29 * (i % 3)) % 256) as u8);
     NetworkInput(pixels.collect())
@@ -79,7 +78,7 @@ fn formula(name: &str, shape: &[usize]) -> NamedTensor {
 }
 
 /// All weights, the classifier's among them.
-pub(super) fn weights(architecture: Architecture) -> Vec<NamedTensor> {
+pub(crate) fn weights(architecture: Architecture) -> Vec<NamedTensor> {
     match architecture {
         Architecture::ResNet18 | Architecture::SiameseResNet18 => resnet([2, 2, 2, 2], false),
         Architecture::ResNet34 => resnet([3, 4, 6, 3], false),

@@ -8,12 +8,13 @@ mod convolution;
 mod dinov2;
 mod efficientnet;
 #[cfg(test)]
-mod formula;
+pub(crate) mod formula;
 mod head;
 mod pickle;
 mod resnet;
 mod state_dict;
 mod stored_zip;
+mod tensor_file;
 pub mod threads;
 pub mod weight_file;
 mod weights;
@@ -27,9 +28,9 @@ pub use dinov2::DinoV2;
 pub use efficientnet::{EfficientNetLite, Scale};
 pub use head::{Head, HeadPart, normalised, raised};
 pub use resnet::ResNet;
+pub use tensor_file::{NamedTensor, floats, metadata_in, read_header};
 pub use weights::{NamedTensors, Norms, Weights};
 
-use crate::artefact::Model;
 use crate::decode::{self, DecodeError};
 
 /// What libtorch says, without the calls that it lists after that.
@@ -271,13 +272,12 @@ enum Network {
 }
 
 impl Backbone {
-    /// The backbone of a model.
+    /// A network for inference, in the numbers that are quickest on the device.
     ///
     /// # Errors
     /// When the weights are damaged or not this architecture's, or the device has no room for them.
-    pub fn open(model: &Model, device: Device) -> Result<Self, ModelError> {
-        let architecture = model.card.architecture;
-        with_weights(model, |weights| Self::build(architecture, weights, device, architecture.best_kind(device)))
+    pub fn open(architecture: Architecture, weights: &Weights, device: Device) -> Result<Self, ModelError> {
+        Self::build(architecture, weights, device, architecture.best_kind(device))
     }
 
     /// A network from weights, for inference or, where they require gradients, for learning.
@@ -298,23 +298,12 @@ impl Backbone {
         Ok(Self { architecture, channels: Channels::new(architecture.channels(), device)?, network, kind })
     }
 
-    /// Whether a model's own weights are all there and are its architecture's, by opening it on the CPU.
+    /// Whether the weights are all there and are this architecture's, by opening it on the CPU.
     ///
     /// # Errors
     /// When they are not.
-    pub fn check(model: &Model) -> Result<(), ModelError> {
-        if model.backbone_weights().is_some() {
-            Self::open(model, Device::Cpu)?;
-        }
-        Ok(())
-    }
-
-    /// The weights that a model's backbone is built from, ready to learn on.
-    ///
-    /// # Errors
-    /// When the weights are damaged.
-    pub fn tensors(model: &Model) -> Result<NamedTensors, ModelError> {
-        with_weights(model, |weights| weights.all(|name| model.card.architecture.needs(name)))
+    pub fn check(architecture: Architecture, weights: &Weights) -> Result<(), ModelError> {
+        Self::open(architecture, weights, Device::Cpu).map(drop)
     }
 
     /// Floats in a feature vector.
@@ -423,14 +412,6 @@ impl Backbone {
 fn by_rows(numbers: &[u8], count: usize, kind: Kind) -> Result<Tensor, tch::TchError> {
     let side = i64::from(INPUT_SIDE);
     Tensor::f_from_data_size(numbers, &[count as i64, side, side, 3], kind)?.f_permute([0, 3, 1, 2])
-}
-
-/// A model's own weights, or those in the program.
-fn with_weights<T>(model: &Model, work: impl FnOnce(&Weights) -> Result<T, ModelError>) -> Result<T, ModelError> {
-    match model.backbone_weights() {
-        Some((file, prefix)) => work(&Weights::from_bytes(&file, prefix)?),
-        None => work(&Weights::built_in()?),
-    }
 }
 
 #[cfg(test)]

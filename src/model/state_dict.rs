@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
+use super::NamedTensor;
 use super::pickle::{Id, Kind, Pickle, Storage, Tensor, Value};
 use super::stored_zip::StoredZip;
 use super::weight_file::{WeightFileError, short};
-use crate::artefact::NamedTensor;
 
 /// The older form begins with a pickle of this number.
 const OLD_MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;

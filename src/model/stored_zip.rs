@@ -104,7 +104,7 @@ impl<'a> StoredZip<'a> {
             return Err(WeightFileError::Damaged("its parts are compressed, which PyTorch does not do".into()));
         }
         let bytes = self.bytes(entry).ok_or_else(damaged)?;
-        if checksum(bytes) != entry.checksum {
+        if crc32fast::hash(bytes) != entry.checksum {
             return Err(WeightFileError::Damaged(format!("the checksum of its part {name} is wrong")));
         }
         Ok(Some(bytes))
@@ -138,36 +138,5 @@ impl Entry {
             extra = extra.get(end..)?;
         }
         Some(())
-    }
-}
-
-/// CRC-32 of each byte, by the polynomial that zip archives use.
-const CHECKSUMS: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < table.len() {
-        let mut value = byte as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            value = if value & 1 == 1 { value >> 1 ^ 0xedb8_8320 } else { value >> 1 };
-            bit += 1;
-        }
-        table[byte] = value;
-        byte += 1;
-    }
-    table
-};
-
-fn checksum(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |sum: u32, byte| sum >> 8 ^ CHECKSUMS[usize::from(sum as u8 ^ byte)])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_checksum_is_the_usual_one() {
-        assert_eq!(checksum(b"123456789"), 0xcbf4_3926);
     }
 }

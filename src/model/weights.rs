@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
 use super::ModelError;
+use crate::photo::hex;
 
 /// The ImageNet weights, put here by `make setup`, which converts them from the package that ships them. They are part
 /// of the program, so that it can never start without them.
@@ -53,7 +54,7 @@ impl Weights<'static> {
     /// # Errors
     /// When they are not the ones that this source was written for.
     pub fn built_in() -> Result<Self, ModelError> {
-        let found: String = Sha256::digest(BUILT_IN).iter().map(|byte| format!("{byte:02x}")).collect();
+        let found = hex(&Sha256::digest(BUILT_IN));
         if found != BUILT_IN_SHA256 {
             return Err(ModelError::WrongHash { found });
         }

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::report::{CurvePoint, Loss, TrainOptions};
-use crate::artefact::{NamedTensor, metadata_in, read_header};
-use crate::model::{ModelError, NamedTensors, Weights};
+use crate::atomic_file::{self, Survives};
+use crate::model::{ModelError, NamedTensor, NamedTensors, Weights, metadata_in, read_header};
 
 const FILE: &str = "training.safetensors";
 const STANDING: &str = "standing";
@@ -47,9 +47,8 @@ pub fn save(folder: &Path, standing: &Standing, tensors: &NamedTensors) -> io::R
     let tensors = tensors.iter().map(named).collect::<io::Result<Vec<_>>>()?;
     let metadata = HashMap::from([(STANDING.to_owned(), serde_json::to_string(standing)?)]);
     let bytes = safetensors::serialize(tensors.iter().map(|t| (t.name.as_str(), t)), Some(metadata));
-    let partial = folder.join(FILE).with_extension("partial");
-    std::fs::write(&partial, bytes.map_err(io::Error::other)?)?;
-    std::fs::rename(partial, folder.join(FILE))
+    // After a power cut an hour's work may be in it.
+    atomic_file::write(&path(folder), &bytes.map_err(io::Error::other)?, Survives::PowerCut)
 }
 
 /// A tensor's numbers in memory of our own.

@@ -26,7 +26,7 @@ use super::{TrainError, Training, cores, memory};
 use crate::artefact::NamedTensor;
 use crate::device::says_out_of_memory;
 use crate::model::{Architecture, HeadPart, ModelError, NamedTensors, normalised};
-use crate::photo::Metric;
+use crate::photo::{Metric, hex};
 
 /// A checkpoint is written at the end of each epoch, and this often meanwhile.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(120);
@@ -531,7 +531,7 @@ fn fingerprint(data: &Dataset, learn: &[usize]) -> String {
         hasher.update(data.photos[*position].content.0);
         hasher.update(data.labels[*position].to_le_bytes());
     }
-    hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(&hasher.finalize()[..8])
 }
 
 #[cfg(test)]

@@ -20,18 +20,24 @@ pub mod loss;
 pub mod network;
 pub mod optimiser;
 pub mod plan;
+pub mod progress;
 pub mod proof;
-pub mod random;
 mod replicas;
-pub mod report;
 mod reporter;
+/// The old name of these.
+pub mod report {
+    pub use super::progress::*;
+    pub use crate::artefact::{
+        Example, Focus, Interval, Loss, Proof, ProofRow, Recipe, Score, Task, TrainOptions, TrainedBy,
+    };
+}
 pub mod sampler;
 pub mod unlabelled;
 pub mod views;
 pub mod watchdog;
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use tch::Tensor;
 
@@ -43,6 +49,8 @@ use crate::ingest::{IngestEvent, embed_library, ingest};
 use crate::job::{Outcome, Stage};
 use crate::model::{Architecture, Head, ModelError};
 use crate::photo::Metric;
+pub use crate::random;
+use crate::system::{cores, now};
 use dataset::{Dataset, DatasetError, Split, rows_of};
 use head::{HeadOptions, HeadProgress};
 use plan::{TrainingPlan, start_model};
@@ -222,7 +230,7 @@ impl<'a> Training<'a> {
             seconds,
             proof: Some(proof.clone()),
         };
-        let title = format!("{:?} – {}", self.plan.options.recipe, self.plan.library.name());
+        let title = format!("{} – {}", self.plan.options.recipe.name(), self.plan.library.name());
         let card = Card { title, architecture, backbone, metric, made: now(), trained: Some(trained) };
         let mut model = Model::pack(card, weights, head.as_ref())?;
         if model.id == self.plan.active.id {
@@ -475,14 +483,6 @@ fn is_done(outcome: Outcome) -> Result<bool, TrainError> {
         Outcome::Cancelled { .. } => Ok(false),
         Outcome::Failed { message } => Err(TrainError::Index(message)),
     }
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, |n| n.get())
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn project(head: &Head, features: &Tensor) -> Result<Tensor, ModelError> {

@@ -43,7 +43,8 @@ impl Learner {
     /// # Errors
     /// When the weights are damaged or the device has no room.
     pub fn fine_tune(model: &Model, projection: &HeadPart, device: Device) -> Result<Self, ModelError> {
-        let tensors = learning(Backbone::tensors(model)?, device)?;
+        let tensors = model.weights()?.all(|name| model.card.architecture.needs(name))?;
+        let tensors = learning(tensors, device)?;
         let average = tensors.iter().map(|(name, t)| Ok((name.clone(), copy_of(t)?)));
         let average = Some(average.collect::<Result<_, ModelError>>()?);
         let (centre, matrix) = projection.tensors()?;

@@ -15,6 +15,8 @@ use eframe::egui;
 use egui::accesskit::{Affine, Node, NodeId, Role, Toggled, TreeUpdate};
 use serde_json::{Map, Value, json};
 
+use crate::atomic_file::{self, Survives};
+
 /// An egui plugin that keeps a file up to date with what the window shows.
 pub struct Describe {
     file: PathBuf,
@@ -29,12 +31,9 @@ impl Describe {
     }
 
     fn write(&self, frame: u64, view: &Value) -> io::Result<()> {
-        let mut part = self.file.clone().into_os_string();
-        part.push(".part");
         let mut view = view.clone();
         view["frame"] = json!(frame);
-        std::fs::write(&part, view.to_string())?;
-        std::fs::rename(&part, &self.file)
+        atomic_file::write(&self.file, view.to_string().as_bytes(), Survives::Kill)
     }
 }
 

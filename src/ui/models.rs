@@ -1,15 +1,15 @@
 //! The models on this computer: what each was made from, how good it was measured to be, which one is in use; and what
 //! can be done with them.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use eframe::egui::{self, Align, Button, Context, Frame, Key, Layout, Response, RichText, ScrollArea, Ui};
 
 use super::state::{Action, OpenLibrary, State};
 use super::train::{recipe_name, task_name};
 use super::{command_button, count_of, megabytes, theme};
-use crate::artefact::{BUILT_IN, ModelSummary, one_line};
+use crate::artefact::{BUILT_IN, ModelSummary};
 use crate::command::Command;
+use crate::system::now;
+use crate::text::sanitise_line;
 use crate::train::report::ProofRow;
 
 /// Width of the window and of its columns, in points.
@@ -143,7 +143,7 @@ fn name_ui(ui: &mut Ui, model: &ModelSummary, panel: &mut Models, actions: &mut 
             if !std::mem::replace(begun, true) {
                 response.request_focus();
             } else if response.lost_focus() {
-                let kept = ui.input(|input| input.key_pressed(Key::Escape)) || one_line(title, 60).is_empty();
+                let kept = ui.input(|input| input.key_pressed(Key::Escape)) || sanitise_line(title, 60).is_empty();
                 if !kept && *title != model.card.title {
                     actions.push(Action::RenameModel { id: model.id.clone(), title: std::mem::take(title) });
                 }
@@ -171,7 +171,7 @@ fn origin(model: &ModelSummary) -> Vec<String> {
         return vec![format!("Weights of {}", card.architecture.name()), format!("{when}, {}", megabytes(model.size))];
     };
     // Perhaps a path of another computer: text, not something to open.
-    let folder = one_line(&trained.folder.to_string_lossy(), 200);
+    let folder = sanitise_line(&trained.folder.to_string_lossy(), 200);
     let photos = count_of(trained.photos as usize, "photo", "photos");
     let recipe = recipe_name(trained.options.recipe);
     vec![format!("{recipe} training, {when}, {}", megabytes(model.size)), format!("On {photos} in {folder}")]
@@ -280,10 +280,6 @@ fn confirmation_ui(ui: &mut Ui, model: &ModelSummary, panel: &mut Models, action
             }
         });
     });
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// A time as one would say it; both in seconds since 1970. Old ones as a date, in universal time.

@@ -20,13 +20,12 @@ pub use self::messages::{Event, Request, TrainingEnd, View};
 use self::messages::{Mailbox, Outbox};
 use self::open::OpenLibrary;
 use crate::active_model::{active_model, cancel_model_change, delete_model, forget_deleted, model_wanted, names};
-use crate::artefact::{Model, ModelFolder};
+use crate::artefact::{Model, ModelFolder, load_weights};
 use crate::catalog::{Catalog, CatalogError};
 use crate::device::DeviceChoice;
 use crate::embed::{EmbedError, Embedder, ModelInfo};
 use crate::job::{Cancel, Outcome, Stage};
 use crate::library::DataFolder;
-use crate::model::weight_file;
 use crate::query::QueryError;
 use crate::train::estimate::estimate;
 use crate::train::report::TrainEvent;
@@ -245,7 +244,7 @@ impl Loop {
                 Ok(format!("Imported: {}", model.card.title))
             }),
             Request::LoadWeights(path) => self.with_models(move |models| {
-                let model = weight_file::load(&path).map_err(|error| error.to_string())?;
+                let model = load_weights(&path).map_err(|error| error.to_string())?;
                 models.save(&model).map_err(|error| error.to_string())?;
                 Ok(format!("Loaded: {}, {}", model.card.title, model.card.architecture.name()))
             }),

@@ -1,55 +1,82 @@
-//! What training tells while it runs and when it is done: plain data, for the window, the command line and the card of
-//! the finished model.
+//! How a model was trained and what it is worth: plain data, kept in its file.
+//!
+//! What is stored goes by names that are written out here, so that a variant can be renamed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::job::Stage;
 use crate::photo::Photo;
 
 /// Which way a model is trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
 pub enum Recipe {
     /// The backbone stays as it is; a projection head learns on its features. Seconds.
     #[default]
+    #[serde(rename = "quick")]
     Quick,
     /// The whole network learns. Minutes on a GPU, longer on a CPU.
+    #[serde(rename = "full")]
     Full,
     /// The tutorial that the program grew out of: a siamese ResNet18 from scratch.
+    #[serde(rename = "tutorial")]
     Tutorial,
+}
+
+impl Recipe {
+    /// For the ids of models: the same as in a card.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Quick => "quick",
+            Self::Full => "full",
+            Self::Tutorial => "tutorial",
+        }
+    }
+
+    /// For people, and for titles.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Quick => "Quick",
+            Self::Full => "Full",
+            Self::Tutorial => "Tutorial",
+        }
+    }
 }
 
 /// What a head or network is trained to make small. All work on embeddings of length 1, but for the tutorial's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
 pub enum Loss {
     /// Triplets drawn at random.
+    #[serde(rename = "random-triplet")]
     RandomTriplet,
     /// For each anchor the farthest positive and the nearest negative of the batch.
+    #[serde(rename = "batch-hard-triplet")]
     BatchHardTriplet,
     /// For each anchor and positive the nearest negative that is farther than the positive.
+    #[serde(rename = "semi-hard-triplet")]
     SemiHardTriplet,
     /// Multi-Similarity with its miner.
+    #[serde(rename = "multi-similarity")]
     MultiSimilarity,
     /// Proxy-Anchor.
+    #[serde(rename = "proxy-anchor")]
     ProxyAnchor,
     /// A classifier on normalised embeddings and class weights.
     #[default]
+    #[serde(rename = "normalised-softmax")]
     NormalisedSoftmax,
 }
 
 /// Which species the model is meant for, where a setting trades the one for the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
 pub enum Focus {
     /// Also species that no folder is named after.
     #[default]
+    #[serde(rename = "new-species-too")]
     NewSpeciesToo,
     /// Only the species that the folders are named after.
+    #[serde(rename = "only-these")]
     OnlyThese,
 }
 
@@ -63,52 +90,9 @@ pub struct TrainOptions {
     pub epochs: Option<u32>,
     pub seed: u64,
     pub focus: Focus,
-    /// The model whose backbone is the starting point; `None` for the one in the program.
+    /// The model whose backbone is the starting point; `None` for the one in use or, where that one's whole network was
+    /// trained, the one in the program.
     pub start: Option<String>,
-}
-
-/// How far a training is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct TrainProgress {
-    pub stage: Stage,
-    /// From 1; 0 where the stage has no epochs.
-    pub epoch: u32,
-    pub epochs: u32,
-    pub step: u64,
-    /// Of the whole stage, all epochs; 0 while it is not known.
-    pub steps: u64,
-    /// Photos a second.
-    pub rate: Option<f64>,
-    /// In JSON, seconds.
-    #[serde(serialize_with = "as_seconds")]
-    pub time_left: Option<Duration>,
-    /// "CPU, 2 threads".
-    pub device: String,
-    /// Bytes that the process has in memory.
-    pub memory: Option<u64>,
-    /// Share of the time that the device computes rather than waits for photos, 0 to 1.
-    pub busy: Option<f32>,
-}
-
-/// A point of the curves.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CurvePoint {
-    /// In epochs since the beginning, with fractions.
-    pub epoch: f64,
-    /// Mean loss since the point before; `None` where none was computed.
-    pub loss: Option<f64>,
-    /// R@1 of the photos set aside, 0 to 1; only at the ends of epochs.
-    pub validation: Option<f64>,
-}
-
-/// What the training job tells.
-#[derive(Clone, Debug)]
-pub enum TrainEvent {
-    Progress(TrainProgress),
-    Curve(CurvePoint),
-    /// Something the user should know, in plain words: "The loss became infinite; going on at half the rate".
-    Notice(String),
-    Proof(Arc<Proof>),
 }
 
 /// A share of queries with its 95 % interval (Wilson's, for recall; by the standard error for MAP@R); 0 to 1.
@@ -129,13 +113,15 @@ pub struct Score {
 
 /// What is asked of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum Task {
     /// Photos kept back, of species that were trained on, against the photos that were trained on.
+    #[serde(rename = "seen_species")]
     SeenSpecies,
     /// Photos of species that were kept back whole, each against all others of these.
+    #[serde(rename = "unseen_species")]
     UnseenSpecies,
     /// Without labels: strongly altered views of photos, each to find its own photo among all.
+    #[serde(rename = "altered_views")]
     AlteredViews,
 }
 
@@ -188,17 +174,6 @@ pub struct Example {
     pub after: Vec<Arc<Photo>>,
 }
 
-/// The classes that a training would learn from, for the preview.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LabelPreview {
-    /// Classes by name with their photos; those with one photo are too small to learn from.
-    pub classes: Vec<(String, usize)>,
-    /// Photos right in the folder, without a class.
-    pub unlabelled: usize,
-    /// Sub-folders that the user's photos lie in but that could not be read as photos: problems.
-    pub problems: usize,
-}
-
 /// Where a model came from and what it is worth: kept in the model's file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainedBy {
@@ -214,8 +189,4 @@ pub struct TrainedBy {
 
 fn as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.to_string_lossy())
-}
-
-fn as_seconds<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    duration.map(|duration| duration.as_secs_f64()).serialize(serializer)
 }

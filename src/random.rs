@@ -1,4 +1,5 @@
-//! A small generator of pseudo-random numbers: the same seed gives the same photos, crops and views on every computer.
+//! A small generator of pseudo-random numbers: the same seed gives the same flowers, crops, views and models on every
+//! computer.
 
 /// SplitMix64 (Steele, Lea and Flood 2014, "Fast Splittable Pseudorandom Number Generators").
 #[derive(Clone, Debug)]
@@ -8,6 +9,11 @@ impl Random {
     /// The numbers that belong to a seed.
     pub fn new(seed: u64) -> Self {
         Self(seed)
+    }
+
+    /// Another sequence, which belongs to where this one stands.
+    pub fn fork(&self) -> Self {
+        Self(!self.0)
     }
 
     /// 64 random bits.

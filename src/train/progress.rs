@@ -1,0 +1,68 @@
+//! What training tells while it runs: plain data, for the window and the command line.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::artefact::Proof;
+use crate::job::Stage;
+
+/// How far a training is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct TrainProgress {
+    pub stage: Stage,
+    /// From 1; 0 where the stage has no epochs.
+    pub epoch: u32,
+    pub epochs: u32,
+    pub step: u64,
+    /// Of the whole stage, all epochs; 0 while it is not known.
+    pub steps: u64,
+    /// Photos a second.
+    pub rate: Option<f64>,
+    /// In JSON, seconds.
+    #[serde(serialize_with = "as_seconds")]
+    pub time_left: Option<Duration>,
+    /// "CPU, 2 threads".
+    pub device: String,
+    /// Bytes that the process has in memory.
+    pub memory: Option<u64>,
+    /// Share of the time that the device computes rather than waits for photos, 0 to 1.
+    pub busy: Option<f32>,
+}
+
+/// A point of the curves.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// In epochs since the beginning, with fractions.
+    pub epoch: f64,
+    /// Mean loss since the point before; `None` where none was computed.
+    pub loss: Option<f64>,
+    /// R@1 of the photos set aside, 0 to 1; only at the ends of epochs.
+    pub validation: Option<f64>,
+}
+
+/// What the training job tells.
+#[derive(Clone, Debug)]
+pub enum TrainEvent {
+    Progress(TrainProgress),
+    Curve(CurvePoint),
+    /// Something the user should know, in plain words: "The loss became infinite; going on at half the rate".
+    Notice(String),
+    Proof(Arc<Proof>),
+}
+
+/// The classes that a training would learn from, for the preview.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LabelPreview {
+    /// Classes by name with their photos; those with one photo are too small to learn from.
+    pub classes: Vec<(String, usize)>,
+    /// Photos right in the folder, without a class.
+    pub unlabelled: usize,
+    /// Files that could not be read.
+    pub problems: usize,
+}
+
+fn as_seconds<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    duration.map(|duration| duration.as_secs_f64()).serialize(serializer)
+}
