@@ -14,15 +14,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use florascope::artefact::BUILT_IN;
+use florascope::artefact::{BUILT_IN, Focus, Loss};
 use florascope::device::DeviceChoice;
 use florascope::library::DataFolder;
 use florascope::model::Head;
 use florascope::photo::{Metric, Photo};
 use florascope::train::dataset::{Dataset, rows_of};
+use florascope::train::evaluation::{ModelEmbeddings, Tally};
 use florascope::train::head::{self, HeadOptions};
-use florascope::train::proof::{Embedded, Tally};
-use florascope::train::report::{Focus, Loss};
 use florascope::train::unlabelled;
 use support::{Indexed, data_folder, option};
 use tch::Tensor;
@@ -71,7 +70,7 @@ impl Bench {
 
     fn measure(&self, rows: Tensor, queries: &[usize], gallery: &[usize]) -> String {
         let mut tally = Tally::default();
-        tally.add(&self.all, &Embedded { rows, metric: Metric::Cosine }, queries, gallery).unwrap();
+        tally.add(&self.all, &ModelEmbeddings { rows, metric: Metric::Cosine }, queries, gallery).unwrap();
         let (score, count) = (tally.score(), tally.queries());
         let errors = ((1.0 - score.recall_at_1.value) * count as f64).round();
         format!("{:5.1} {:5.1} {errors:5.0}", score.recall_at_1.value * 100.0, score.map_at_r.value * 100.0)

@@ -1,5 +1,5 @@
 //! How fast training is, beside the same in plain PyTorch: `cargo bench --bench training -- FOLDER [--steps 30]
-//! [--only quick|full]`.
+//! [--only quick|full]`; or `-- --made-up 100000`: the peak of memory while a head is trained on so many made-up photos.
 //!
 //! FOLDER holds photos with a sub-folder for each species. It is indexed first where it is not (`FLORASCOPE_DATA_DIR` says
 //! where to; a temporary folder otherwise). Quick: seconds to fit a head to features that are at hand, with the same
@@ -13,15 +13,18 @@ mod support;
 
 use std::time::Instant;
 
-use florascope::artefact::{BUILT_IN, Model};
+use florascope::artefact::{BUILT_IN, Model, Recipe, TrainOptions};
+use florascope::catalog::{Catalog, FileStamp};
 use florascope::device::DeviceChoice;
 use florascope::embed::Embedder;
 use florascope::job::Cancel;
 use florascope::library::{DataFolder, Library};
+use florascope::photo::Embedding;
 use florascope::train::dataset::Dataset;
 use florascope::train::head::{self, HeadOptions};
 use florascope::train::plan::TrainingPlan;
-use florascope::train::report::{Recipe, TrainEvent, TrainOptions};
+use florascope::train::progress::TrainEvent;
+use florascope::train::random::Random;
 use florascope::train::{Training, TrainingEvent, decompose_on_one_thread};
 use support::{Indexed, data_folder, option, peer};
 use tch::Tensor;
@@ -96,10 +99,50 @@ fn full(data: &DataFolder, library: &Library, embedder: &Embedder, steps: u64) {
     println!("  goal: at least {FULL_LIMIT} times as fast; reached {:.2} of it", ours / theirs / FULL_LIMIT);
 }
 
+/// Of a data set of made-up features, 100 photos a species, and of a head learnt from it.
+fn memory_of(photos: usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut catalog = Catalog::open(folder.path()).unwrap();
+    let mut random = Random::new(0);
+    let dimension = Model::built_in().dimension;
+    for first in (0..photos).step_by(1000) {
+        let photo = |number: usize| {
+            let features = Embedding::normalised(random.normals(dimension).iter().map(|v| v.abs()).collect()).unwrap();
+            support::photo(
+                number,
+                format!("{}/{number}.jpg", number / 100).into(),
+                FileStamp { size: 1, modified: 1 },
+                features,
+            )
+        };
+        let some = (first..photos.min(first + 1000)).map(photo).collect();
+        catalog.write(Model::built_in().key(), some, &[]).unwrap();
+    }
+    let report = |what: &str| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        println!("{what}: peak {}", peak.trim());
+        // From here on anew.
+        std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    };
+    let copy = photos * dimension * 4 / 1024;
+    report(&format!("{photos} photos written, one copy of their features has {copy} kB"));
+    let data = Dataset::load(&catalog, BUILT_IN).unwrap();
+    report("features loaded");
+    let options = HeadOptions { epochs: Some(1), ..HeadOptions::default() };
+    let head = head::fit(&data.features, &data.labels, &options, &mut |_| true).unwrap();
+    report("head learnt");
+    let _ = head.project(&data.features).unwrap();
+    report("embeddings projected");
+}
+
 fn main() {
     let mut arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let steps = option(&mut arguments, "--steps").map_or(30, |steps| steps.parse().expect("a number of steps"));
     let only = option(&mut arguments, "--only").unwrap_or_default();
+    if let Some(photos) = option(&mut arguments, "--made-up") {
+        return memory_of(photos.parse().expect("a number of photos"));
+    }
     let [folder] = arguments.as_slice() else {
         println!("Skipped: needs a folder of labelled photos");
         return;

@@ -6,7 +6,7 @@
 //! There are two queues: a query waits for at most one batch of the indexing job, never for the whole of it. When a
 //! batch does not fit into the device's memory it is halved, and at last the work moves to the CPU.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
@@ -38,7 +38,7 @@ pub enum EmbedError {
     Batch(Arc<ModelError>),
     #[error(transparent)]
     NoSuchDevice(#[from] NoSuchDevice),
-    #[error("The model's thread has ended")]
+    #[error("The thread that computes with the model ended unexpectedly; open the folder again")]
     Gone,
 }
 
@@ -73,24 +73,24 @@ impl ModelInfo {
         ModelKey { name: &self.name, backbone: &self.backbone, metric: self.metric }
     }
 
-    /// Embeddings from features, in order.
+    /// Embeddings from features, in order; `None` where the head gives zeros or NaN for a photo.
     ///
     /// # Errors
     /// When the head does not fit the features.
-    pub fn project(&self, features: Vec<Embedding>) -> Result<Vec<Embedded>, EmbedError> {
+    pub fn project(&self, features: Vec<Embedding>) -> Result<Vec<Option<Embedded>>, EmbedError> {
         let Some(head) = &self.head else {
-            return Ok(features.into_iter().map(|features| Embedded { embedding: features, features: None }).collect());
+            let as_they_are = |features| Some(Embedded { embedding: features, features: None });
+            return Ok(features.into_iter().map(as_they_are).collect());
         };
         let embeddings = head.apply(&features).map_err(|error| EmbedError::Batch(Arc::new(error)))?;
-        let embedded = features.into_iter().zip(embeddings).map(|(features, embedding)| match embedding {
-            Some(embedding) => Ok(Embedded { embedding, features: Some(features) }),
-            None => Err(EmbedError::Head("it gives no usable embedding".into())),
-        });
-        embedded.collect()
+        let embedded = features.into_iter().zip(embeddings);
+        Ok(embedded
+            .map(|(features, embedding)| Some(Embedded { embedding: embedding?, features: Some(features) }))
+            .collect())
     }
 }
 
-/// One for each input, in order; `None` where the network gave zeros or NaN.
+/// One for each input, in order; `None` where the network or its head gave zeros or NaN.
 pub type EmbedResult = Result<Vec<Option<Embedded>>, EmbedError>;
 
 type Features = Vec<Option<Embedding>>;
@@ -110,9 +110,27 @@ pub struct Embedder(Arc<Shared>);
 struct Shared {
     /// `None` once the threads are to end.
     queues: Option<Queues>,
-    info: Receiver<Result<ModelInfo, EmbedError>>,
-    info_back: Sender<Result<ModelInfo, EmbedError>>,
+    /// Set once the model is loaded, or cannot be.
+    info: Arc<OnceLock<LoadResult>>,
     first_thread: Option<JoinHandle<()>>,
+}
+
+type LoadResult = Result<ModelInfo, EmbedError>;
+
+/// What the loading thread owes those who wait for the model: whatever becomes of it, they hear.
+struct Announcement(Arc<OnceLock<LoadResult>>);
+
+impl Announcement {
+    fn make(&self, result: LoadResult) {
+        // Nothing is announced twice.
+        let _ = self.0.set(result);
+    }
+}
+
+impl Drop for Announcement {
+    fn drop(&mut self) {
+        self.make(Err(EmbedError::Gone));
+    }
 }
 
 struct Queues {
@@ -135,20 +153,27 @@ impl Embedder {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(choice: DeviceChoice, model: Model) -> std::io::Result<Self> {
+        Self::start_with(model, move |model| {
+            let backbone = open(model, open_device(choice)?).map_err(|e| EmbedError::Load(Arc::new(e)))?;
+            Ok((describe(model, &backbone)?, backbone))
+        })
+    }
+
+    fn start_with(
+        model: Model,
+        load: impl FnOnce(&Model) -> Result<(ModelInfo, Backbone), EmbedError> + Send + 'static,
+    ) -> std::io::Result<Self> {
         let (queries, query_inbox) = bounded(4);
         let (batches, batch_inbox) = bounded(1);
-        let (info_back, info) = bounded(1);
-        let tell = info_back.clone();
+        let info = Arc::new(OnceLock::new());
+        let announcement = Announcement(Arc::clone(&info));
         let first_thread = spawn(1, move || {
-            let load = |device| {
-                let backbone = open(&model, device).map_err(|e| EmbedError::Load(Arc::new(e)))?;
-                Ok((describe(&model, &backbone)?, backbone))
-            };
-            match open_device(choice).map_err(EmbedError::from).and_then(load) {
+            // Dropped when the thread unwinds, too.
+            let announcement = announcement;
+            match load(&model) {
                 Ok((info, backbone)) => {
                     let others = start_others(&info, &model, &query_inbox, &batch_inbox);
-                    let _ = tell.send(Ok(info));
-                    drop(tell);
+                    announcement.make(Ok(info));
                     warm_up(&backbone);
                     serve(Network::new(backbone, model), &query_inbox, &batch_inbox);
                     for thread in others {
@@ -157,12 +182,12 @@ impl Embedder {
                 }
                 Err(error) => {
                     log::error!("{error}");
-                    let _ = tell.send(Err(error));
+                    announcement.make(Err(error));
                 }
             }
         })?;
         let queues = Some(Queues { queries, batches });
-        Ok(Self(Arc::new(Shared { queues, info, info_back, first_thread: Some(first_thread) })))
+        Ok(Self(Arc::new(Shared { queues, info, first_thread: Some(first_thread) })))
     }
 
     /// Waits until the model is loaded and says what it is.
@@ -170,10 +195,7 @@ impl Embedder {
     /// # Errors
     /// When it could not be loaded.
     pub fn info(&self) -> Result<ModelInfo, EmbedError> {
-        let info = self.0.info.recv().map_err(|_| EmbedError::Gone)?;
-        // Leave it for the next who asks.
-        let _ = self.0.info_back.try_send(info.clone());
-        info
+        self.0.info.wait().clone()
     }
 
     /// Embeds photos that somebody is waiting for: before any batch of the indexing job.
@@ -213,7 +235,7 @@ impl Embedder {
         let features = answer.recv().map_err(|_| EmbedError::Gone)??;
         let usable: Vec<bool> = features.iter().map(Option::is_some).collect();
         let mut embedded = info.project(features.into_iter().flatten().collect())?.into_iter();
-        Ok(usable.into_iter().map(|usable| if usable { embedded.next() } else { None }).collect())
+        Ok(usable.into_iter().map(|usable| if usable { embedded.next().flatten() } else { None }).collect())
     }
 }
 
@@ -340,4 +362,40 @@ fn describe(model: &Model, backbone: &Backbone) -> Result<ModelInfo, EmbedError>
         batch,
         parallel,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::HeadPart;
+
+    #[test]
+    fn a_thread_that_dies_while_it_loads_leaves_nobody_waiting() {
+        let embedder = Embedder::start_with(Model::built_in(), |_| panic!("while it loads")).unwrap();
+        for _ in 0..2 {
+            assert!(matches!(embedder.info(), Err(EmbedError::Gone)));
+        }
+        assert!(matches!(embedder.embed_batch(Vec::new()), Err(EmbedError::Gone)));
+    }
+
+    #[test]
+    fn a_photo_that_the_head_makes_nothing_of_does_not_stop_the_others() {
+        let part = HeadPart { weight: 1.0, power: 1.0, centre: vec![1.0, 0.0], matrix: vec![1.0, 0.0, 0.0, 1.0] };
+        let info = ModelInfo {
+            name: "quick".into(),
+            title: String::new(),
+            backbone: "b".into(),
+            dimension: 2,
+            architecture: Architecture::EfficientNetLite0,
+            metric: Metric::Cosine,
+            head: Some(Arc::new(Head { parts: vec![part] })),
+            device: String::new(),
+            batch: 1,
+            parallel: 1,
+        };
+        let features = [[1.0, 0.0], [0.0, 1.0]].map(|values| Embedding::normalised(values.to_vec()).unwrap());
+        // The first photo lies at the centre.
+        let embedded = info.project(features.into()).unwrap();
+        assert!(embedded[0].is_none() && embedded[1].is_some(), "{embedded:?}");
+    }
 }

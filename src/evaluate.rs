@@ -1,7 +1,8 @@
 //! Retrieval quality by the protocol of the field: recall@k, R-precision and MAP@R over labelled queries.
 //!
 //! A result is right when it carries the query's label. MAP@R is that of Musgrave, Belongie and Lim 2020, "A Metric
-//! Learning Reality Check". A query whose label nobody in the gallery has counts as a miss, not as an absence.
+//! Learning Reality Check". A query whose label no photo of the gallery has cannot be answered: as in their
+//! pytorch-metric-learning, it is left out of the averages, and counted.
 
 use std::collections::HashMap;
 
@@ -14,8 +15,10 @@ pub struct Quality {
     pub recall_at_5: f64,
     pub r_precision: f64,
     pub map_at_r: f64,
-    /// Queries that were asked.
+    /// Queries in the averages.
     pub queries: u64,
+    /// Queries whose label no photo of the gallery has; they are in none of the averages.
+    pub lone: u64,
     /// Queries that could not be read or have no label; they are in none of the averages.
     pub errors: u64,
 }
@@ -25,6 +28,7 @@ pub struct Quality {
 pub struct Evaluation {
     sums: [f64; 4],
     queries: u64,
+    lone: u64,
     errors: u64,
 }
 
@@ -32,6 +36,10 @@ impl Evaluation {
     /// Adds a query: for each result, the most similar first, whether it is right, and the number of right photos in
     /// the gallery. At least `max(5, relevant)` results, or the whole gallery, have to be given.
     pub fn add(&mut self, results: impl IntoIterator<Item = bool>, relevant: usize) {
+        if relevant == 0 {
+            self.lone += 1;
+            return;
+        }
         let ranked: Vec<bool> = results.into_iter().take(relevant.max(5)).collect();
         let within = |k: usize| f64::from(u8::from(ranked.iter().take(k).any(|right| *right)));
         let (mut right, mut precisions) = (0.0, 0.0);
@@ -39,7 +47,7 @@ impl Evaluation {
             right += 1.0;
             precisions += right / (rank + 1) as f64;
         }
-        let count = relevant.max(1) as f64;
+        let count = relevant as f64;
         for (sum, value) in self.sums.iter_mut().zip([within(1), within(5), right / count, precisions / count]) {
             *sum += value;
         }
@@ -55,7 +63,15 @@ impl Evaluation {
     pub fn quality(&self) -> Quality {
         let [recall_at_1, recall_at_5, r_precision, map_at_r] =
             self.sums.map(|sum| if self.queries == 0 { 0.0 } else { sum / self.queries as f64 });
-        Quality { recall_at_1, recall_at_5, r_precision, map_at_r, queries: self.queries, errors: self.errors }
+        Quality {
+            recall_at_1,
+            recall_at_5,
+            r_precision,
+            map_at_r,
+            queries: self.queries,
+            lone: self.lone,
+            errors: self.errors,
+        }
     }
 }
 
@@ -93,9 +109,12 @@ mod tests {
     }
 
     #[test]
-    fn a_label_that_the_gallery_lacks_is_a_miss() {
-        let quality = quality_of(&[0, 0, 0, 0, 0], 0);
-        assert_eq!((quality.recall_at_5, quality.map_at_r, quality.queries), (0.0, 0.0, 1));
+    fn a_query_whose_label_the_gallery_lacks_is_in_no_average() {
+        let mut evaluation = Evaluation::default();
+        evaluation.add([false; 5], 0);
+        evaluation.add([true, false], 1);
+        let quality = evaluation.quality();
+        assert_eq!((quality.recall_at_1, quality.map_at_r, quality.queries, quality.lone), (1.0, 1.0, 1, 1));
     }
 
     #[test]

@@ -311,14 +311,14 @@ fn a_click_on_train_leads_to_better_results() {
     let is_better = window.view().has_text("The new model is better");
     let model = if is_better { "Model: Quick – Garden" } else { "Model: Built in" };
     wait_for_button(&window, model);
-    wait_for_text(&window, if is_better { "The new model is in use" } else { "The present model is in use" });
+    wait_for_text(&window, if is_better { "The new model is in use" } else { "The current model is in use" });
     shots.take(&window, "trained");
     assert!(is_better, "the garden's species are far from being told apart by the built-in model");
     wait_for_results(&window, selected.label.split(", ").nth(1).unwrap());
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
 
     // Back to the model before, as it is offered.
-    window.click_node(&wait_for_button(&window, "Use the one before"));
+    window.click_node(&wait_for_button(&window, "Revert to previous model"));
     wait_for_button(&window, "Model: Built in");
     assert!(window.close().success());
 }

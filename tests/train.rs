@@ -68,6 +68,57 @@ fn five_photos_are_too_few_and_it_says_so() {
     assert!(ended.stderr.contains("Too few photos to learn from: 5"), "{}", ended.stderr);
 }
 
+/// What was told before the learning began.
+fn notice(events: &[Value]) -> &str {
+    let first = events.iter().position(|event| event["progress"]["step"].as_u64() > Some(0)).unwrap_or(events.len());
+    let notice = events[..first].iter().find(|event| event["event"] == "notice");
+    notice.and_then(|event| event["text"].as_str()).unwrap_or_default()
+}
+
+#[test]
+fn every_recipe_ends_on_the_smallest_folders_with_a_model_or_says_what_is_missing() {
+    for recipe in ["quick", "full", "tutorial"] {
+        let options = ["--recipe", recipe, "--epochs", "1"];
+        // The fewest photos that the window lets a training start on, and a species that is nearly all.
+        for photos in [vec![2; 5], vec![12, 2]] {
+            let events = train(&folders(&photos), &options);
+            let result = events.last().unwrap();
+            assert!(result["model"].is_string(), "{recipe} on {photos:?}: {result}");
+            assert_eq!(result["proof"]["verdict"], "too_few_photos", "{recipe} on {photos:?}: {result}");
+            assert!(notice(&events).starts_with("Too few photos to measure"), "{recipe} on {photos:?}: {events:?}");
+        }
+        let refusal = |photos: &[usize]| {
+            let place = folders(photos);
+            place.run(["train"].into_iter().chain(options), [place.photos()]).expect_code(exit::FAILED).stderr
+        };
+        assert!(refusal(&[2, 2]).contains("Too few photos to learn from: 4"), "{recipe}");
+        assert!(refusal(&[1, 1]).contains("Too few photos to learn from: 2"), "{recipe}");
+        if recipe != "quick" {
+            let one_species = refusal(&[12]);
+            assert!(one_species.contains("two photos or more in at least two of them"), "{one_species}");
+        }
+    }
+}
+
+#[test]
+fn bursts_are_named_as_the_reason_why_nothing_is_measured() {
+    let place = Place::empty();
+    for (class, number) in (0..24).map(|photo| (photo % 2, photo / 2)) {
+        let mut burst = image::load_from_memory(&picture(class, 0)).unwrap().into_rgb8();
+        burst.put_pixel(number as u32, 0, Rgb([255, 255, 255]));
+        place.write(format!("class {class}/{number:02}.jpg"), &encode(&burst, ImageFormat::Jpeg));
+    }
+    let events = train(&place, &[]);
+    assert!(notice(&events).starts_with("All photos of each species are one shot"), "{events:?}");
+    assert_eq!(events.last().unwrap()["proof"]["verdict"], "one_shot_per_species");
+    let people = place.run(["train"], [place.photos()]).expect_code(exit::DONE);
+    assert!(
+        people.stdout.starts_with("All photos of each species are one shot (more than 0.95 alike)"),
+        "{}",
+        people.stdout
+    );
+}
+
 #[test]
 fn two_classes_one_with_a_single_photo_beside_them_and_a_damaged_file_train() {
     let place = folders(&[7, 7, 1]);
@@ -77,7 +128,23 @@ fn two_classes_one_with_a_single_photo_beside_them_and_a_damaged_file_train() {
     assert!(result["model"].as_str().unwrap().starts_with("quick-"));
     // Fourteen queries say nothing.
     assert_eq!(result["used"], false);
-    assert!(result["proof"]["verdict"].as_str().unwrap().contains("Too few photos to measure"), "{result}");
+    assert_eq!(result["proof"]["verdict"], "too_few_photos", "{result}");
+}
+
+#[test]
+fn a_photo_without_another_of_its_species_is_left_out_of_the_averages() {
+    let place = folders(&[6, 6, 1]);
+    place.index().expect_code(exit::DONE);
+    let evaluated = |options: &[&str]| {
+        place.run([&["evaluate", "--leave-one-out"], options].concat(), [place.photos()]).expect_code(exit::DONE)
+    };
+    let quality = evaluated(&["--json"]).json();
+    assert_eq!((quality["queries"].as_u64(), quality["lone"].as_u64()), (Some(12), Some(1)), "{quality}");
+    let people = evaluated(&[]).stdout;
+    assert!(
+        people.contains("(12 queries, 1 left out, whose label no other photo has, 0 errors, 13 photos)"),
+        "{people}"
+    );
 }
 
 #[test]
@@ -125,7 +192,7 @@ fn the_model_in_use_that_comes_out_once_more_keeps_what_was_measured_first() {
     let before = models();
     let again = train(&place, &[]);
     let result = again.last().unwrap();
-    assert!(result["proof"]["verdict"].as_str().unwrap().contains("same model"), "{result}");
+    assert_eq!(result["proof"]["verdict"], "same_model", "{result}");
     assert_eq!(result["used"], false);
     assert_eq!(models(), before);
 }

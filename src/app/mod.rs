@@ -10,13 +10,13 @@ use std::time::Instant;
 
 use eframe::egui::{self, CentralPanel, Context, Frame, Panel, Ui, ViewportCommand};
 
+use crate::artefact::TrainOptions;
 use crate::desktop::{Answer as DesktopAnswer, Desktop};
 use crate::device::DeviceChoice;
 use crate::job::{Outcome, give_way};
 use crate::library::DataFolder;
 use crate::query::{Filter, Query};
 use crate::settings::{Settings, ThemeChoice};
-use crate::train::report::TrainOptions;
 use crate::ui::grid::{Grid, Layout, empty_ui};
 use crate::ui::state::{Action, Answer, OpenLibrary, State, Toast};
 use crate::ui::textures::Textures;

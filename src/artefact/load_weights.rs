@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{ArtefactError, Card, Model, is_model};
-use crate::model::weight_file::{self, WeightFileError, short};
+use crate::model::weight_file::{self, WeightFileError};
+use crate::model::weight_format::{WeightFormatError, short};
 use crate::model::{ModelError, metadata_in, read_header};
 use crate::photo::Metric;
 use crate::system::now;
@@ -47,14 +48,10 @@ fn try_load(path: &Path) -> Result<Model, Reason> {
     tensors.retain(|tensor| architecture.needs(&tensor.name));
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
     if let Some(pair) = tensors.windows(2).find(|pair| pair[0].name == pair[1].name) {
-        return Err(WeightFileError::Damaged(format!("it holds the weight {} twice", short(&pair[0].name))).into());
+        return Err(damaged(format!("it holds the weight {} twice", short(&pair[0].name))));
     }
     if let Some(tensor) = tensors.iter().find(|tensor| tensor.values.iter().any(|value| !value.is_finite())) {
-        return Err(WeightFileError::Damaged(format!(
-            "the weight {} holds infinite or undefined numbers",
-            short(&tensor.name)
-        ))
-        .into());
+        return Err(damaged(format!("the weight {} holds infinite or undefined numbers", short(&tensor.name))));
     }
     let card = Card {
         title: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
@@ -69,6 +66,10 @@ fn try_load(path: &Path) -> Result<Model, Reason> {
     let misfit = |error| Reason::Misfit { network: architecture.name(), error };
     model.check_backbone().map_err(misfit)?;
     Ok(model)
+}
+
+fn damaged(what: String) -> Reason {
+    WeightFileError::from(WeightFormatError::Damaged(what)).into()
 }
 
 fn is_own_model(path: &Path) -> bool {

@@ -25,7 +25,8 @@ pub use self::folder::ModelFolder;
 pub use self::load_weights::{LoadError, load_weights};
 use self::pack::head_in;
 pub use self::trained::{
-    Example, Focus, Interval, Loss, Proof, ProofRow, Recipe, Score, Task, TrainOptions, TrainedBy,
+    EvaluationReport, Example, Focus, Interval, Loss, NotMeasured, Recipe, Score, Task, TaskResult, TrainOptions,
+    TrainedBy, Verdict,
 };
 use crate::catalog::ModelKey;
 pub use crate::model::NamedTensor;

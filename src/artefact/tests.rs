@@ -216,7 +216,7 @@ fn a_model_of_the_first_version_keeps_its_id_and_all_that_its_card_says() {
         start: Some(BUILT_IN.into()),
     };
     assert_eq!(trained.options, options);
-    let rows = &trained.proof.as_ref().unwrap().rows;
+    let rows = &trained.evaluation.as_ref().unwrap().rows;
     let tasks = [Task::SeenSpecies, Task::UnseenSpecies, Task::AlteredViews];
     assert_eq!(rows.iter().map(|row| row.task).collect::<Vec<_>>(), tasks);
     assert_eq!(rows[0].after.recall_at_1, Interval { value: 0.875, low: 0.75, high: 0.9375 });

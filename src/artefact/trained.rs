@@ -95,7 +95,7 @@ pub struct TrainOptions {
     pub start: Option<String>,
 }
 
-/// A share of queries with its 95 % interval (Wilson's, for recall; by the standard error for MAP@R); 0 to 1.
+/// A share of queries, 0 to 1, with its 95 % interval by resampling species and their photos; or the difference of two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     pub value: f64,
@@ -132,34 +132,125 @@ impl Task {
     }
 }
 
-/// One line of the proof.
+/// What both models reach at one task.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ProofRow {
+pub struct TaskResult {
     pub task: Task,
     pub queries: u64,
     /// Photos that were searched among.
     pub gallery: u64,
     pub before: Score,
     pub after: Score,
+    /// `after` less `before`. Zeros in the files of versions that did not keep it.
+    #[serde(default)]
+    pub gain: Score,
+}
+
+/// Why a model could not be evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotMeasured {
+    /// Fewer can be held out than an average needs.
+    TooFewPhotos,
+    /// All photos of each species are one shot, of which none can be held out.
+    OneShotPerSpecies,
+    /// Most are, so that too few can be held out.
+    TooFewShots,
+}
+
+/// What an evaluation comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "&'static str", from = "String")]
+pub enum Verdict {
+    /// Better at one task at least, by more than chance, and worse at none.
+    Better,
+    /// Better at one task by more than chance, and worse at another.
+    Trade,
+    /// Worse at one task at least, and better at none by more than chance.
+    Worse,
+    NoClearDifference,
+    /// The numbers of the model in use came out once more.
+    SameModel,
+    NotMeasured(NotMeasured),
+    /// What earlier versions of the program have written of every model that was not better.
+    NotBetter,
+}
+
+impl Verdict {
+    const ALL: [Self; 9] = [
+        Self::Better,
+        Self::Trade,
+        Self::Worse,
+        Self::NoClearDifference,
+        Self::SameModel,
+        Self::NotMeasured(NotMeasured::TooFewPhotos),
+        Self::NotMeasured(NotMeasured::OneShotPerSpecies),
+        Self::NotMeasured(NotMeasured::TooFewShots),
+        Self::NotBetter,
+    ];
+
+    /// In files.
+    fn id(self) -> &'static str {
+        match self {
+            Self::Better => "better",
+            Self::Trade => "trade",
+            Self::Worse => "worse",
+            Self::NoClearDifference => "no_clear_difference",
+            Self::SameModel => "same_model",
+            Self::NotMeasured(NotMeasured::TooFewPhotos) => "too_few_photos",
+            Self::NotMeasured(NotMeasured::OneShotPerSpecies) => "one_shot_per_species",
+            Self::NotMeasured(NotMeasured::TooFewShots) => "too_few_shots",
+            Self::NotBetter => "not_better",
+        }
+    }
+}
+
+impl Default for Verdict {
+    fn default() -> Self {
+        Self::NotMeasured(NotMeasured::TooFewPhotos)
+    }
+}
+
+impl From<Verdict> for &'static str {
+    fn from(verdict: Verdict) -> Self {
+        verdict.id()
+    }
+}
+
+impl From<String> for Verdict {
+    /// Of an id, or of the sentences that the first versions of the program wrote into model files.
+    fn from(text: String) -> Self {
+        let sentences = [
+            ("The new model is better", Self::Better),
+            ("Too few photos", Self::default()),
+            ("The same model", Self::SameModel),
+        ];
+        let by_sentence = || sentences.iter().find(|(start, _)| text.starts_with(start)).map(|(_, verdict)| *verdict);
+        Self::ALL.into_iter().find(|verdict| verdict.id() == text).or_else(by_sentence).unwrap_or(Self::NotBetter)
+    }
 }
 
 /// Whether the new model is better, measured on photos that it has not learnt from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Proof {
-    /// Empty where there were too few photos to measure.
-    pub rows: Vec<ProofRow>,
+pub struct EvaluationReport {
+    /// Empty where nothing could be measured.
+    pub rows: Vec<TaskResult>,
     /// Folds of the cross-validation; 1 for a plain split.
     pub folds: u32,
     /// Whether the new model is used.
     pub better: bool,
-    /// The verdict in one or two sentences for people.
-    pub verdict: String,
+    pub verdict: Verdict,
+    /// Names the photos and labels that it was made with; empty in the files of versions that did not keep it.
+    #[serde(default)]
+    pub dataset: String,
+    /// Whether the model before has learnt from photos that it was asked about: it may look better than it is.
+    #[serde(default)]
+    pub before_is_flattered: bool,
     /// A few queries before and after; not kept with the model.
     #[serde(skip)]
     pub examples: Vec<Example>,
 }
 
-impl Proof {
+impl EvaluationReport {
     /// Whether it was made without labels: a query has to find its own photo, not another one of its species.
     pub fn without_labels(&self) -> bool {
         self.rows.iter().any(|row| row.task.has_one_answer())
@@ -184,9 +275,31 @@ pub struct TrainedBy {
     pub photos: u64,
     pub classes: u64,
     pub seconds: f64,
-    pub proof: Option<Proof>,
+    #[serde(rename = "proof")]
+    pub evaluation: Option<EvaluationReport>,
 }
 
 fn as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts_are_read_as_they_were_written_by_every_version() {
+        for verdict in Verdict::ALL {
+            let text = serde_json::to_string(&verdict).unwrap();
+            assert_eq!(serde_json::from_str::<Verdict>(&text).unwrap(), verdict);
+        }
+        let old = |verdict: &str| {
+            let json = format!(r#"{{"rows": [], "folds": 1, "better": false, "verdict": "{verdict}"}}"#);
+            serde_json::from_str::<EvaluationReport>(&json).unwrap().verdict
+        };
+        assert_eq!(old("The new model is better. For photos of your species, the first"), Verdict::Better);
+        assert_eq!(old("The new model is not better; the present one stays in use."), Verdict::NotBetter);
+        assert_eq!(old("Too few photos to measure whether the new model is better"), Verdict::default());
+        assert_eq!(old("The same model came out once more. It stays in use."), Verdict::SameModel);
+    }
 }

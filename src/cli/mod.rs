@@ -311,13 +311,20 @@ fn evaluate(data: &DataFolder, folder: &Path, queries: Option<&Path>, common: &C
     }
     let quality = evaluation.quality();
     if quality.queries == 0 {
-        bail!("No labelled photo to search with was found; a label is the name of the folder that a photo lies in");
+        bail!(
+            "No labelled photo to search with was found that has others of its label in the library; a label is the \
+             name of the folder that a photo lies in"
+        );
     }
     if common.json {
         print_json(&serde_json::to_value(&quality)?)?;
     } else {
+        let lone = match quality.lone {
+            0 => String::new(),
+            lone => format!("{lone} left out, whose label no other photo has, "),
+        };
         print_lines(&format!(
-            "R@1 {}   R@5 {}   R-precision {}   MAP@R {}   ({}, {}, {})",
+            "R@1 {}   R@5 {}   R-precision {}   MAP@R {}   ({}, {lone}{}, {})",
             percent(quality.recall_at_1),
             percent(quality.recall_at_5),
             percent(quality.r_precision),

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::output::{Bar, percent, print_error, print_json, print_lines, task_name};
+use super::output::{Bar, percent, print_error, print_json, print_lines};
 use super::{Common, exit, library_of, stop_on_interrupt};
 use crate::active_model::{change_model, delete_model, forget_unneeded, forget_unneeded_everywhere, names};
 use crate::artefact::{ArtefactError, Model, ModelFolder, ModelSummary, load_weights};
@@ -16,6 +16,7 @@ use crate::ingest::{IngestEvent, ingest};
 use crate::job::{Cancel, Outcome};
 use crate::library::{DataFolder, Library};
 use crate::text::escape;
+use crate::train::wording;
 
 /// What can be done with models.
 #[derive(Debug, Subcommand)]
@@ -108,10 +109,10 @@ fn list(models: &ModelFolder, common: &Common) -> anyhow::Result<()> {
 
 /// R@1 of the model before it and of itself, at each task that it was measured at.
 fn measured(model: &ModelSummary) -> Option<String> {
-    let rows = &model.card.trained.as_ref()?.proof.as_ref()?.rows;
+    let rows = &model.card.trained.as_ref()?.evaluation.as_ref()?.rows;
     let of_task = rows.iter().map(|row| {
         let [before, after] = [&row.before, &row.after].map(|score| score.recall_at_1.value);
-        format!("{}: R@1 {:.1} -> {}", task_name(row.task), before * 100.0, percent(after))
+        format!("{}: R@1 {:.1} -> {}", wording::task_name(row.task).to_lowercase(), before * 100.0, percent(after))
     });
     (!rows.is_empty()).then(|| of_task.collect::<Vec<_>>().join(", "))
 }

@@ -11,7 +11,6 @@ use base64ct::{Base64, Encoding};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::artefact::Task;
 use crate::catalog::Problem;
 use crate::job::Progress;
 use crate::photo::path_to_bytes;
@@ -122,15 +121,6 @@ pub(super) fn count_of(number: u64, one: &str, many: &str) -> String {
 /// A share from 0 to 1.
 pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
-}
-
-/// What was asked of a model.
-pub(super) fn task_name(task: Task) -> &'static str {
-    match task {
-        Task::SeenSpecies => "seen species",
-        Task::UnseenSpecies => "unseen species",
-        Task::AlteredViews => "altered views",
-    }
 }
 
 #[cfg(test)]

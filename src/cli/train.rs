@@ -7,17 +7,17 @@ use clap::Args;
 use serde_json::json;
 
 use super::models::{show_ingest, use_model};
-use super::output::{Bar, count_of, print_error, print_line_json, print_lines, task_name};
+use super::output::{Bar, count_of, print_error, print_line_json, print_lines};
 use super::{Common, exit, library_of, stop_on_interrupt};
 use crate::active_model::{active_model, forget_unneeded};
-use crate::artefact::{Focus, Interval, Loss, Proof, Recipe, TrainOptions};
+use crate::artefact::{EvaluationReport, Focus, Interval, Loss, Recipe, TrainOptions};
 use crate::catalog::Catalog;
 use crate::embed::Embedder;
 use crate::job::{Cancel, Outcome, Progress};
 use crate::library::DataFolder;
 use crate::train::plan::TrainingPlan;
 use crate::train::progress::{TrainEvent, TrainProgress};
-use crate::train::{Trained, Training, TrainingEvent};
+use crate::train::{Trained, Training, TrainingEvent, wording};
 
 /// How to train.
 #[derive(Debug, Args)]
@@ -87,13 +87,13 @@ pub fn train(data: &DataFolder, arguments: &TrainArguments, common: &Common) -> 
         TrainingEvent::Train(event) => show_training(&bar, event, common.json),
     })?;
     bar.clear();
-    let Some(Trained { model, proof, seconds, .. }) = trained else {
+    let Some(Trained { model, evaluation, seconds, .. }) = trained else {
         print_error("Stopped. A training of a whole network goes on from its last checkpoint with --resume");
         return Ok(exit::STOPPED);
     };
-    let used = proof.better || arguments.use_anyway;
+    let used = evaluation.better || arguments.use_anyway;
     if !common.json {
-        print_proof(&proof)?;
+        print_evaluation(&evaluation)?;
     }
     if used {
         drop(embedder);
@@ -106,7 +106,7 @@ pub fn train(data: &DataFolder, arguments: &TrainArguments, common: &Common) -> 
         forget_unneeded(&library, &mut Catalog::open(&library.folder)?, &models, Some(&model.id))?;
     }
     if common.json {
-        print_line_json(&json!({ "model": model.id, "used": used, "seconds": seconds, "proof": *proof }))?;
+        print_line_json(&json!({ "model": model.id, "used": used, "seconds": seconds, "proof": *evaluation }))?;
     } else {
         let state = if used || model.id == active.id { "in use now" } else { "kept, but not used" };
         print_lines(&format!("Model {} ({state}), trained in {seconds:.1} s", model.id))?;
@@ -122,13 +122,14 @@ fn show_training(bar: &Bar, event: TrainEvent, as_json: bool) {
             json!({ "event": "progress", "progress": progress })
         }
         TrainEvent::Curve(point) => json!({ "event": "curve", "point": point }),
+        TrainEvent::CurveReplaced(points) => json!({ "event": "curve_replaced", "points": points }),
         TrainEvent::Notice(text) => {
             if !as_json {
                 bar.line(&text);
             }
             json!({ "event": "notice", "text": text })
         }
-        TrainEvent::Proof(proof) => json!({ "event": "proof", "proof": *proof }),
+        TrainEvent::Evaluated(report) => json!({ "event": "proof", "proof": *report }),
     };
     if as_json {
         // A reader that went away is no reason to stop the training.
@@ -145,17 +146,17 @@ fn as_progress(training: &TrainProgress) -> Progress {
     }
 }
 
-fn print_proof(proof: &Proof) -> std::io::Result<()> {
-    print_lines(&proof.verdict)?;
+fn print_evaluation(report: &EvaluationReport) -> std::io::Result<()> {
+    print_lines(&format!("{}.", wording::headline(report)))?;
     let percent = |interval: &Interval| {
         let Interval { value, low, high } = interval;
         format!("{:5.1} ({:.1}-{:.1})", value * 100.0, low * 100.0, high * 100.0)
     };
-    for row in &proof.rows {
-        let task = task_name(row.task);
+    for row in &report.rows {
+        let task = wording::task_name(row.task);
         for (which, score) in [("before", &row.before), ("after", &row.after)] {
             print_lines(&format!(
-                "{task:14}  {which:6}  R@1 {}  R@5 {}  MAP@R {}  ({}, {})",
+                "{task:15}  {which:6}  R@1 {}  R@5 {}  MAP@R {}  ({}, {})",
                 percent(&score.recall_at_1),
                 percent(&score.recall_at_5),
                 percent(&score.map_at_r),

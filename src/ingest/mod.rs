@@ -195,8 +195,11 @@ fn project_features(
         // Unusable features are none: the file is read for those.
         let (contents, features): (Vec<_>, Vec<_>) =
             chunk.into_iter().filter_map(|(content, features)| Some((content, features?))).unzip();
-        let embedded = info.project(features)?.into_iter().map(|embedded| Embedded { features: None, ..embedded });
-        let embedded: Vec<_> = contents.into_iter().zip(embedded).collect();
+        // What the head makes nothing of is read once more with the files, and becomes a problem there.
+        let embedded = contents.into_iter().zip(info.project(features)?);
+        let embedded: Vec<_> = embedded
+            .filter_map(|(content, embedded)| Some((content, Embedded { features: None, ..embedded? })))
+            .collect();
         catalog.add_embeddings(info.key(), &embedded)?;
         progress.done += embedded.len() as u64;
         tell(progress.clone());

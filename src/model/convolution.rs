@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use tch::{CModule, Device, IValue, Tensor};
 
 use super::ModelError;
-use super::weights::Convolved;
+use super::weights::FoldedConv;
 
 /// Names for libtorch's fused operators, which `tch` does not wrap; `packaging/onednn.py` writes it.
 static ONEDNN: &[u8] = include_bytes!("../../assets/onednn.pt");
@@ -24,7 +24,7 @@ fn onednn() -> Option<&'static CModule> {
 
 /// What follows a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Then {
+pub(super) enum Activation {
     Nothing,
     Relu,
     Relu6,
@@ -41,7 +41,7 @@ pub(super) struct Geometry {
 /// A convolution with its batch norm folded in.
 #[derive(Debug)]
 pub(super) struct Convolution {
-    folded: Convolved,
+    folded: FoldedConv,
     geometry: Geometry,
     packed: Option<Packed>,
 }
@@ -59,7 +59,7 @@ struct Packed {
 
 impl Convolution {
     /// For oneDNN where the weights do not learn.
-    pub fn new(folded: Convolved, geometry: Geometry) -> Self {
+    pub fn new(folded: FoldedConv, geometry: Geometry) -> Self {
         let fixed = folded.fixed().filter(|(weight, _)| weight.device() == Device::Cpu);
         let packed = fixed.and_then(|(weight, bias)| {
             let [weight, bias] = [weight, bias].map(Tensor::shallow_clone);
@@ -72,12 +72,12 @@ impl Convolution {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn forward(&self, x: &Tensor, then: Then) -> Result<Tensor, ModelError> {
-        let Some(packed) = self.packed_for(x) else { return apply(self.by_itself(x)?, then) };
-        let name = match then {
-            Then::Nothing => "plain",
-            Then::Relu => "relu",
-            Then::Relu6 => "relu6",
+    pub fn forward(&self, x: &Tensor, activation: Activation) -> Result<Tensor, ModelError> {
+        let Some(packed) = self.packed_for(x) else { return apply(self.by_itself(x)?, activation) };
+        let name = match activation {
+            Activation::Nothing => "plain",
+            Activation::Relu => "relu",
+            Activation::Relu6 => "relu6",
         };
         call(packed.onednn, name, &packed.arguments(x, self.geometry)?)
     }
@@ -89,7 +89,7 @@ impl Convolution {
     pub fn forward_add(&self, x: &Tensor, to: Tensor, relu: bool) -> Result<Tensor, ModelError> {
         let Some(packed) = self.packed_for(x) else {
             let sum = self.by_itself(x)?.f_add_(&to)?;
-            return apply(sum, if relu { Then::Relu } else { Then::Nothing });
+            return apply(sum, if relu { Activation::Relu } else { Activation::Nothing });
         };
         let mut arguments = Vec::from(packed.arguments(x, self.geometry)?);
         arguments.push(to.into());
@@ -139,12 +139,12 @@ fn call(onednn: &CModule, name: &str, arguments: &[IValue]) -> Result<Tensor, Mo
     Ok(Tensor::try_from(onednn.method_is(name, arguments)?)?)
 }
 
-fn apply(mut x: Tensor, then: Then) -> Result<Tensor, ModelError> {
-    Ok(match then {
-        Then::Nothing => x,
-        Then::Relu => x.f_relu_()?,
+fn apply(mut x: Tensor, activation: Activation) -> Result<Tensor, ModelError> {
+    Ok(match activation {
+        Activation::Nothing => x,
+        Activation::Relu => x.f_relu_()?,
         // Not a clamp: in place, that would keep a copy of its input for learning.
-        Then::Relu6 => x.f_relu6_()?,
+        Activation::Relu6 => x.f_relu6_()?,
     })
 }
 
@@ -158,12 +158,12 @@ mod tests {
     fn weights_are_packed_once_for_each_number_of_threads() {
         let threads = tch::get_num_threads();
         let weight = Tensor::rand([8, 8, 1, 1], (Kind::Float, Device::Cpu));
-        let folded = Convolved::of(weight, Tensor::zeros([8], (Kind::Float, Device::Cpu)));
+        let folded = FoldedConv::of(weight, Tensor::zeros([8], (Kind::Float, Device::Cpu)));
         let convolution = Convolution::new(folded, Geometry { kernel: 1, stride: 1, groups: 1 });
         let x = Tensor::rand([1, 8, 4, 4], (Kind::Float, Device::Cpu));
         let convolved = [1, 2, 1, 2].map(|threads| {
             tch::set_num_threads(threads);
-            convolution.forward(&x, Then::Nothing).unwrap()
+            convolution.forward(&x, Activation::Nothing).unwrap()
         });
         tch::set_num_threads(threads);
         assert!(convolved.iter().all(|some| some.allclose(&convolved[0], 1e-5, 1e-6, false)));

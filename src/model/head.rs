@@ -43,7 +43,7 @@ impl HeadPart {
 
     fn apply(&self, features: &Tensor) -> Result<Tensor, ModelError> {
         let (centre, matrix) = self.tensors()?;
-        let features = raised(features, f64::from(self.power))?;
+        let features = signed_power(features, f64::from(self.power))?;
         let projected = features.f_sub(&centre)?.f_matmul(&matrix.f_transpose(0, 1)?)?;
         Ok(normalised(&projected)?.f_mul_scalar(f64::from(self.weight))?)
     }
@@ -53,7 +53,7 @@ impl HeadPart {
 ///
 /// # Errors
 /// When libtorch fails.
-pub fn raised(features: &Tensor, power: f64) -> Result<Tensor, ModelError> {
+pub fn signed_power(features: &Tensor, power: f64) -> Result<Tensor, ModelError> {
     if power == 1.0 {
         return Ok(features.shallow_clone());
     }

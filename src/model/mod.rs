@@ -12,11 +12,12 @@ pub(crate) mod formula;
 mod head;
 mod pickle;
 mod resnet;
-mod state_dict;
+pub(crate) mod state_dict;
 mod stored_zip;
 mod tensor_file;
 pub mod threads;
 pub mod weight_file;
+pub(crate) mod weight_format;
 mod weights;
 
 use half::bf16;
@@ -26,7 +27,7 @@ use tch::{Device, Kind, Tensor};
 
 pub use dinov2::DinoV2;
 pub use efficientnet::{EfficientNetLite, Scale};
-pub use head::{Head, HeadPart, normalised, raised};
+pub use head::{Head, HeadPart, normalised, signed_power};
 pub use resnet::ResNet;
 pub use tensor_file::{NamedTensor, floats, metadata_in, read_header};
 pub use weights::{NamedTensors, Norms, Weights};
@@ -52,7 +53,7 @@ pub enum ModelError {
     #[error("the weight {name} has the shape {found:?}; {expected:?} was expected")]
     WrongShape { name: String, expected: Vec<i64>, found: Vec<usize> },
     #[error("the weight {name} holds {found:?} numbers; 32-bit floats were expected")]
-    WrongKind { name: String, found: safetensors::Dtype },
+    WrongDType { name: String, found: safetensors::Dtype },
     /// No source: that would say the same again, with a page of C++ behind it.
     #[error("libtorch: {}", in_short(.0))]
     Torch(tch::TchError),
@@ -188,69 +189,69 @@ impl Architecture {
 
     /// Floats in a feature vector.
     pub fn dimension(self) -> usize {
-        match self.plan() {
-            Plan::EfficientNet(_) => EfficientNetLite::DIMENSION,
-            Plan::ResNet(plan) => plan.dimension(),
-            Plan::DinoV2 => DinoV2::DIMENSION,
+        match self.family() {
+            Family::EfficientNet(_) => EfficientNetLite::DIMENSION,
+            Family::ResNet(layout) => layout.dimension(),
+            Family::DinoV2 => DinoV2::DIMENSION,
         }
     }
 
     /// Whether the network takes a weight of this name; a classifier's, say, it does not.
     pub fn needs(self, weight: &str) -> bool {
-        let beginnings: &[&str] = match self.plan() {
-            Plan::EfficientNet(_) => &["_conv_stem.", "_bn0.", "_blocks.", "_conv_head.", "_bn1."],
-            Plan::ResNet(plan) if plan.classifier => &["conv1.", "bn1.", "layer", "fc."],
-            Plan::ResNet(_) => &["conv1.", "bn1.", "layer"],
-            Plan::DinoV2 => &["cls_token", "pos_embed", "patch_embed.", "blocks.", "norm."],
+        let beginnings: &[&str] = match self.family() {
+            Family::EfficientNet(_) => &["_conv_stem.", "_bn0.", "_blocks.", "_conv_head.", "_bn1."],
+            Family::ResNet(layout) if layout.classifier => &["conv1.", "bn1.", "layer", "fc."],
+            Family::ResNet(_) => &["conv1.", "bn1.", "layer"],
+            Family::DinoV2 => &["cls_token", "pos_embed", "patch_embed.", "blocks.", "norm."],
         };
         beginnings.iter().any(|beginning| weight.starts_with(beginning))
     }
 
     /// Mean and deviation of red, green and blue in the pictures that the network learnt from, 0 to 1.
     fn channels(self) -> [[f32; 3]; 2] {
-        match self.plan() {
-            Plan::EfficientNet(_) => [[0.498; 3], [0.502; 3]],
+        match self.family() {
+            Family::EfficientNet(_) => [[0.498; 3], [0.502; 3]],
             // The siamese tutorial's: CIFAR-10's.
-            Plan::ResNet(plan) if plan.classifier => [[0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]],
-            Plan::ResNet(_) | Plan::DinoV2 => [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]],
+            Family::ResNet(layout) if layout.classifier => [[0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]],
+            Family::ResNet(_) | Family::DinoV2 => [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]],
         }
     }
 
     /// Numbers to compute features in. The tutorial's distances are told exactly, for they are compared with those that
     /// it prints, and the transformer has no need.
-    fn best_kind(self, device: Device) -> Kind {
+    fn inference_dtype(self, device: Device) -> Kind {
         match self {
             Self::SiameseResNet18 | Self::DinoV2Small => Kind::Float,
-            _ => efficientnet::best_kind(device),
+            _ => efficientnet::inference_dtype(device),
         }
     }
 
     /// Numbers to learn in: half the bits on a GPU and where the processor has them, the weights themselves aside. The
     /// tutorial is repeated as it was.
-    pub fn learning_kind(self, device: Device) -> Kind {
+    pub fn training_dtype(self, device: Device) -> Kind {
         let exact = matches!(self, Self::SiameseResNet18 | Self::DinoV2Small);
-        if device.is_cuda() && !exact { Kind::BFloat16 } else { self.best_kind(device) }
+        if device.is_cuda() && !exact { Kind::BFloat16 } else { self.inference_dtype(device) }
     }
 
-    fn plan(self) -> Plan {
-        let resnet = |blocks, bottleneck, classifier| Plan::ResNet(resnet::Plan { blocks, bottleneck, classifier });
+    fn family(self) -> Family {
+        let resnet = |blocks, bottleneck, classifier| Family::ResNet(resnet::Layout { blocks, bottleneck, classifier });
         match self {
-            Self::EfficientNetLite0 => Plan::EfficientNet(Scale::LITE0),
-            Self::EfficientNetLite1 => Plan::EfficientNet(Scale::LITE1),
-            Self::EfficientNetLite2 => Plan::EfficientNet(Scale::LITE2),
+            Self::EfficientNetLite0 => Family::EfficientNet(Scale::LITE0),
+            Self::EfficientNetLite1 => Family::EfficientNet(Scale::LITE1),
+            Self::EfficientNetLite2 => Family::EfficientNet(Scale::LITE2),
             Self::ResNet18 => resnet([2, 2, 2, 2], false, false),
             Self::ResNet34 => resnet([3, 4, 6, 3], false, false),
             Self::ResNet50 => resnet([3, 4, 6, 3], true, false),
-            Self::DinoV2Small => Plan::DinoV2,
+            Self::DinoV2Small => Family::DinoV2,
             Self::SiameseResNet18 => resnet([2, 2, 2, 2], false, true),
         }
     }
 }
 
 /// An architecture as its family builds it.
-enum Plan {
+enum Family {
     EfficientNet(Scale),
-    ResNet(resnet::Plan),
+    ResNet(resnet::Layout),
     DinoV2,
 }
 
@@ -277,23 +278,23 @@ impl Backbone {
     /// # Errors
     /// When the weights are damaged or not this architecture's, or the device has no room for them.
     pub fn open(architecture: Architecture, weights: &Weights, device: Device) -> Result<Self, ModelError> {
-        Self::build(architecture, weights, device, architecture.best_kind(device))
+        Self::build(architecture, weights, device, architecture.inference_dtype(device))
     }
 
     /// A network from weights, for inference or, where they require gradients, for learning.
     ///
     /// # Errors
-    /// When a weight is missing or wrongly shaped, or the device has no room.
+    /// When a weight is missing or of the wrong shape, or the device has no room.
     pub fn build(
         architecture: Architecture,
         weights: &Weights,
         device: Device,
         kind: Kind,
     ) -> Result<Self, ModelError> {
-        let network = match architecture.plan() {
-            Plan::EfficientNet(scale) => Network::EfficientNet(EfficientNetLite::new(weights, scale, device, kind)?),
-            Plan::ResNet(plan) => Network::ResNet(ResNet::new(weights, plan, device, kind)?),
-            Plan::DinoV2 => Network::DinoV2(DinoV2::new(weights, device)?),
+        let network = match architecture.family() {
+            Family::EfficientNet(scale) => Network::EfficientNet(EfficientNetLite::new(weights, scale, device, kind)?),
+            Family::ResNet(layout) => Network::ResNet(ResNet::new(weights, layout, device, kind)?),
+            Family::DinoV2 => Network::DinoV2(DinoV2::new(weights, device)?),
         };
         Ok(Self { architecture, channels: Channels::new(architecture.channels(), device)?, network, kind })
     }
@@ -326,20 +327,20 @@ impl Backbone {
     /// # Errors
     /// When libtorch fails, out of memory among other things.
     pub fn forward(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
-        if self.turns() {
+        if self.wants_rotated() {
             return self.scaled_features(&self.channels.scale(&pictures.f_flip([2, 3])?)?);
         }
         self.scaled_features(&self.channels.scale(pictures)?)
     }
 
     /// Whether the network wants pictures turned by 180 degrees.
-    fn turns(&self) -> bool {
+    fn wants_rotated(&self) -> bool {
         matches!(self.network, Network::EfficientNet(_))
     }
 
     /// What [`Channels::scale`] makes of pictures, turned where the network wants that, in one step: each byte stands for
     /// one of 256 numbers, given as the bytes of one of `kind`.
-    fn scaled<const BYTES: usize>(
+    fn normalise<const BYTES: usize>(
         &self,
         inputs: &[NetworkInput],
         kind: Kind,
@@ -360,7 +361,7 @@ impl Backbone {
             let (pixels, _) = input.0.as_chunks();
             let (these, rest) = to.split_at_mut(pixels.len());
             to = rest;
-            if self.turns() {
+            if self.wants_rotated() {
                 these.iter_mut().zip(pixels.iter().rev()).for_each(|(to, pixel)| *to = scaled(pixel));
             } else {
                 these.iter_mut().zip(pixels).for_each(|(to, pixel)| *to = scaled(pixel));
@@ -386,9 +387,9 @@ impl Backbone {
         let _no_grad = tch::no_grad_guard();
         let features = match (self.device(), self.kind) {
             (Device::Cpu, Kind::BFloat16) => {
-                self.scaled_features(&self.scaled(inputs, Kind::BFloat16, |v| bf16::from_f32(v).to_ne_bytes())?)?
+                self.scaled_features(&self.normalise(inputs, Kind::BFloat16, |v| bf16::from_f32(v).to_ne_bytes())?)?
             }
-            (Device::Cpu, _) => self.scaled_features(&self.scaled(inputs, Kind::Float, f32::to_ne_bytes)?)?,
+            (Device::Cpu, _) => self.scaled_features(&self.normalise(inputs, Kind::Float, f32::to_ne_bytes)?)?,
             // A quarter of the bytes to send, and the device scales quicker.
             (device, _) => {
                 let mut pixels = inputs.iter().map(|input| input.0.as_slice()).collect::<Vec<_>>().concat();

@@ -6,7 +6,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::convolution::{Convolution, Geometry, Then};
+use super::convolution::{Activation, Convolution, Geometry};
 use super::{ModelError, Weights};
 
 const BATCH_NORM_EPSILON: f64 = 1e-5;
@@ -14,7 +14,7 @@ const STEM_CHANNELS: i64 = 64;
 
 /// What tells one ResNet from another.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Plan {
+pub(super) struct Layout {
     /// Residual blocks of the four layers.
     pub blocks: [usize; 4],
     /// Three convolutions a block, the last four times as wide, instead of two.
@@ -23,7 +23,7 @@ pub(super) struct Plan {
     pub classifier: bool,
 }
 
-impl Plan {
+impl Layout {
     /// Floats in a feature vector.
     pub const fn dimension(self) -> usize {
         match (self.classifier, self.bottleneck) {
@@ -50,26 +50,26 @@ impl ResNet {
     ///
     /// # Errors
     /// When a weight is missing or wrongly shaped, or the device has no room.
-    pub(super) fn new(weights: &Weights, plan: Plan, device: Device, kind: Kind) -> Result<Self, ModelError> {
+    pub(super) fn new(weights: &Weights, layout: Layout, device: Device, kind: Kind) -> Result<Self, ModelError> {
         let loader = Loader { weights, device, kind };
         let stem = loader.convolution("conv1", "bn1", [3, STEM_CHANNELS], 7, 2)?;
         let mut blocks = Vec::new();
         let mut inputs = STEM_CHANNELS;
-        for (layer, count) in plan.blocks.into_iter().enumerate() {
+        for (layer, count) in layout.blocks.into_iter().enumerate() {
             let width = STEM_CHANNELS << layer;
-            let outputs = if plan.bottleneck { 4 * width } else { width };
+            let outputs = if layout.bottleneck { 4 * width } else { width };
             for number in 0..count {
                 let stride = if layer > 0 && number == 0 { 2 } else { 1 };
                 let name = format!("layer{}.{number}", layer + 1);
-                blocks.push(loader.block(&name, [inputs, width, outputs], stride, plan.bottleneck)?);
+                blocks.push(loader.block(&name, [inputs, width, outputs], stride, layout.bottleneck)?);
                 inputs = outputs;
             }
         }
         let place = |name: &str, shape: &[i64]| -> Result<Tensor, ModelError> {
             Ok(weights.tensor(name, shape)?.f_to_device(device)?)
         };
-        let classes = plan.dimension() as i64;
-        let classifier = plan
+        let classes = layout.dimension() as i64;
+        let classifier = layout
             .classifier
             .then(|| Ok::<_, ModelError>((place("fc.weight", &[classes, inputs])?, place("fc.bias", &[classes])?)))
             .transpose()?;
@@ -86,7 +86,7 @@ impl ResNet {
     /// # Errors
     /// When libtorch fails.
     pub fn features(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
-        let x = self.stem.forward(&pictures.f_to_kind(self.kind)?, Then::Relu)?;
+        let x = self.stem.forward(&pictures.f_to_kind(self.kind)?, Activation::Relu)?;
         let mut x = x.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?;
         for block in &self.blocks {
             x = block.forward(x)?;
@@ -112,10 +112,10 @@ impl Block {
     fn forward(&self, input: Tensor) -> Result<Tensor, ModelError> {
         let mut x = input.shallow_clone();
         for convolution in &self.first {
-            x = convolution.forward(&x, Then::Relu)?;
+            x = convolution.forward(&x, Activation::Relu)?;
         }
         let beside = match &self.shortcut {
-            Some(shortcut) => shortcut.forward(&input, Then::Nothing)?,
+            Some(shortcut) => shortcut.forward(&input, Activation::Nothing)?,
             None => input,
         };
         self.last.forward_add(&x, beside, true)
@@ -178,8 +178,8 @@ mod tests {
             let tensors = formula::weights(architecture);
             let file = safetensors::serialize(tensors.iter().map(|t| (t.name.as_str(), t)), None).unwrap();
             let weights = Weights::from_bytes(&file, "").unwrap();
-            let crate::model::Plan::ResNet(plan) = architecture.plan() else { panic!("{architecture:?}") };
-            let network = ResNet::new(&weights, plan, Device::Cpu, Kind::Float).unwrap();
+            let crate::model::Family::ResNet(layout) = architecture.family() else { panic!("{architecture:?}") };
+            let network = ResNet::new(&weights, layout, Device::Cpu, Kind::Float).unwrap();
             let scaled = Channels::new(architecture.channels(), Device::Cpu).unwrap().scale(&picture).unwrap();
             let features = Vec::<f32>::try_from(network.features(&scaled).unwrap().view([-1])).unwrap();
             assert_eq!(features.len(), architecture.dimension());

@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 
 use super::NamedTensor;
-use super::pickle::{Id, Kind, Pickle, Storage, Tensor, Value};
+use super::pickle::{DType, Id, Pickle, Storage, TensorView, Value};
 use super::stored_zip::StoredZip;
-use super::weight_file::{WeightFileError, short};
+use super::weight_format::{WeightFormatError, short};
 
 /// The older form begins with a pickle of this number.
 const OLD_MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
@@ -18,34 +18,34 @@ const NESTED: [&str; 5] = ["state_dict", "model_state_dict", "model", "teacher",
 const MAX_NESTING: usize = 4;
 
 /// Whether a file begins as `torch.save` begins one.
-pub(super) fn is_one(file: &[u8]) -> bool {
+pub(crate) fn has_signature(file: &[u8]) -> bool {
     let is_magic = |pickle: Pickle| matches!(pickle.value(pickle.root), Some(Value::Integer(OLD_MAGIC)));
-    StoredZip::is_one(file) || Pickle::read(&file[..file.len().min(MAGIC_LENGTH)]).is_ok_and(is_magic)
+    StoredZip::has_signature(file) || Pickle::read(&file[..file.len().min(MAGIC_LENGTH)]).is_ok_and(is_magic)
 }
 
 /// The floating-point tensors of a file, by name in the file's order.
 ///
 /// # Errors
 /// When the file is damaged, holds no state dict, or wants more than tensors.
-pub(super) fn read(file: &[u8]) -> Result<Vec<NamedTensor>, WeightFileError> {
-    if StoredZip::is_one(file) { read_archive(file) } else { read_sequence(file) }
+pub(crate) fn read(file: &[u8]) -> Result<Vec<NamedTensor>, WeightFormatError> {
+    if StoredZip::has_signature(file) { read_archive(file) } else { read_sequence(file) }
 }
 
-fn damaged(what: &str) -> WeightFileError {
-    WeightFileError::Damaged(what.to_owned())
+fn damaged(what: &str) -> WeightFormatError {
+    WeightFormatError::Damaged(what.to_owned())
 }
 
-fn read_archive(file: &[u8]) -> Result<Vec<NamedTensor>, WeightFileError> {
+fn read_archive(file: &[u8]) -> Result<Vec<NamedTensor>, WeightFormatError> {
     const PICKLE: &str = "data.pkl";
     let archive = StoredZip::open(file)?;
-    let folder = archive.folder_of(PICKLE).ok_or(WeightFileError::NoWeights("a zip archive of something else"))?;
+    let folder = archive.folder_of(PICKLE).ok_or(WeightFormatError::NoWeights("a zip archive of something else"))?;
     let entry = |name: &str| archive.entry(&format!("{folder}{name}"));
     if entry("byteorder")?.is_some_and(|order| order != b"little") {
         return Err(big_endian());
     }
     let pickle = Pickle::read(entry(PICKLE)?.unwrap_or_default())?;
     let mut storages = HashMap::new();
-    for storage in pickle.storages().filter(|storage| !matches!(storage.kind, Kind::Integer(_))) {
+    for storage in pickle.storages().filter(|storage| !matches!(storage.dtype, DType::Integer(_))) {
         if !storages.contains_key(storage.key) {
             let bytes = entry(&format!("data/{}", storage.key))?.ok_or_else(|| damaged("a part of it is missing"))?;
             storages.insert(storage.key, bytes);
@@ -56,25 +56,25 @@ fn read_archive(file: &[u8]) -> Result<Vec<NamedTensor>, WeightFileError> {
 
 /// Magic number, version, the computer's properties, the object, the storages' keys; then the storages in that order,
 /// each with its count before it.
-fn read_sequence(file: &[u8]) -> Result<Vec<NamedTensor>, WeightFileError> {
+fn read_sequence(file: &[u8]) -> Result<Vec<NamedTensor>, WeightFormatError> {
     let mut rest = file;
     let mut next = || {
         let pickle = Pickle::read(rest)?;
         rest = rest.get(pickle.length..).unwrap_or_default();
-        Ok::<_, WeightFileError>(pickle)
+        Ok::<_, WeightFormatError>(pickle)
     };
     let (_magic, _version, computer, object, keys) = (next()?, next()?, next()?, next()?, next()?);
     if matches!(entry(&computer, computer.root, "little_endian"), Some(Value::Integer(0))) {
         return Err(big_endian());
     }
     let Some(Value::List(keys_list)) = keys.value(keys.root) else { return Err(damaged("its parts have no names")) };
-    let kinds: HashMap<&str, Kind> = object.storages().map(|storage| (storage.key, storage.kind)).collect();
+    let dtypes: HashMap<&str, DType> = object.storages().map(|storage| (storage.key, storage.dtype)).collect();
     let mut storages = HashMap::new();
     for id in keys_list {
         let Some(Value::Text(key)) = keys.value(*id) else { return Err(damaged("its parts have no names")) };
-        let kind = kinds.get(key).ok_or_else(|| damaged("a part of it belongs to nothing"))?;
+        let dtype = dtypes.get(key).ok_or_else(|| damaged("a part of it belongs to nothing"))?;
         let split = rest.split_first_chunk::<8>().and_then(|(count, rest)| {
-            let length = usize::try_from(u64::from_le_bytes(*count)).ok()?.checked_mul(kind.size())?;
+            let length = usize::try_from(u64::from_le_bytes(*count)).ok()?.checked_mul(dtype.size())?;
             rest.split_at_checked(length)
         });
         let (bytes, after) = split.ok_or_else(|| damaged("it ends too early"))?;
@@ -84,7 +84,7 @@ fn read_sequence(file: &[u8]) -> Result<Vec<NamedTensor>, WeightFileError> {
     tensors(&object, &storages, file.len())
 }
 
-fn big_endian() -> WeightFileError {
+fn big_endian() -> WeightFormatError {
     damaged("it was written on a computer with another byte order")
 }
 
@@ -104,7 +104,7 @@ fn tensors(
     pickle: &Pickle,
     storages: &HashMap<&str, &[u8]>,
     mut room: usize,
-) -> Result<Vec<NamedTensor>, WeightFileError> {
+) -> Result<Vec<NamedTensor>, WeightFormatError> {
     let mut dict = pickle.root;
     for _ in 0..MAX_NESTING {
         let inner = NESTED.iter().filter_map(|name| entry_id(pickle, dict, name));
@@ -112,7 +112,7 @@ fn tensors(
         dict = inner;
     }
     let Some(Value::Dict(entries)) = pickle.value(dict) else {
-        return Err(WeightFileError::NoWeights("a PyTorch file that holds no table of tensors"));
+        return Err(WeightFormatError::NoWeights("a PyTorch file that holds no table of tensors"));
     };
     let mut found = Vec::new();
     for (key, value) in entries {
@@ -120,11 +120,11 @@ fn tensors(
             continue;
         };
         let Some(Value::Storage(storage)) = pickle.value(tensor.storage) else { continue };
-        if matches!(storage.kind, Kind::Integer(_)) {
+        if matches!(storage.dtype, DType::Integer(_)) {
             continue;
         }
         let bytes = storages.get(storage.key).copied().unwrap_or_default();
-        let wrong = || WeightFileError::Damaged(format!("the weight {} reaches beyond its numbers", short(name)));
+        let wrong = || WeightFormatError::Damaged(format!("the weight {} reaches beyond its numbers", short(name)));
         let values = gather(tensor, storage, bytes, &mut room).ok_or_else(wrong)?;
         found.push(NamedTensor { name: (*name).to_owned(), shape: tensor.shape.clone(), values });
     }
@@ -132,7 +132,7 @@ fn tensors(
 }
 
 /// A tensor's numbers in the order of its shape. `None` where they are not all there, or `room` is used up.
-fn gather(tensor: &Tensor, storage: &Storage, bytes: &[u8], room: &mut usize) -> Option<Vec<f32>> {
+fn gather(tensor: &TensorView, storage: &Storage, bytes: &[u8], room: &mut usize) -> Option<Vec<f32>> {
     let count = tensor.shape.iter().try_fold(1usize, |count, side| count.checked_mul(*side))?;
     *room = room.checked_sub(count)?;
     if count == 0 {
@@ -141,7 +141,7 @@ fn gather(tensor: &Tensor, storage: &Storage, bytes: &[u8], room: &mut usize) ->
     let sides = || tensor.shape.iter().zip(&tensor.strides);
     let last =
         sides().try_fold(tensor.offset, |last, (side, stride)| last.checked_add(stride.checked_mul(side - 1)?))?;
-    let size = storage.kind.size();
+    let size = storage.dtype.size();
     if last >= storage.count || bytes.len() / size < storage.count {
         return None;
     }
@@ -153,7 +153,7 @@ fn gather(tensor: &Tensor, storage: &Storage, bytes: &[u8], room: &mut usize) ->
         }
         offset
     };
-    (0..count).map(offset_of).map(|at| storage.kind.float(bytes.get(at * size..(at + 1) * size)?)).collect()
+    (0..count).map(offset_of).map(|at| storage.dtype.float(bytes.get(at * size..(at + 1) * size)?)).collect()
 }
 
 #[cfg(test)]
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn tensors_of_both_forms_are_read() {
         for file in FILES {
-            assert!(is_one(file));
+            assert!(has_signature(file));
             let found = read(file).unwrap();
             let tensor = |name: &str, shape: &[usize], values: &[f32]| NamedTensor {
                 name: format!("module.{name}"),
@@ -214,10 +214,10 @@ mod tests {
 
     #[test]
     fn tensors_that_claim_too_much_cost_no_memory() {
-        let storage = Storage { kind: Kind::F32, key: "0", count: 1 };
+        let storage = Storage { dtype: DType::F32, key: "0", count: 1 };
         // A million million times the same number; a stride beyond all numbers.
         for (shape, strides) in [(vec![1_000_000, 1_000_000], vec![0, 0]), (vec![2], vec![usize::MAX])] {
-            let tensor = Tensor { storage: 0, offset: 1, shape, strides };
+            let tensor = TensorView { storage: 0, offset: 1, shape, strides };
             assert_eq!(gather(&tensor, &storage, &[0; 4], &mut 1000), None);
         }
     }

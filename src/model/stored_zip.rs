@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::weight_file::WeightFileError;
+use super::weight_format::WeightFormatError;
 
 const LOCAL: &[u8] = b"PK\x03\x04";
 const CENTRAL: &[u8] = b"PK\x01\x02";
@@ -33,8 +33,8 @@ struct Entry {
     start: u64,
 }
 
-fn damaged() -> WeightFileError {
-    WeightFileError::Damaged("the archive's table is broken".into())
+fn damaged() -> WeightFormatError {
+    WeightFormatError::Damaged("the archive's table is broken".into())
 }
 
 /// A little-endian number of `size` bytes at a place.
@@ -45,7 +45,7 @@ fn number(bytes: &[u8], at: usize, size: usize) -> Option<u64> {
 
 impl<'a> StoredZip<'a> {
     /// Whether a file begins as such an archive does.
-    pub fn is_one(file: &[u8]) -> bool {
+    pub fn has_signature(file: &[u8]) -> bool {
         file.starts_with(LOCAL)
     }
 
@@ -53,7 +53,7 @@ impl<'a> StoredZip<'a> {
     ///
     /// # Errors
     /// When there is none.
-    pub fn open(file: &'a [u8]) -> Result<Self, WeightFileError> {
+    pub fn open(file: &'a [u8]) -> Result<Self, WeightFormatError> {
         Self::table(file).map(|entries| Self { file, entries }).ok_or_else(damaged)
     }
 
@@ -98,14 +98,14 @@ impl<'a> StoredZip<'a> {
     ///
     /// # Errors
     /// When it is compressed or damaged.
-    pub fn entry(&self, name: &str) -> Result<Option<&'a [u8]>, WeightFileError> {
+    pub fn entry(&self, name: &str) -> Result<Option<&'a [u8]>, WeightFormatError> {
         let Some(entry) = self.entries.get(name) else { return Ok(None) };
         if entry.compressed {
-            return Err(WeightFileError::Damaged("its parts are compressed, which PyTorch does not do".into()));
+            return Err(WeightFormatError::Damaged("its parts are compressed, which PyTorch does not do".into()));
         }
         let bytes = self.bytes(entry).ok_or_else(damaged)?;
         if crc32fast::hash(bytes) != entry.checksum {
-            return Err(WeightFileError::Damaged(format!("the checksum of its part {name} is wrong")));
+            return Err(WeightFormatError::Damaged(format!("the checksum of its part {name} is wrong")));
         }
         Ok(Some(bytes))
     }

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
-use super::pickle::Kind;
+use super::pickle::DType;
+use super::weight_format::{WeightFormatError, short};
 use super::{Architecture, NamedTensor, state_dict};
-use crate::text::sanitise_line;
 
 /// The largest network here has 100 MB.
 const MAX_BYTES: u64 = 1 << 30;
@@ -22,16 +22,8 @@ pub enum WeightFileError {
     Io(#[from] io::Error),
     #[error("The file is larger than 1 GiB, which none of the networks that Florascope reads needs")]
     TooLarge,
-    #[error(
-        "This is no file of weights, but {0}. Florascope reads .safetensors files and PyTorch's state dicts (.pt, .pth)"
-    )]
-    NoWeights(&'static str),
-    #[error("The file is damaged or of a kind that Florascope does not read: {0}")]
-    Damaged(String),
-    #[error(
-        "The file wants to call {0}; only tensors are read, and nothing in the file was run. Save the network's state dict alone"
-    )]
-    Refused(String),
+    #[error(transparent)]
+    Format(#[from] WeightFormatError),
     #[error("This file holds the weights of an unknown network ({found}). Florascope reads {known}", known = KNOWN)]
     Unknown { found: String },
 }
@@ -48,9 +40,10 @@ pub fn read(path: &Path) -> Result<Vec<NamedTensor>, WeightFileError> {
         return Err(WeightFileError::TooLarge);
     }
     let file = std::fs::read(path)?;
-    let mut tensors = if state_dict::is_one(&file) { state_dict::read(&file)? } else { read_safetensors(&file)? };
+    let mut tensors =
+        if state_dict::has_signature(&file) { state_dict::read(&file)? } else { read_safetensors(&file)? };
     if tensors.is_empty() {
-        return Err(WeightFileError::NoWeights("a file without any"));
+        return Err(WeightFormatError::NoWeights("a file without any").into());
     }
     for tensor in &mut tensors {
         while let Some(rest) = WRAPPERS.iter().find_map(|wrapper| tensor.name.strip_prefix(wrapper)) {
@@ -63,19 +56,19 @@ pub fn read(path: &Path) -> Result<Vec<NamedTensor>, WeightFileError> {
 fn read_safetensors(file: &[u8]) -> Result<Vec<NamedTensor>, WeightFileError> {
     // The length of a header, which begins with a brace.
     if file.get(8) != Some(&b'{') {
-        return Err(WeightFileError::NoWeights(what_it_is(file)));
+        return Err(WeightFormatError::NoWeights(what_it_is(file)).into());
     }
-    let damaged = |error: SafeTensorError| WeightFileError::Damaged(error.to_string());
+    let damaged = |error: SafeTensorError| damaged(error.to_string());
     let parsed = SafeTensors::deserialize(file).map_err(damaged)?;
     let floats = parsed.iter().filter_map(|(name, view)| {
-        let kind = match view.dtype() {
-            Dtype::F16 => Kind::F16,
-            Dtype::BF16 => Kind::Bf16,
-            Dtype::F32 => Kind::F32,
-            Dtype::F64 => Kind::F64,
+        let dtype = match view.dtype() {
+            Dtype::F16 => DType::F16,
+            Dtype::BF16 => DType::Bf16,
+            Dtype::F32 => DType::F32,
+            Dtype::F64 => DType::F64,
             _ => return None,
         };
-        let values = view.data().chunks_exact(kind.size()).filter_map(|bytes| kind.float(bytes)).collect();
+        let values = view.data().chunks_exact(dtype.size()).filter_map(|bytes| dtype.float(bytes)).collect();
         Some(NamedTensor { name: name.to_owned(), shape: view.shape().to_vec(), values })
     });
     let mut tensors: Vec<_> = floats.collect();
@@ -140,9 +133,8 @@ fn first_names(tensors: &[NamedTensor]) -> String {
     format!("first names: {}", names.join(", "))
 }
 
-/// A file may name its weights in any way.
-pub(crate) fn short(name: &str) -> String {
-    sanitise_line(name, 60)
+fn damaged(what: String) -> WeightFileError {
+    WeightFormatError::Damaged(what).into()
 }
 
 #[cfg(test)]

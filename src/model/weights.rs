@@ -1,5 +1,5 @@
 //! Named weights, checked by hash, name, shape and number type before a network takes them: out of a safetensors file
-//! for inference, out of memory for training, or made up for a network that learns from scratch.
+//! for inference, out of memory for training, or initialised at random for a network that learns from scratch.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -41,8 +41,8 @@ enum Source<'a> {
         tensors: &'a NamedTensors,
         norms: Norms,
     },
-    /// Made up when they are first asked for, and kept.
-    MadeUp {
+    /// Drawn when they are first asked for, and kept.
+    RandomInit {
         normal: RefCell<Box<dyn FnMut() -> f64>>,
         tensors: RefCell<NamedTensors>,
     },
@@ -79,14 +79,14 @@ impl<'a> Weights<'a> {
     /// The beginning of a network that learns from scratch, as torchvision initialises a ResNet (He et al. 2015,
     /// "Delving Deep into Rectifiers"): what a network asks for while it is built is kept. `normal` gives numbers with
     /// mean 0 and deviation 1.
-    pub fn made_up(normal: impl FnMut() -> f64 + 'static) -> Self {
-        Self(Source::MadeUp { normal: RefCell::new(Box::new(normal)), tensors: RefCell::default() })
+    pub fn random_init(normal: impl FnMut() -> f64 + 'static) -> Self {
+        Self(Source::RandomInit { normal: RefCell::new(Box::new(normal)), tensors: RefCell::default() })
     }
 
-    /// What was made up.
-    pub fn into_made_up(self) -> NamedTensors {
+    /// What was drawn.
+    pub fn into_random_init(self) -> NamedTensors {
         match self.0 {
-            Source::MadeUp { tensors, .. } => tensors.into_inner(),
+            Source::RandomInit { tensors, .. } => tensors.into_inner(),
             Source::File { .. } | Source::Memory { .. } => NamedTensors::new(),
         }
     }
@@ -115,15 +115,15 @@ impl<'a> Weights<'a> {
         let (tensors, prefix) = match &self.0 {
             Source::File { tensors, prefix } => (tensors, prefix),
             Source::Memory { tensors, .. } => return Ok(tensors.get(name).ok_or_else(missing)?.shallow_clone()),
-            Source::MadeUp { normal, tensors } => {
-                let made = make_up(name, shape, normal.borrow_mut().as_mut())?;
+            Source::RandomInit { normal, tensors } => {
+                let made = random_weight(name, shape, normal.borrow_mut().as_mut())?;
                 tensors.borrow_mut().insert(name.to_owned(), made.shallow_clone());
                 return Ok(made);
             }
         };
         let view = tensors.tensor(&format!("{prefix}{name}")).map_err(|_| missing())?;
         if view.dtype() != Dtype::F32 {
-            return Err(ModelError::WrongKind { name: name.to_owned(), found: view.dtype() });
+            return Err(ModelError::WrongDType { name: name.to_owned(), found: view.dtype() });
         }
         if !view.shape().iter().map(|side| *side as i64).eq(shape.iter().copied()) {
             return Err(ModelError::WrongShape {
@@ -147,7 +147,7 @@ impl<'a> Weights<'a> {
         norm: &str,
         shape: [i64; 4],
         epsilon: f64,
-    ) -> Result<Convolved, ModelError> {
+    ) -> Result<FoldedConv, ModelError> {
         let outputs = shape[0];
         let weight = self.tensor(&format!("{name}.weight"), &shape)?;
         let of_norm = |part: &str| self.tensor(&format!("{norm}.{part}"), &[outputs]);
@@ -155,17 +155,17 @@ impl<'a> Weights<'a> {
         let [mean, variance] = [of_norm("running_mean")?, of_norm("running_var")?];
         if matches!(self.0, Source::Memory { norms: Norms::Live, .. }) {
             let norm = BatchNorm { scale, shift, mean, variance, epsilon };
-            return Ok(Convolved { weight: channels_last(weight)?, bias: None, norm: Some(norm) });
+            return Ok(FoldedConv { weight: channels_last(weight)?, bias: None, norm: Some(norm) });
         }
         let scale = scale.f_div(&variance.f_add_scalar(epsilon)?.f_sqrt()?)?;
         let bias = shift.f_sub(&mean.f_mul(&scale)?)?;
         let weight = weight.f_mul(&scale.f_view([outputs, 1, 1, 1])?)?;
-        Ok(Convolved { weight: channels_last(weight)?, bias: Some(bias), norm: None })
+        Ok(FoldedConv { weight: channels_last(weight)?, bias: Some(bias), norm: None })
     }
 }
 
 /// The first value of a weight, by what its name says it is for.
-fn make_up(name: &str, shape: &[i64], normal: &mut dyn FnMut() -> f64) -> Result<Tensor, ModelError> {
+fn random_weight(name: &str, shape: &[i64], normal: &mut dyn FnMut() -> f64) -> Result<Tensor, ModelError> {
     let outputs = shape.first().copied().unwrap_or(1);
     let inner: i64 = shape.iter().skip(2).product();
     let (middle, deviation) = match shape.len() {
@@ -189,7 +189,7 @@ fn channels_last(weight: Tensor) -> Result<Tensor, tch::TchError> {
 
 /// A convolution's numbers, with its batch norm folded in or beside it.
 #[derive(Debug)]
-pub(super) struct Convolved {
+pub(super) struct FoldedConv {
     /// In channels-last order.
     weight: Tensor,
     /// `None` where there is a live norm.
@@ -207,7 +207,7 @@ struct BatchNorm {
     epsilon: f64,
 }
 
-impl Convolved {
+impl FoldedConv {
     /// Without a norm.
     #[cfg(test)]
     pub fn of(weight: Tensor, bias: Tensor) -> Self {
@@ -225,7 +225,7 @@ impl Convolved {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn turned(self) -> Result<Self, ModelError> {
+    pub fn rotated_180(self) -> Result<Self, ModelError> {
         Ok(Self { weight: channels_last(self.weight.f_flip([2, 3])?)?, ..self })
     }
 

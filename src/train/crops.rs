@@ -1,5 +1,5 @@
-//! Photos on their way to a network that learns: decoded, cut and altered on threads of their own, in batches that come
-//! in order.
+//! Photos on their way to a network that learns: decoded, cropped and augmented on threads of their own, in batches that
+//! come in order.
 //!
 //! They are read from the catalog's thumbnails: made once at indexing, so that no epoch decodes the user's files again.
 
@@ -21,21 +21,21 @@ const AHEAD: usize = 2;
 /// More threads than this gain nothing.
 const MAX_THREADS: usize = 14;
 
-/// What is cut out of a photo.
+/// What is taken of a photo, and how it is augmented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
-    /// A random part, perhaps mirrored, in a slightly other light (Szegedy et al. 2015, "Going Deeper with
+pub enum Crop {
+    /// A random resized crop, flipped at random, with colour jitter (Szegedy et al. 2015, "Going Deeper with
     /// Convolutions").
     Random,
-    /// The whole photo, squeezed to a square and perhaps mirrored: the tutorial's.
+    /// The whole photo, squeezed to a square and flipped at random: the tutorial's.
     Squeezed,
     /// The square in the middle, as photos are embedded.
     Middle,
 }
 
-/// One batch to be made: positions in `photos`, and the seed of its cuts.
+/// One batch to be made: positions in `photos`, and the seed of its crops.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct BatchSpec {
     pub positions: Vec<usize>,
     pub seed: u64,
 }
@@ -47,12 +47,22 @@ pub struct Batch {
     pub pixels: Vec<u8>,
     /// The photos that could be read, in the order that was asked for.
     pub positions: Vec<usize>,
+    /// The place of each of them in the spec.
+    pub places: Vec<usize>,
+    /// Photos that were asked for.
+    pub asked: usize,
 }
 
+/// A thread that makes batches has ended before its last one.
+#[derive(Debug, thiserror::Error)]
+#[error("A thread that prepares photos for the training ended unexpectedly")]
+pub struct CropThreadDied;
+
 /// The threads, and their batches in order.
-pub struct Crops {
+pub struct CropLoader {
     lines: Vec<Receiver<Batch>>,
     next: usize,
+    batches: usize,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -61,28 +71,28 @@ pub struct Crops {
 pub struct Source {
     pub library: Library,
     pub photos: Arc<[Arc<Photo>]>,
-    pub cut: Cut,
+    pub crop: Crop,
     /// Pixels.
     pub side: u32,
 }
 
-impl Crops {
+impl CropLoader {
     /// Starts to make batches.
     ///
     /// # Errors
     /// When the system gives no threads.
-    pub fn start(source: &Source, orders: Vec<Order>, threads: usize) -> std::io::Result<Self> {
-        let orders: Arc<[Order]> = orders.into();
+    pub fn start(source: &Source, specs: Vec<BatchSpec>, threads: usize) -> std::io::Result<Self> {
+        let specs: Arc<[BatchSpec]> = specs.into();
         let count = threads.clamp(1, MAX_THREADS);
         let (mut lines, mut handles) = (Vec::new(), Vec::new());
         for first in 0..count {
             let (line, batches) = bounded(AHEAD);
-            let (source, orders) = (source.clone(), Arc::clone(&orders));
+            let (source, specs) = (source.clone(), Arc::clone(&specs));
             let work = move || {
                 // A catalog that cannot be asked costs time, not correctness: the files are read then.
                 let catalog = Catalog::open_read_only(&source.library.folder).ok().flatten();
-                for order in orders.iter().skip(first).step_by(count) {
-                    if line.send(source.make(catalog.as_ref(), order)).is_err() {
+                for spec in specs.iter().skip(first).step_by(count) {
+                    if line.send(source.make(catalog.as_ref(), spec)).is_err() {
                         return;
                     }
                 }
@@ -90,18 +100,40 @@ impl Crops {
             handles.push(std::thread::Builder::new().name(format!("crop-{first}")).spawn(work)?);
             lines.push(batches);
         }
-        Ok(Self { lines, next: 0, threads: handles })
+        Ok(Self { lines, next: 0, batches: specs.len(), threads: handles })
     }
 
     /// The next batch; `None` after the last one.
-    pub fn take(&mut self) -> Option<Batch> {
+    ///
+    /// # Errors
+    /// When the thread that was to make it is gone.
+    pub fn take(&mut self) -> Result<Option<Batch>, CropThreadDied> {
+        if self.next == self.batches {
+            return Ok(None);
+        }
         let line = self.next % self.lines.len();
         self.next += 1;
-        self.lines[line].recv().ok()
+        self.lines[line].recv().map(Some).map_err(|_| CropThreadDied)
     }
 }
 
-impl Drop for Crops {
+impl Batch {
+    /// The rows of whole triplets, for a batch of all anchors, then all positives, then all negatives: a triplet of which
+    /// a photo could not be read is left out.
+    pub fn triplets(&self) -> [Vec<i64>; 3] {
+        let third = self.asked / 3;
+        let row = |place: usize| self.places.binary_search(&place).ok().map(|row| row as i64);
+        let mut rows: [Vec<i64>; 3] = Default::default();
+        for triplet in 0..third {
+            if let [Some(anchor), Some(positive), Some(negative)] = [0, 1, 2].map(|part| row(part * third + triplet)) {
+                rows.iter_mut().zip([anchor, positive, negative]).for_each(|(rows, row)| rows.push(row));
+            }
+        }
+        rows
+    }
+}
+
+impl Drop for CropLoader {
     fn drop(&mut self) {
         self.lines.clear();
         for thread in self.threads.drain(..) {
@@ -111,17 +143,19 @@ impl Drop for Crops {
 }
 
 impl Source {
-    fn make(&self, catalog: Option<&Catalog>, order: &Order) -> Batch {
+    fn make(&self, catalog: Option<&Catalog>, spec: &BatchSpec) -> Batch {
         let side = self.side as usize;
+        let asked = spec.positions.len();
         let mut batch =
-            Batch { pixels: Vec::with_capacity(order.positions.len() * side * side * 3), positions: vec![] };
-        for (number, position) in order.positions.iter().enumerate() {
-            let mut random = Random::new(order.seed.wrapping_add(number as u64));
+            Batch { pixels: Vec::with_capacity(asked * side * side * 3), positions: vec![], places: vec![], asked };
+        for (number, position) in spec.positions.iter().enumerate() {
+            let mut random = Random::new(spec.seed.wrapping_add(number as u64));
             let picture = self.read(catalog, &self.photos[*position]);
-            match picture.and_then(|picture| cut(&picture, self.cut, self.side, &mut random)) {
-                Ok(cut) => {
-                    batch.pixels.extend_from_slice(cut.as_raw());
+            match picture.and_then(|picture| crop_square(&picture, self.crop, self.side, &mut random)) {
+                Ok(square) => {
+                    batch.pixels.extend_from_slice(square.as_raw());
                     batch.positions.push(*position);
+                    batch.places.push(number);
                 }
                 // It was readable when it was indexed; the file has gone since.
                 Err(error) => log::warn!("{error}: {}", self.path(*position).display()),
@@ -143,18 +177,18 @@ impl Source {
     }
 }
 
-/// Cuts a square of `side` pixels.
-fn cut(picture: &RgbImage, cut: Cut, side: u32, random: &mut Random) -> Result<RgbImage, DecodeError> {
-    let mut square = match cut {
-        Cut::Random => decode::resize_box(picture, random_box(picture.dimensions(), random), side)?,
-        Cut::Squeezed => decode::resize(picture, side, side)?,
-        Cut::Middle => return decode::resize_and_crop(picture, side, side),
+/// A square of `side` pixels.
+fn crop_square(picture: &RgbImage, crop: Crop, side: u32, random: &mut Random) -> Result<RgbImage, DecodeError> {
+    let mut square = match crop {
+        Crop::Random => decode::resize_box(picture, random_box(picture.dimensions(), random), side)?,
+        Crop::Squeezed => decode::resize(picture, side, side)?,
+        Crop::Middle => return decode::resize_and_crop(picture, side, side),
     };
     if random.unit() < 0.5 {
         imageops::flip_horizontal_in_place(&mut square);
     }
-    if cut == Cut::Random {
-        change_light(&mut square, random);
+    if crop == Crop::Random {
+        jitter_colour(&mut square, random);
     }
     Ok(square)
 }
@@ -169,7 +203,7 @@ fn random_box((width, height): (u32, u32), random: &mut Random) -> [f64; 4] {
 }
 
 /// Brighter or darker by up to a fifth, more or less colourful by up to three tenths.
-fn change_light(picture: &mut RgbImage, random: &mut Random) {
+fn jitter_colour(picture: &mut RgbImage, random: &mut Random) {
     let light = (0.8 + 0.4 * random.unit()) as f32;
     let colour = (0.7 + 0.6 * random.unit()) as f32;
     for pixel in picture.pixels_mut() {
@@ -183,19 +217,60 @@ fn change_light(picture: &mut RgbImage, random: &mut Random) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::photo::{ContentHash, PhotoId};
+
+    /// A folder of `count` photos without a catalog.
+    fn source(folder: &std::path::Path, count: usize) -> Source {
+        let photo = |number: usize| {
+            let path = PathBuf::from(format!("{number}.png"));
+            RgbImage::from_pixel(8, 8, image::Rgb([number as u8; 3])).save(folder.join(&path)).unwrap();
+            Arc::new(Photo { id: PhotoId(number as i64), path, content: ContentHash([number as u8; 16]) })
+        };
+        let library = Library { root: folder.into(), folder: folder.join("data") };
+        Source { library, photos: (0..count).map(photo).collect(), crop: Crop::Middle, side: 4 }
+    }
 
     #[test]
-    fn cuts_are_square_repeatable_and_within_the_photo() {
+    fn a_thread_that_dies_is_not_the_end_of_the_photos() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = source(folder.path(), 2);
+        // The second position is none: the thread panics.
+        let specs = [0, 7, 1].map(|position| BatchSpec { positions: vec![position], seed: 0 });
+        let mut crops = CropLoader::start(&source, specs.into(), 1).unwrap();
+        assert_eq!(crops.take().unwrap().unwrap().positions, [0]);
+        assert!(crops.take().is_err());
+        let mut crops = CropLoader::start(&source, vec![BatchSpec { positions: vec![1, 0], seed: 0 }], 1).unwrap();
+        assert_eq!(crops.take().unwrap().unwrap().positions, [1, 0]);
+        assert!(crops.take().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_photo_that_cannot_be_read_takes_its_triplet_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = source(folder.path(), 6);
+        // Anchors 0 and 1, positives 2 and 3, negatives 4 and 5; the first positive is gone.
+        std::fs::remove_file(folder.path().join("2.png")).unwrap();
+        let mut crops =
+            CropLoader::start(&source, vec![BatchSpec { positions: (0..6).collect(), seed: 0 }], 1).unwrap();
+        let batch = crops.take().unwrap().unwrap();
+        assert_eq!(batch.positions, [0, 1, 3, 4, 5]);
+        let photos =
+            batch.triplets().map(|rows| rows.iter().map(|row| batch.positions[*row as usize]).collect::<Vec<_>>());
+        assert_eq!(photos, [[1], [3], [5]]);
+    }
+
+    #[test]
+    fn crops_are_square_repeatable_and_within_the_photo() {
         let picture = RgbImage::from_fn(60, 40, |x, y| image::Rgb([x as u8 * 4, y as u8 * 6, 128]));
-        for kind in [Cut::Random, Cut::Squeezed, Cut::Middle] {
-            let make = |seed| cut(&picture, kind, 24, &mut Random::new(seed)).unwrap();
+        for kind in [Crop::Random, Crop::Squeezed, Crop::Middle] {
+            let make = |seed| crop_square(&picture, kind, 24, &mut Random::new(seed)).unwrap();
             assert_eq!(make(1).dimensions(), (24, 24));
             assert_eq!(make(1), make(1));
         }
         let mut random = Random::new(0);
-        let cuts: Vec<_> = (0..100).map(|_| random_box((60, 40), &mut random)).collect();
-        assert!(cuts.iter().all(|[l, t, w, h]| *l >= 0.0 && *t >= 0.0 && l + w <= 60.0 && t + h <= 40.0));
-        assert!(cuts.iter().any(|[_, _, w, h]| w * h < 0.5 * 2400.0) && cuts[0] != cuts[1]);
-        assert!(cut(&RgbImage::new(1, 1), Cut::Random, 8, &mut random).is_ok());
+        let crops: Vec<_> = (0..100).map(|_| random_box((60, 40), &mut random)).collect();
+        assert!(crops.iter().all(|[l, t, w, h]| *l >= 0.0 && *t >= 0.0 && l + w <= 60.0 && t + h <= 40.0));
+        assert!(crops.iter().any(|[_, _, w, h]| w * h < 0.5 * 2400.0) && crops[0] != crops[1]);
+        assert!(crop_square(&RgbImage::new(1, 1), Crop::Random, 8, &mut random).is_ok());
     }
 }

@@ -14,10 +14,10 @@ use tch::{Device, Kind, Tensor};
 use super::loss::Objective;
 use super::optimiser::{AdamW, Group};
 use super::random::Random;
-use super::report::{Focus, Loss};
 use super::sampler::{paired_batches, random_batches};
-use super::watchdog::{Alarm, Watchdog, spread};
-use crate::model::{Head, HeadPart, ModelError, normalised, raised};
+use super::watchdog::{Alarm, Watchdog, variance_ratio};
+use crate::artefact::{Focus, Loss};
+use crate::model::{Head, HeadPart, ModelError, normalised, signed_power};
 
 /// The covariance within the classes counts as if so many photos for each of its dimensions had had the same variance
 /// everywhere.
@@ -32,7 +32,7 @@ const BATCH: usize = 256;
 const PROXY_RATE: f64 = 1e-3;
 const DROPOUT: f64 = 0.7;
 /// How often the watchdog's answer is a lower rate or another loss, before the learnt part is left out.
-const MAX_ANSWERS: u32 = 3;
+const MAX_RETRIES: u32 = 3;
 const RATE_AFTER_ALARM: f64 = 0.3;
 /// Rows that are worked on at a time where a copy of all would cost too much memory.
 const CHUNK: i64 = 8192;
@@ -78,12 +78,12 @@ pub fn fit(
 ) -> Result<Head, ModelError> {
     let classes = Classes::new(labels);
     let power = power_for(features)?;
-    let rows = raised(&classes.rows_of(features)?, power)?;
+    let rows = signed_power(&classes.rows_of(features)?, power)?;
     let space = Space::within_classes(&rows, &classes, STRETCH)?;
     let first = space.first(LEARNT_DIRECTIONS)?;
     let inputs = first.project(&rows)?;
     drop(rows);
-    let Aim { share, rest, .. } = aim(options.focus);
+    let HeadSettings { share, rest, .. } = settings(options.focus);
     let matrix = match learn(&inputs, &classes, options, tell)? {
         Some(learnt) => {
             let identity = identity(&learnt)?;
@@ -96,8 +96,8 @@ pub fn fit(
     Ok(Head { parts: vec![space.part(&matrix, power)?] })
 }
 
-/// What the two aims trade against each other.
-struct Aim {
+/// The settings in which the two foci differ.
+struct HeadSettings {
     rate: f64,
     /// How far the result lies on the way from the computed map to the learnt one.
     share: f64,
@@ -105,10 +105,10 @@ struct Aim {
     rest: bool,
 }
 
-fn aim(focus: Focus) -> Aim {
+fn settings(focus: Focus) -> HeadSettings {
     match focus {
-        Focus::NewSpeciesToo => Aim { rate: 1e-3, share: 0.8, rest: true },
-        Focus::OnlyThese => Aim { rate: 3e-3, share: 1.0, rest: false },
+        Focus::NewSpeciesToo => HeadSettings { rate: 1e-3, share: 0.8, rest: true },
+        Focus::OnlyThese => HeadSettings { rate: 3e-3, share: 1.0, rest: false },
     }
 }
 
@@ -129,7 +129,7 @@ pub fn whiten_within_classes(features: &Tensor, labels: &[i64]) -> Result<HeadPa
 /// When libtorch fails.
 pub fn whiten_within_pairs(features: &Tensor, pairs: &[(i64, i64)]) -> Result<Head, ModelError> {
     let power = power_for(features)?;
-    let space = Space::within_pairs(&raised(features, power)?, pairs)?;
+    let space = Space::within_pairs(&signed_power(features, power)?, pairs)?;
     Ok(Head { parts: vec![space.part(&space.matrix, power)?] })
 }
 
@@ -307,17 +307,19 @@ fn learn(
     let inputs = inputs.f_div(&length)?;
     let mut loss = options.loss.unwrap_or_default();
     let mut slowness = 1.0;
-    for _ in 0..=MAX_ANSWERS {
+    for _ in 0..=MAX_RETRIES {
         let alarm = match attempt(&inputs, classes, loss, slowness, options, tell)? {
             Attempt::Learnt(matrix) => return Ok(Some(matrix)),
             Attempt::Failed(alarm) => alarm,
         };
         slowness *= RATE_AFTER_ALARM;
         let notice = match alarm {
-            Alarm::NotANumber => "The loss became infinite; beginning anew at a lower learning rate".to_owned(),
+            Alarm::NonFiniteLoss => {
+                "Training diverged (the loss became infinite); starting over at a lower learning rate".to_owned()
+            }
             Alarm::Collapsed => {
                 loss = Loss::NormalisedSoftmax;
-                "All photos were becoming the same to the model; beginning anew with another loss".to_owned()
+                "Embeddings collapsed (all photos look alike); starting over with another loss".to_owned()
             }
         };
         log::warn!("{notice}");
@@ -326,7 +328,7 @@ fn learn(
         }
     }
     let notice =
-        "No loss could be made small; only the part of the model that is computed in one go is used".to_owned();
+        "No loss could be made small; only the part of the head that is computed in closed form is used".to_owned();
     tell(HeadProgress { notice: Some(notice), ..HeadProgress::default() });
     Ok(None)
 }
@@ -344,8 +346,8 @@ fn attempt(
     let mut random = Random::new(options.seed);
     let matrix = Tensor::f_eye(width, (Kind::Float, inputs.device()))?.f_set_requires_grad(true)?;
     let objective = Objective::new(loss, classes.members.len() as i64, width, Device::Cpu)?;
-    let rate = aim(options.focus).rate;
-    let group = |parameters, rate| Group { parameters, rate: rate * slowness, decay: 0.0 };
+    let rate = settings(options.focus).rate;
+    let group = |parameters, rate| Group { parameters, learning_rate: rate * slowness, weight_decay: 0.0 };
     let mut optimiser = AdamW::new(vec![
         group(vec![matrix.shallow_clone()], rate),
         group(objective.parameters(), PROXY_RATE * objective.proxy_rate()),
@@ -372,7 +374,7 @@ fn attempt(
             let value = objective.of(&embeddings, &labels.f_index_select(0, &positions)?)?;
             value.f_backward()?;
             let value = value.f_double_value(&[])?;
-            if let Some(alarm) = watchdog.look(value, spread(&embeddings)?) {
+            if let Some(alarm) = watchdog.look(value, variance_ratio(&embeddings)?) {
                 return Ok(Attempt::Failed(alarm));
             }
             progress.step += 1;

@@ -2,31 +2,31 @@
 
 use tch::Device;
 
-use super::crops::Cut;
-use super::report::{Loss, Recipe, TrainOptions};
+use super::crops::Crop;
+use crate::artefact::{Loss, Recipe, TrainOptions};
 use crate::model::{Architecture, INPUT_SIDE};
 
 /// The tutorial draws so many triplets for each class in an epoch.
-pub(super) const TRIPLETS_A_CLASS: usize = 8;
+pub(super) const TRIPLETS_PER_CLASS: usize = 8;
 
 /// How a network is trained with a recipe.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hyperparameters {
-    pub(super) cut: Cut,
+    pub(super) crop: Crop,
     /// Pixels a side.
     pub(super) side: u32,
     /// Photos, or the tutorial's triplets.
-    pub(super) batch: usize,
+    pub(super) batch_size: usize,
     pub(super) epochs: u32,
     /// Of the backbone, of the map to embeddings, and of the loss's proxies.
-    pub(super) rates: [f64; 3],
-    pub(super) decay: f64,
+    pub(super) learning_rates: [f64; 3],
+    pub(super) weight_decay: f64,
     /// `None` for the tutorial's own on triplets.
     pub(super) loss: Option<Loss>,
     /// Steps in which the rates grow from nothing; they then fall to nothing along half a cosine.
     pub(super) warm_up: Option<f64>,
     /// Of the average of the weights.
-    pub(super) memory: f64,
+    pub(super) ema_decay: f64,
 }
 
 impl Hyperparameters {
@@ -34,29 +34,29 @@ impl Hyperparameters {
     pub(super) fn of(options: &TrainOptions, start: Architecture, photos: usize, device: Device) -> Self {
         if options.recipe == Recipe::Tutorial {
             return Self {
-                cut: Cut::Squeezed,
+                crop: Crop::Squeezed,
                 side: INPUT_SIDE,
-                batch: 32,
+                batch_size: 32,
                 epochs: options.epochs.unwrap_or(8),
-                rates: [1e-3; 3],
-                decay: 0.0,
+                learning_rates: [1e-3; 3],
+                weight_decay: 0.0,
                 loss: None,
                 warm_up: None,
-                memory: 0.0,
+                ema_decay: 0.0,
             };
         }
         let is_gpu = device != Device::Cpu;
         let is_transformer = start == Architecture::DinoV2Small;
         Self {
-            cut: Cut::Random,
+            crop: Crop::Random,
             side: if is_gpu || is_transformer { INPUT_SIDE } else { 192 },
-            batch: if is_gpu { 64.min(photos) } else { 32.min(photos) },
+            batch_size: if is_gpu { 64.min(photos) } else { 32.min(photos) },
             epochs: options.epochs.unwrap_or(if is_gpu { 30 } else { 8 }),
-            rates: [2e-4, 1e-4, 1e-2],
-            decay: 1e-2,
+            learning_rates: [2e-4, 1e-4, 1e-2],
+            weight_decay: 1e-2,
             loss: Some(options.loss.unwrap_or(Loss::NormalisedSoftmax)),
             warm_up: Some(0.1),
-            memory: 0.998,
+            ema_decay: 0.998,
         }
     }
 

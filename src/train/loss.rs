@@ -6,7 +6,7 @@
 use tch::{Device, Kind, Reduction, Tensor};
 
 use super::random::Random;
-use super::report::Loss;
+use crate::artefact::Loss;
 use crate::model::{ModelError, normalised};
 
 /// Of the squared distance between embeddings of length 1 (Schroff, Kalenichenko and Philbin 2015, "FaceNet").

@@ -10,40 +10,35 @@
 //! the new model into use is the caller's: [`crate::active_model::change_model`].
 
 pub mod checkpoint;
-mod course;
 pub mod crops;
 pub mod dataset;
 pub mod estimate;
+pub mod evaluation;
 pub mod head;
+pub mod holdout;
 mod hyperparameters;
 pub mod loss;
 pub mod network;
 pub mod optimiser;
 pub mod plan;
 pub mod progress;
-pub mod proof;
 mod replicas;
 mod reporter;
-/// The old name of these.
-pub mod report {
-    pub use super::progress::*;
-    pub use crate::artefact::{
-        Example, Focus, Interval, Loss, Proof, ProofRow, Recipe, Score, Task, TrainOptions, TrainedBy,
-    };
-}
 pub mod sampler;
+mod trainer;
 pub mod unlabelled;
 pub mod views;
 pub mod watchdog;
+pub mod wording;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use tch::Tensor;
 
-use crate::artefact::{ArtefactError, Card, Model, NamedTensor};
+use crate::artefact::{ArtefactError, Card, EvaluationReport, Model, NamedTensor, Recipe, TrainedBy, Verdict};
 use crate::catalog::{Catalog, CatalogError, ModelKey};
-use crate::device::{NoSuchDevice, open_device};
+use crate::device::{NoSuchDevice, open_device, says_out_of_memory};
 use crate::embed::{EmbedError, Embedder};
 use crate::ingest::{IngestEvent, embed_library, ingest};
 use crate::job::{Outcome, Stage};
@@ -51,33 +46,23 @@ use crate::model::{Architecture, Head, ModelError};
 use crate::photo::Metric;
 pub use crate::random;
 use crate::system::{cores, now};
-use dataset::{Dataset, DatasetError, Split, rows_of};
+use dataset::{Dataset, DatasetError, rows_of};
+use evaluation::{Comparison, ModelEmbeddings};
 use head::{HeadOptions, HeadProgress};
+use holdout::{HoldOut, Scheme};
 use plan::{TrainingPlan, start_model};
-use proof::{Comparison, Embedded};
-use report::{Proof, Recipe, TrainEvent, TrainedBy};
+use progress::TrainEvent;
 use reporter::ProgressReporter;
 
 /// Fewer photos are not worth a training.
 pub const MIN_PHOTOS: usize = 10;
-/// One of so many folds is held out: a fifth for a head, which is trained on all photos afterwards.
-const FOLDS: usize = 5;
-/// A network is not: as little is held out for it as can be evaluated with, and no more than a fifth.
-const HELD_OUT_PHOTOS: usize = 300;
-const MAX_NETWORK_FOLDS: usize = 20;
-/// Smaller folders are evaluated by cross-validation over all folds: one would hold too few queries.
-const CROSS_VALIDATE_BELOW: usize = 1000;
-
-/// The verdict where there is nothing to compare.
-const SAME_MODEL: &str = "The same model came out once more. It stays in use.";
-
 /// Why no model came of it.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     #[error("Too few photos to learn from: {found}; at least {MIN_PHOTOS} are needed")]
     TooFewPhotos { found: usize },
     #[error(
-        "This recipe learns from sub-folders named after species, with at least two photos in each of two of them; here there are none. The quick recipe also learns without"
+        "This recipe learns from sub-folders named after species, with two photos or more in at least two of them. There are no such two here; choose the quick recipe, which also learns without"
     )]
     NoClasses,
     #[error(
@@ -86,6 +71,10 @@ pub enum TrainError {
     Diverged,
     #[error("The memory is too small even for small batches; close other programs, or choose a smaller network")]
     OutOfMemory,
+    #[error("The stopped training cannot be resumed, for its checkpoint is incomplete ({0}). Start it anew")]
+    Checkpoint(ModelError),
+    #[error(transparent)]
+    CropLoader(#[from] crops::CropThreadDied),
     #[error("{0}")]
     Index(String),
     #[error("A thread could not be started: {0}")]
@@ -100,6 +89,13 @@ pub enum TrainError {
     Embed(#[from] EmbedError),
     #[error(transparent)]
     Artefact(#[from] ArtefactError),
+}
+
+impl TrainError {
+    /// Whether a smaller batch might have fitted.
+    fn is_out_of_memory(&self) -> bool {
+        matches!(self, Self::Model(ModelError::Torch(error)) if says_out_of_memory(&error.to_string()))
+    }
 }
 
 impl From<tch::TchError> for TrainError {
@@ -139,14 +135,14 @@ pub enum TrainingEvent {
 pub struct Trained {
     /// Saved among the models already.
     pub model: Model,
-    pub proof: Arc<Proof>,
+    pub evaluation: Arc<EvaluationReport>,
     pub seconds: f64,
     pub stopped_early: bool,
 }
 
 /// A model that is trained and evaluated, before it is packed.
 struct TrainedWeights {
-    proof: Proof,
+    evaluation: EvaluationReport,
     architecture: Architecture,
     /// Names the features that the head works on.
     backbone: String,
@@ -188,9 +184,16 @@ impl<'a> Training<'a> {
         if data.len() < MIN_PHOTOS {
             return Err(TrainError::TooFewPhotos { found: data.len() });
         }
+        if self.plan.options.recipe != Recipe::Quick && !data.is_labelled() {
+            return Err(TrainError::NoClasses);
+        }
+        let hold_out = HoldOut::new(&data, self.scheme(data.len()))?;
+        if let Some(reason) = hold_out.not_measured() {
+            reporter.tell(TrainEvent::Notice(wording::not_measured_before(reason)));
+        }
         let trained = match self.plan.options.recipe {
-            Recipe::Quick => self.train_head(&data, &catalog, &mut reporter)?,
-            Recipe::Full | Recipe::Tutorial => self.train_network(&data, &mut catalog, &mut reporter)?,
+            Recipe::Quick => self.train_head(&data, &hold_out, &catalog, &mut reporter)?,
+            Recipe::Full | Recipe::Tutorial => self.train_network(&data, &hold_out, &mut catalog, &mut reporter)?,
         };
         let Some(trained) = trained else { return Ok(None) };
         self.save(trained, &data, started, &mut reporter).map(Some)
@@ -220,7 +223,9 @@ impl<'a> Training<'a> {
         started: Instant,
         reporter: &mut ProgressReporter,
     ) -> Result<Trained, TrainError> {
-        let TrainedWeights { mut proof, architecture, backbone, metric, weights, head } = trained;
+        let TrainedWeights { mut evaluation, architecture, backbone, metric, weights, head } = trained;
+        evaluation.before_is_flattered = self.learnt_here() && self.earlier_evaluation(data).is_none();
+        evaluation.dataset = data.fingerprint(&data.all());
         let seconds = started.elapsed().as_secs_f64();
         let trained = TrainedBy {
             options: self.plan.options.clone(),
@@ -228,16 +233,16 @@ impl<'a> Training<'a> {
             photos: data.len() as u64,
             classes: data.classes.len() as u64,
             seconds,
-            proof: Some(proof.clone()),
+            evaluation: Some(evaluation.clone()),
         };
         let title = format!("{} – {}", self.plan.options.recipe.name(), self.plan.library.name());
         let card = Card { title, architecture, backbone, metric, made: now(), trained: Some(trained) };
         let mut model = Model::pack(card, weights, head.as_ref())?;
         if model.id == self.plan.active.id {
-            (proof.better, proof.verdict) = (false, SAME_MODEL.to_owned());
+            (evaluation.better, evaluation.verdict) = (false, Verdict::SameModel);
         }
-        let proof = Arc::new(proof);
-        reporter.tell(TrainEvent::Proof(Arc::clone(&proof)));
+        let evaluation = Arc::new(evaluation);
+        reporter.tell(TrainEvent::Evaluated(Arc::clone(&evaluation)));
         // Where the same numbers came out before, their name and what was measured then are worth more. The file is
         // written anew even so: its time tells that a training ended.
         if let Ok(known) = self.plan.models.load(&model.id) {
@@ -245,7 +250,7 @@ impl<'a> Training<'a> {
         }
         self.plan.models.save(&model)?;
         checkpoint::forget(&self.plan.library.folder);
-        Ok(Trained { model, proof, seconds, stopped_early: self.plan.stop.is_cancelled() })
+        Ok(Trained { model, evaluation, seconds, stopped_early: self.plan.stop.is_cancelled() })
     }
 
     /// Whether a head goes on learning. A stop ends that where the head is all that is learnt; what it has learnt so far
@@ -263,23 +268,21 @@ impl<'a> Training<'a> {
     fn train_head(
         &self,
         data: &Dataset,
+        hold_out: &HoldOut,
         catalog: &Catalog,
         reporter: &mut ProgressReporter,
     ) -> Result<Option<TrainedWeights>, TrainError> {
         let active = self.active_embeddings(data, catalog)?;
-        let proof = if data.is_labelled() {
-            let folds = if data.len() < CROSS_VALIDATE_BELOW { FOLDS } else { 1 };
-            let splits =
-                (0..folds).map(|fold| data.split(fold, self.folds(data.len()))).collect::<Result<Vec<_>, _>>()?;
-            self.prove_heads(data, &data.features, &active, &splits, reporter)?
+        let evaluation = if data.is_labelled() {
+            self.evaluate_heads(data, &data.features, &active, hold_out, reporter)?
         } else {
-            self.prove_without_labels(data, catalog, &active, reporter)?
+            self.evaluate_without_labels(data, catalog, &active, reporter)?
         };
-        let Some(proof) = proof else { return Ok(None) };
+        let Some(evaluation) = evaluation else { return Ok(None) };
         let head = self.fit_to_all(data, &data.features, reporter)?;
         let card = &self.start.card;
         Ok((!self.plan.cancel.is_cancelled()).then_some(TrainedWeights {
-            proof,
+            evaluation,
             architecture: card.architecture,
             backbone: card.backbone.clone(),
             metric: Metric::Cosine,
@@ -292,18 +295,18 @@ impl<'a> Training<'a> {
     fn train_network(
         &self,
         data: &Dataset,
+        hold_out: &HoldOut,
         catalog: &mut Catalog,
         reporter: &mut ProgressReporter,
     ) -> Result<Option<TrainedWeights>, TrainError> {
-        if !data.is_labelled() {
-            return Err(TrainError::NoClasses);
-        }
         let active = self.active_embeddings(data, catalog)?;
-        let split = data.split(0, network_folds(data.len()))?;
+        let split = hold_out.first_split();
         let is_full = self.plan.options.recipe == Recipe::Full;
         reporter.stage(Stage::Training, 0);
         let device = open_device(self.plan.device)?;
-        let Some(weights) = course::Course::new(self, data, &split, device, reporter)?.run()? else { return Ok(None) };
+        let Some(weights) = trainer::Trainer::new(self, data, &split, device, reporter)?.run()? else {
+            return Ok(None);
+        };
         let (architecture, metric) = if is_full {
             (self.start.card.architecture, Metric::Cosine)
         } else {
@@ -321,18 +324,24 @@ impl<'a> Training<'a> {
         let info = embedder.info()?;
         drop(embedder);
         let rows = data.embeddings(catalog, info.key(), info.dimension)?;
-        let trained =
-            TrainedWeights { proof: Proof::default(), architecture, backbone: bare.id, metric, weights, head: None };
+        let trained = TrainedWeights {
+            evaluation: EvaluationReport::default(),
+            architecture,
+            backbone: bare.id,
+            metric,
+            weights,
+            head: None,
+        };
         if !is_full {
             reporter.stage(Stage::Evaluating, 0);
             let mut comparison = Comparison::default();
-            comparison.add(data, [&active, &Embedded { rows, metric }], &split)?;
-            let proof = comparison.proof(data, self.plan.options.focus, 1, self.earlier_proof());
-            return Ok(Some(TrainedWeights { proof, ..trained }));
+            comparison.add(data, [&active, &ModelEmbeddings { rows, metric }], &split)?;
+            let evaluation = self.report(comparison, data, 1, hold_out);
+            return Ok(Some(TrainedWeights { evaluation, ..trained }));
         }
-        let Some(proof) = self.prove_heads(data, &rows, &active, &[split], reporter)? else { return Ok(None) };
+        let Some(evaluation) = self.evaluate_heads(data, &rows, &active, hold_out, reporter)? else { return Ok(None) };
         let head = Some(self.fit_to_all(data, &rows, reporter)?);
-        Ok(Some(TrainedWeights { proof, head, ..trained }))
+        Ok(Some(TrainedWeights { evaluation, head, ..trained }))
     }
 
     /// Learns a head from some of the photos.
@@ -365,23 +374,23 @@ impl<'a> Training<'a> {
         reporter: &mut ProgressReporter,
     ) -> Result<Head, TrainError> {
         reporter.stage(Stage::TrainingOnAll, 0);
-        let all: Vec<usize> = (0..data.len()).collect();
-        self.fit_head(data, features, &all, &mut |progress| {
+        self.fit_head(data, features, &data.all(), &mut |progress| {
             reporter.step(&progress);
             self.goes_on()
         })
     }
 
     /// Trains heads without the photos that are held out, and compares them on these with the model in use.
-    fn prove_heads(
+    fn evaluate_heads(
         &self,
         data: &Dataset,
         features: &Tensor,
-        active: &Embedded,
-        splits: &[Split],
+        active: &ModelEmbeddings,
+        hold_out: &HoldOut,
         reporter: &mut ProgressReporter,
-    ) -> Result<Option<Proof>, TrainError> {
+    ) -> Result<Option<EvaluationReport>, TrainError> {
         let is_quick = self.plan.options.recipe == Recipe::Quick;
+        let splits = hold_out.splits();
         let mut comparison = Comparison::default();
         for (number, split) in splits.iter().enumerate() {
             reporter.stage(Stage::TrainingWithoutHeldOut, 0);
@@ -396,22 +405,26 @@ impl<'a> Training<'a> {
                 return Ok(None);
             }
             reporter.stage(Stage::Evaluating, 0);
-            let new = Embedded { rows: project(&head, features)?, metric: Metric::Cosine };
+            let new = ModelEmbeddings { rows: project(&head, features)?, metric: Metric::Cosine };
             comparison.add(data, [active, &new], split)?;
         }
-        Ok(Some(comparison.proof(data, self.plan.options.focus, splits.len() as u32, self.earlier_proof())))
+        Ok(Some(self.report(comparison, data, splits.len() as u32, hold_out)))
     }
 
-    fn prove_without_labels(
+    fn report(&self, comparison: Comparison, data: &Dataset, folds: u32, hold_out: &HoldOut) -> EvaluationReport {
+        let earlier = self.earlier_evaluation(data);
+        comparison.report(data, self.plan.options.focus, folds, earlier, hold_out.not_measured())
+    }
+
+    fn evaluate_without_labels(
         &self,
         data: &Dataset,
         catalog: &Catalog,
-        active: &Embedded,
+        active: &ModelEmbeddings,
         reporter: &mut ProgressReporter,
-    ) -> Result<Option<Proof>, TrainError> {
+    ) -> Result<Option<EvaluationReport>, TrainError> {
         reporter.stage(Stage::Training, 0);
-        let all: Vec<usize> = (0..data.len()).collect();
-        let head = self.fit_head(data, &data.features, &all, &mut |progress| {
+        let head = self.fit_head(data, &data.features, &data.all(), &mut |progress| {
             reporter.step(&progress);
             reporter.curve(&progress);
             self.goes_on()
@@ -424,38 +437,44 @@ impl<'a> Training<'a> {
         // A model in use on another backbone cannot be asked: the views are features of the starting one. Its bare
         // features then stand for what was before.
         let before = if self.same_backbone() { active.rows.shallow_clone() } else { data.features.shallow_clone() };
-        let before = Embedded { rows: before, metric: Metric::Cosine };
+        let before = ModelEmbeddings { rows: before, metric: Metric::Cosine };
         let views_before = match self.plan.active.head().map_err(EmbedError::Head)? {
             Some(head) if self.same_backbone() => project(&head, &views.features)?,
             _ => views.features.shallow_clone(),
         };
-        let after = Embedded { rows: project(&head, &data.features)?, metric: Metric::Cosine };
+        let after = ModelEmbeddings { rows: project(&head, &data.features)?, metric: Metric::Cosine };
         let mut comparison = Comparison::default();
         comparison.views[0].add_views(&before, &views_before, &views.positions)?;
         comparison.views[1].add_views(&after, &project(&head, &views.features)?, &views.positions)?;
-        Ok(Some(comparison.proof(data, self.plan.options.focus, 1, None)))
+        Ok(Some(comparison.report(data, self.plan.options.focus, 1, None, None)))
     }
 
     fn same_backbone(&self) -> bool {
         self.plan.active.card.backbone == self.start.card.backbone
     }
 
-    /// Folds of which one is held out. A starting network that was itself trained on this folder has learnt from all but
-    /// what was held out then, and that must not be asked of its successor either.
-    fn folds(&self, photos: usize) -> usize {
+    /// How photos are held out. A starting network that was itself trained on this folder has learnt from all but what
+    /// was held out then, and no more must be asked of its successor.
+    fn scheme(&self, photos: usize) -> Scheme {
         let trained = self.start.card.trained.as_ref();
-        let here = trained.is_some_and(|t| t.folder == self.plan.library.root && t.options.recipe != Recipe::Quick);
-        if here { network_folds(photos) } else { FOLDS }
+        let before = trained.filter(|trained| trained.folder == self.plan.library.root).map(|t| t.options.recipe);
+        let network = before.filter(|recipe| *recipe != Recipe::Quick);
+        Scheme::of(network.unwrap_or(self.plan.options.recipe), photos)
     }
 
-    /// What the model in use reached when it was trained, where that was on this folder.
-    fn earlier_proof(&self) -> Option<&Proof> {
-        let trained = self.plan.active.card.trained.as_ref()?;
-        trained.proof.as_ref().filter(|_| trained.folder == self.plan.library.root)
+    /// What the model in use reached when it was trained, where that was on the same photos with the same labels.
+    fn earlier_evaluation(&self, data: &Dataset) -> Option<&EvaluationReport> {
+        let evaluation = self.plan.active.card.trained.as_ref()?.evaluation.as_ref()?;
+        (evaluation.dataset == data.fingerprint(&data.all())).then_some(evaluation)
+    }
+
+    /// Whether the model in use was trained on this folder.
+    fn learnt_here(&self) -> bool {
+        self.plan.active.card.trained.as_ref().is_some_and(|trained| trained.folder == self.plan.library.root)
     }
 
     /// The embeddings that the model in use has of all photos of the data set.
-    fn active_embeddings(&self, data: &Dataset, catalog: &Catalog) -> Result<Embedded, TrainError> {
+    fn active_embeddings(&self, data: &Dataset, catalog: &Catalog) -> Result<ModelEmbeddings, TrainError> {
         let head = self.plan.active.head().map_err(EmbedError::Head)?;
         let metric = self.plan.active.card.metric;
         let rows = match head {
@@ -467,13 +486,8 @@ impl<'a> Training<'a> {
                 data.embeddings(catalog, key, dimension)?
             }
         };
-        Ok(Embedded { rows, metric })
+        Ok(ModelEmbeddings { rows, metric })
     }
-}
-
-/// Folds of which one is held out where a network is trained.
-fn network_folds(photos: usize) -> usize {
-    (photos / HELD_OUT_PHOTOS).clamp(FOLDS, MAX_NETWORK_FOLDS)
 }
 
 /// Whether a step before the training is done, rather than stopped.

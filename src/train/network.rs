@@ -1,4 +1,5 @@
-//! A network whose weights change: the tensors that learn, their running average, and the map from features to the
+//! A network whose weights change: the tensors that learn, the exponential moving average (EMA) of their
+//! weights, and the map from features to the
 //! embeddings that the loss sees.
 
 use tch::{Device, Kind, Tensor};
@@ -14,16 +15,16 @@ fn is_statistic(name: &str) -> bool {
 }
 
 /// A network that learns, on a device.
-pub struct Learner {
+pub struct TrainableNetwork {
     pub architecture: Architecture,
     pub device: Device,
     /// What the forward pass is computed in; the weights themselves have 32 bits.
-    kind: Kind,
+    dtype: Kind,
     norms: Norms,
     /// Of the backbone.
     tensors: NamedTensors,
     /// Their exponential moving average; `None` where the last weights are used as they are.
-    average: Option<NamedTensors>,
+    ema: Option<NamedTensors>,
     projection: Option<Projection>,
 }
 
@@ -37,7 +38,7 @@ struct Projection {
 const CENTRE: &str = "projection.centre";
 const MATRIX: &str = "projection.matrix";
 
-impl Learner {
+impl TrainableNetwork {
     /// Goes on from a model's backbone, its batch norms frozen, with a first map from features to embeddings.
     ///
     /// # Errors
@@ -45,17 +46,17 @@ impl Learner {
     pub fn fine_tune(model: &Model, projection: &HeadPart, device: Device) -> Result<Self, ModelError> {
         let tensors = model.weights()?.all(|name| model.card.architecture.needs(name))?;
         let tensors = learning(tensors, device)?;
-        let average = tensors.iter().map(|(name, t)| Ok((name.clone(), copy_of(t)?)));
-        let average = Some(average.collect::<Result<_, ModelError>>()?);
+        let ema = tensors.iter().map(|(name, t)| Ok((name.clone(), copy_of(t)?)));
+        let ema = Some(ema.collect::<Result<_, ModelError>>()?);
         let (centre, matrix) = projection.tensors()?;
         let projection = Projection {
             centre: centre.f_to_device(device)?,
             matrix: matrix.f_to_device(device)?.f_set_requires_grad(true)?,
         };
         let architecture = model.card.architecture;
-        let kind = architecture.learning_kind(device);
+        let dtype = architecture.training_dtype(device);
         let norms = Norms::Frozen;
-        Ok(Self { architecture, device, kind, norms, tensors, average, projection: Some(projection) })
+        Ok(Self { architecture, device, dtype, norms, tensors, ema, projection: Some(projection) })
     }
 
     /// Begins from nothing, its batch norms live; embeddings are the features themselves.
@@ -64,11 +65,11 @@ impl Learner {
     /// When the device has no room.
     pub fn from_scratch(architecture: Architecture, seed: u64, device: Device) -> Result<Self, ModelError> {
         let mut random = Random::new(seed);
-        let weights = Weights::made_up(move || random.normal());
-        let kind = architecture.learning_kind(device);
+        let weights = Weights::random_init(move || random.normal());
+        let dtype = architecture.training_dtype(device);
         Backbone::build(architecture, &weights, Device::Cpu, Kind::Float)?;
-        let tensors = learning(weights.into_made_up(), device)?;
-        Ok(Self { architecture, device, kind, norms: Norms::Live, tensors, average: None, projection: None })
+        let tensors = learning(weights.into_random_init(), device)?;
+        Ok(Self { architecture, device, dtype, norms: Norms::Live, tensors, ema: None, projection: None })
     }
 
     /// Another way to the same numbers, for a thread of its own: what it learns from comes into its own gradients.
@@ -84,12 +85,18 @@ impl Learner {
         Ok(Self {
             architecture: self.architecture,
             device: self.device,
-            kind: self.kind,
+            dtype: self.dtype,
             norms: self.norms,
             tensors: tensors.collect::<Result<_, ModelError>>()?,
-            average: None,
+            ema: None,
             projection: projection.transpose()?,
         })
+    }
+
+    /// Forgets the gradients.
+    pub fn zero_grad(&self) {
+        let parameters = self.backbone_parameters().into_iter().chain(self.projection_parameters());
+        parameters.for_each(|mut parameter| parameter.zero_grad());
     }
 
     /// What the optimiser has to move in the backbone.
@@ -115,14 +122,14 @@ impl Learner {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn embed_for_measuring(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
+    pub fn embed_for_validation(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
         let _no_grad = tch::no_grad_guard();
-        self.embed_with(self.average.as_ref().unwrap_or(&self.tensors), Norms::Frozen, pictures)
+        self.embed_with(self.ema.as_ref().unwrap_or(&self.tensors), Norms::Frozen, pictures)
     }
 
     fn embed_with(&self, tensors: &NamedTensors, norms: Norms, pictures: &Tensor) -> Result<Tensor, ModelError> {
         let weights = Weights::from_memory(tensors, norms);
-        let backbone = Backbone::build(self.architecture, &weights, self.device, self.kind)?;
+        let backbone = Backbone::build(self.architecture, &weights, self.device, self.dtype)?;
         let features = backbone.forward(&pictures.f_to_device(self.device)?.f_permute([0, 3, 1, 2])?)?;
         if self.projection.is_some() { self.project(&normalised(&features)?) } else { Ok(features) }
     }
@@ -142,10 +149,10 @@ impl Learner {
     /// When it has no room.
     pub fn move_to(&mut self, device: Device) -> Result<(), ModelError> {
         self.device = device;
-        self.kind = self.architecture.learning_kind(device);
+        self.dtype = self.architecture.training_dtype(device);
         self.tensors = learning(std::mem::take(&mut self.tensors), device)?;
-        for average in self.average.iter_mut().flat_map(|average| average.values_mut()) {
-            *average = average.f_to_device(device)?;
+        for ema in self.ema.iter_mut().flat_map(|ema| ema.values_mut()) {
+            *ema = ema.f_to_device(device)?;
         }
         if let Some(Projection { centre, matrix }) = &mut self.projection {
             *centre = centre.f_to_device(device)?;
@@ -154,16 +161,15 @@ impl Learner {
         Ok(())
     }
 
-    /// Brings the average up to date after step number `step` of the optimiser: the more steps, the longer it
-    /// remembers.
+    /// Updates the average after step number `step` of the optimiser. The decay grows towards `decay` with the steps.
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn follow(&mut self, step: i64, memory: f64) -> Result<(), ModelError> {
+    pub fn update_ema(&mut self, step: i64, decay: f64) -> Result<(), ModelError> {
         let _no_grad = tch::no_grad_guard();
-        let share = 1.0 - memory.min((1.0 + step as f64) / (10.0 + step as f64));
-        for (average, tensor) in self.average.iter_mut().flat_map(|a| a.values_mut()).zip(self.tensors.values()) {
-            let _ = average.f_lerp_(tensor, share)?;
+        let share = 1.0 - decay.min((1.0 + step as f64) / (10.0 + step as f64));
+        for (ema, tensor) in self.ema.iter_mut().flat_map(|a| a.values_mut()).zip(self.tensors.values()) {
+            let _ = ema.f_lerp_(tensor, share)?;
         }
         Ok(())
     }
@@ -171,7 +177,7 @@ impl Learner {
     /// All that a checkpoint has to keep.
     pub fn state(&self) -> NamedTensors {
         let mut state = NamedTensors::new();
-        for (prefix, tensors) in [("", Some(&self.tensors)), ("average.", self.average.as_ref())] {
+        for (prefix, tensors) in [("", Some(&self.tensors)), ("average.", self.ema.as_ref())] {
             for (name, tensor) in tensors.into_iter().flatten() {
                 state.insert(format!("{prefix}{name}"), tensor.shallow_clone());
             }
@@ -183,7 +189,7 @@ impl Learner {
         state
     }
 
-    /// The inverse of [`Learner::state`].
+    /// The inverse of [`TrainableNetwork::state`].
     ///
     /// # Errors
     /// When a tensor is missing or otherwise shaped.
@@ -201,7 +207,7 @@ impl Learner {
     /// # Errors
     /// When libtorch fails.
     pub fn finish(&self) -> Result<Vec<NamedTensor>, ModelError> {
-        let tensors = self.average.as_ref().unwrap_or(&self.tensors);
+        let tensors = self.ema.as_ref().unwrap_or(&self.tensors);
         tensors.iter().map(|(name, tensor)| named_tensor(name, tensor)).collect()
     }
 }

@@ -8,8 +8,8 @@ use crate::model::ModelError;
 #[derive(Debug)]
 pub struct Group {
     pub parameters: Vec<Tensor>,
-    pub rate: f64,
-    pub decay: f64,
+    pub learning_rate: f64,
+    pub weight_decay: f64,
 }
 
 /// Adam with decoupled weight decay (Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization").
@@ -44,7 +44,7 @@ impl AdamW {
         let parameters = self.groups.iter().flat_map(|group| &group.parameters);
         let gradients: Vec<Tensor> = parameters.map(Tensor::f_grad).collect::<Result<_, _>>()?;
         self.step_down(&gradients, factor)?;
-        self.groups.iter_mut().flat_map(|group| &mut group.parameters).for_each(Tensor::zero_grad);
+        self.zero_grad();
         Ok(())
     }
 
@@ -57,14 +57,14 @@ impl AdamW {
         self.steps += 1;
         let [first, second] = BETAS.map(|beta| 1.0 - beta.powi(self.steps as i32));
         let mut moments = self.moments.iter_mut().zip(gradients);
-        for Group { parameters, rate, decay } in &mut self.groups {
-            let rate = *rate * factor;
+        for Group { parameters, learning_rate, weight_decay } in &mut self.groups {
+            let rate = *learning_rate * factor;
             for (parameter, ([mean, square], gradient)) in parameters.iter_mut().zip(&mut moments) {
                 if !gradient.defined() {
                     continue;
                 }
-                if *decay > 0.0 {
-                    let _ = parameter.f_mul_scalar_(1.0 - rate * *decay)?;
+                if *weight_decay > 0.0 {
+                    let _ = parameter.f_mul_scalar_(1.0 - rate * *weight_decay)?;
                 }
                 // Few passes over the numbers: for a small network the memory is what takes the time.
                 let _ = mean.f_lerp_(gradient, 1.0 - BETAS[0])?;
@@ -86,14 +86,43 @@ impl AdamW {
     /// The inverse of [`AdamW::state`], for the same groups.
     ///
     /// # Errors
-    /// When the shapes are others.
+    /// When moments are missing, left over or of other shapes.
     pub fn restore(&mut self, steps: i64, moments: &[Tensor]) -> Result<(), ModelError> {
         let _no_grad = tch::no_grad_guard();
-        for (mine, kept) in self.moments.iter_mut().flatten().zip(moments) {
-            mine.f_copy_(kept)?;
-        }
+        copy_all("optimiser", self.moments.iter_mut().flatten(), moments)?;
         self.steps = steps;
         Ok(())
+    }
+
+    /// Forgets the gradients of a step that was not finished.
+    pub fn zero_grad(&mut self) {
+        self.groups.iter_mut().flat_map(|group| &mut group.parameters).for_each(Tensor::zero_grad);
+    }
+}
+
+/// Copies numbered tensors of a kept state over those in memory.
+///
+/// # Errors
+/// When there are fewer or more of them, or their shapes are others: the first that does not fit is named.
+pub fn copy_all<'a>(name: &str, mine: impl Iterator<Item = &'a mut Tensor>, kept: &[Tensor]) -> Result<(), ModelError> {
+    let mut kept = kept.iter();
+    let mut number = 0;
+    for mine in mine {
+        let name = || format!("{name}.{number}");
+        let kept = kept.next().ok_or_else(|| ModelError::MissingTensor(name()))?;
+        if kept.size() != mine.size() {
+            let found = kept.size().iter().map(|side| *side as usize).collect();
+            return Err(ModelError::WrongShape { name: name(), expected: mine.size(), found });
+        }
+        mine.f_copy_(kept)?;
+        number += 1;
+    }
+    match kept.next() {
+        Some(extra) => {
+            let found = extra.size().iter().map(|side| *side as usize).collect();
+            Err(ModelError::WrongShape { name: format!("{name}.{number}"), expected: Vec::new(), found })
+        }
+        None => Ok(()),
     }
 }
 
@@ -115,7 +144,7 @@ mod tests {
     #[test]
     fn steps_are_those_of_the_paper() {
         let p = parameter(1.0);
-        let group = Group { parameters: vec![p.shallow_clone()], rate: 0.1, decay: 0.5 };
+        let group = Group { parameters: vec![p.shallow_clone()], learning_rate: 0.1, weight_decay: 0.5 };
         let mut optimiser = AdamW::new(vec![group]).unwrap();
         // Decay: 1 - 0.1 * 0.5. The first step is one rate long, whatever the gradient: mean 4 / 1, square 16 / 1.
         let first = 0.95 - 0.1;
@@ -129,7 +158,8 @@ mod tests {
     #[test]
     fn groups_have_their_own_rates_and_what_has_no_gradient_stays() {
         let (a, b, idle) = (parameter(1.0), parameter(1.0), parameter(1.0));
-        let group = |p: &Tensor, rate| Group { parameters: vec![p.shallow_clone()], rate, decay: 0.0 };
+        let group =
+            |p: &Tensor, rate| Group { parameters: vec![p.shallow_clone()], learning_rate: rate, weight_decay: 0.0 };
         let mut optimiser = AdamW::new(vec![group(&idle, 0.5), group(&a, 0.1), group(&b, 0.01)]).unwrap();
         (&a + &b).sum(tch::Kind::Float).backward();
         optimiser.step(1.0).unwrap();
@@ -141,7 +171,8 @@ mod tests {
     #[test]
     fn it_goes_on_from_a_kept_state_as_if_it_had_not_been_interrupted() {
         let optimiser_of = |p: &Tensor| {
-            AdamW::new(vec![Group { parameters: vec![p.shallow_clone()], rate: 0.1, decay: 0.01 }]).unwrap()
+            AdamW::new(vec![Group { parameters: vec![p.shallow_clone()], learning_rate: 0.1, weight_decay: 0.01 }])
+                .unwrap()
         };
         let whole = parameter(2.0);
         let mut optimiser = optimiser_of(&whole);
@@ -152,5 +183,13 @@ mod tests {
         resumed.restore(steps, &moments.iter().map(Tensor::copy).collect::<Vec<_>>()).unwrap();
         let expected = learn(&mut optimiser, &whole, -1.0, 1.0);
         assert_eq!(learn(&mut resumed, &kept, -1.0, 1.0), expected);
+        // Moments that are missing, left over or otherwise shaped are no state of this optimiser.
+        assert!(
+            matches!(resumed.restore(1, &moments[..1]), Err(ModelError::MissingTensor(name)) if name == "optimiser.1")
+        );
+        let three: Vec<Tensor> = moments.iter().chain(&moments[..1]).map(Tensor::copy).collect();
+        assert!(matches!(resumed.restore(1, &three), Err(ModelError::WrongShape { .. })));
+        let wide = [Tensor::zeros([2], tch::kind::FLOAT_CPU), moments[1].copy()];
+        assert!(matches!(resumed.restore(1, &wide), Err(ModelError::WrongShape { .. })));
     }
 }

@@ -1,7 +1,6 @@
 //! What a training is to do, and what it begins with: the same for the window and the command line.
 
-use super::report::{Recipe, TrainOptions};
-use crate::artefact::{ArtefactError, Model, ModelFolder};
+use crate::artefact::{ArtefactError, Model, ModelFolder, Recipe, TrainOptions};
 use crate::device::DeviceChoice;
 use crate::embed::Embedder;
 use crate::job::Cancel;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::artefact::Proof;
+use crate::artefact::{EvaluationReport, NotMeasured, Recipe};
 use crate::job::Stage;
 
 /// How far a training is.
@@ -38,7 +38,7 @@ pub struct CurvePoint {
     pub epoch: f64,
     /// Mean loss since the point before; `None` where none was computed.
     pub loss: Option<f64>,
-    /// R@1 of the photos set aside, 0 to 1; only at the ends of epochs.
+    /// R@1 of held-out photos, 0 to 1; only at the ends of epochs.
     pub validation: Option<f64>,
 }
 
@@ -46,10 +46,13 @@ pub struct CurvePoint {
 #[derive(Clone, Debug)]
 pub enum TrainEvent {
     Progress(TrainProgress),
+    /// A further point.
     Curve(CurvePoint),
+    /// The whole curve, where a training is resumed or goes back to an earlier state.
+    CurveReplaced(Vec<CurvePoint>),
     /// Something the user should know, in plain words: "The loss became infinite; going on at half the rate".
     Notice(String),
-    Proof(Arc<Proof>),
+    Evaluated(Arc<EvaluationReport>),
 }
 
 /// The classes that a training would learn from, for the preview.
@@ -61,6 +64,20 @@ pub struct LabelPreview {
     pub unlabelled: usize,
     /// Files that could not be read.
     pub problems: usize,
+    /// Why the result of quick training could not be measured, as far as that is known before.
+    pub quick: Option<NotMeasured>,
+    /// And of the training of a whole network.
+    pub network: Option<NotMeasured>,
+}
+
+impl LabelPreview {
+    /// Why a recipe's result could not be measured.
+    pub fn not_measured(&self, recipe: Recipe) -> Option<NotMeasured> {
+        match recipe {
+            Recipe::Quick => self.quick,
+            Recipe::Full | Recipe::Tutorial => self.network,
+        }
+    }
 }
 
 fn as_seconds<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -7,12 +7,12 @@ use tch::{Device, Kind, Tensor};
 
 use super::cores;
 use super::loss::Objective;
-use super::network::{Learner, copy_of};
-use super::report::Loss;
+use super::network::{TrainableNetwork, copy_of};
+use crate::artefact::Loss;
 use crate::model::ModelError;
 
 /// A copy of the network. Behind a lock, since a tensor may be sent to another thread but not shared.
-pub(super) type Replica = Mutex<Learner>;
+pub(super) type Replica = Mutex<TrainableNetwork>;
 
 /// Replicas that learn side by side; none where one network takes the whole batch: on a GPU, and on the tutorial's triplets,
 /// which have no loss of a whole batch. More than eight would have too small a part of a batch each.
@@ -23,7 +23,7 @@ pub(super) fn replica_count(device: Device, loss: Option<Loss>) -> usize {
 /// A batch in as many parts as there are replicas, each on a thread of its own: on a CPU that is faster than all threads
 /// on one network, since nobody waits for the slowest at every layer. The loss sees the whole batch. Gradients come into
 /// the replicas; gives the loss and the embeddings.
-pub(super) fn learn_side_by_side(
+pub(super) fn step_side_by_side(
     replicas: &[Replica],
     objective: &Objective,
     pictures: &Tensor,

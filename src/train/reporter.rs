@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::head::HeadProgress;
 use super::memory;
-use super::report::{CurvePoint, TrainEvent, TrainProgress};
 use crate::job::{Progress, Stage};
+use crate::train::progress::{CurvePoint, TrainEvent, TrainProgress};
 
 /// What a training tells while it runs.
 pub(super) struct ProgressReporter<'a> {

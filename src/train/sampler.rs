@@ -3,7 +3,7 @@
 use super::random::Random;
 
 /// Photos of a class in a batch for losses that learn from pairs.
-const PHOTOS_A_CLASS: usize = 4;
+const PHOTOS_PER_CLASS: usize = 4;
 
 /// All photos once, in a random order. A last batch of one photo is left out: it has nothing to be compared with.
 pub fn random_batches(positions: &[usize], size: usize, random: &mut Random) -> Vec<Vec<usize>> {
@@ -16,7 +16,7 @@ pub fn random_batches(positions: &[usize], size: usize, random: &mut Random) -> 
 /// batches of Hermans et al. 2017, "In Defense of the Triplet Loss". Where a class has fewer, some come twice.
 pub fn paired_batches(classes: &[Vec<usize>], size: usize, random: &mut Random) -> Vec<Vec<usize>> {
     let photos: usize = classes.iter().map(Vec::len).sum();
-    let classes_a_batch = (size / PHOTOS_A_CLASS).clamp(2, classes.len().max(2));
+    let classes_a_batch = (size / PHOTOS_PER_CLASS).clamp(2, classes.len().max(2));
     let mut piles: Vec<Vec<usize>> = vec![Vec::new(); classes.len()];
     let mut order: Vec<usize> = Vec::new();
     let mut draw = |random: &mut Random| {
@@ -26,7 +26,7 @@ pub fn paired_batches(classes: &[Vec<usize>], size: usize, random: &mut Random) 
             random.shuffle(&mut order);
         }
         let class = order.pop().unwrap_or(0);
-        (0..PHOTOS_A_CLASS)
+        (0..PHOTOS_PER_CLASS)
             .filter_map(|_| {
                 if piles[class].is_empty() {
                     piles[class].clone_from(&classes[class]);

@@ -9,8 +9,8 @@ use std::collections::HashSet;
 use tch::Tensor;
 
 use super::dataset::rows_of;
+use super::evaluation::{nearest, subsample};
 use super::head::{self, HeadProgress};
-use super::proof::{nearest, some_of};
 use crate::model::{Head, ModelError};
 use crate::photo::Metric;
 
@@ -30,7 +30,7 @@ pub fn fit(features: &Tensor, tell: &mut dyn FnMut(HeadProgress) -> bool) -> Res
     let _no_grad = tch::no_grad_guard();
     let first = head::whiten_within_pairs(features, &[])?;
     let count = features.size()[0] as usize;
-    let photos = some_of(&(0..count).collect::<Vec<_>>(), MAX_PHOTOS);
+    let photos = subsample(&(0..count).collect::<Vec<_>>(), MAX_PHOTOS);
     let chosen = photos.len();
     let rows = first.project(&rows_of(features, &photos)?)?;
     let k = (NEIGHBOURS + 1).min(chosen);

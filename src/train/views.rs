@@ -1,12 +1,13 @@
 //! A measure without labels: strongly altered views of photos, each of which has to find its own photo.
 
-use image::RgbImage;
-use image::imageops;
+use image::{RgbImage, imageops};
 use tch::Tensor;
 
 use super::TrainError;
 use super::dataset::Dataset;
+use super::evaluation::MIN_QUERIES;
 use super::random::Random;
+use crate::artefact::NotMeasured;
 use crate::catalog::Catalog;
 use crate::decode;
 use crate::embed::Embedder;
@@ -18,6 +19,11 @@ use crate::model::NetworkInput;
 const VIEWS: usize = 400;
 /// The share of a photo's area that a view shows, from and to.
 const AREA: [f64; 2] = [0.12, 0.3];
+
+/// Why views of so many photos would be too few to measure with, where they are.
+pub fn too_few(photos: usize) -> Option<NotMeasured> {
+    (photos.min(VIEWS) < MIN_QUERIES).then_some(NotMeasured::TooFewPhotos)
+}
 
 /// Features of altered views.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Sees when a training goes wrong: numbers that are none any more, embeddings that all become the same.
+//! Detects when a training goes wrong: a loss that is not finite, embeddings that collapse to a point.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use crate::model::ModelError;
 
 /// Steps that have to look collapsed one after the other.
 const PATIENCE: usize = 30;
-/// A spread below this is a single point for all photos.
+/// A variance_ratio below this is a single point for all photos.
 const POINT: f64 = 1e-3;
 /// And below this where the loss, too, sits at its margin.
 const NEARLY_A_POINT: f64 = 2e-2;
@@ -17,7 +17,7 @@ const NEARLY_A_POINT: f64 = 2e-2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alarm {
     /// The loss is infinite or undefined.
-    NotANumber,
+    NonFiniteLoss,
     /// All photos have nearly the same embedding.
     Collapsed,
 }
@@ -36,13 +36,13 @@ impl Watchdog {
         Self { margin, suspicious: VecDeque::new() }
     }
 
-    /// Takes a step's loss and the [`spread`] of its embeddings.
-    pub fn look(&mut self, loss: f64, spread: f64) -> Option<Alarm> {
-        if !loss.is_finite() || !spread.is_finite() {
-            return Some(Alarm::NotANumber);
+    /// Takes a step's loss and the [`variance_ratio`] of its embeddings.
+    pub fn look(&mut self, loss: f64, variance_ratio: f64) -> Option<Alarm> {
+        if !loss.is_finite() || !variance_ratio.is_finite() {
+            return Some(Alarm::NonFiniteLoss);
         }
         let at_margin = self.margin.is_some_and(|margin| (loss - margin).abs() < 0.01 * margin);
-        self.suspicious.push_back(spread < POINT || (at_margin && spread < NEARLY_A_POINT));
+        self.suspicious.push_back(variance_ratio < POINT || (at_margin && variance_ratio < NEARLY_A_POINT));
         if self.suspicious.len() > PATIENCE {
             self.suspicious.pop_front();
         }
@@ -51,12 +51,12 @@ impl Watchdog {
     }
 }
 
-/// How far embeddings `[n, dimension]` lie apart: their variance as a share of their mean squared length. 0 when all are
+/// The variance of embeddings `[n, dimension]` as a share of their mean squared length. 0 when all are
 /// the same, near 1 when they point everywhere.
 ///
 /// # Errors
 /// When libtorch fails.
-pub fn spread(embeddings: &Tensor) -> Result<f64, ModelError> {
+pub fn variance_ratio(embeddings: &Tensor) -> Result<f64, ModelError> {
     let _no_grad = tch::no_grad_guard();
     let mean = embeddings.f_mean_dim([0i64].as_slice(), false, Kind::Float)?.f_square()?.f_sum(Kind::Float)?;
     let squares = embeddings.f_square()?.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Float)?;
@@ -70,8 +70,8 @@ mod tests {
 
     #[test]
     fn a_loss_that_is_no_number_is_seen_at_once() {
-        assert_eq!(Watchdog::new(None).look(f64::NAN, 0.5), Some(Alarm::NotANumber));
-        assert_eq!(Watchdog::new(None).look(1.0, f64::NAN), Some(Alarm::NotANumber));
+        assert_eq!(Watchdog::new(None).look(f64::NAN, 0.5), Some(Alarm::NonFiniteLoss));
+        assert_eq!(Watchdog::new(None).look(1.0, f64::NAN), Some(Alarm::NonFiniteLoss));
     }
 
     #[test]
@@ -89,7 +89,7 @@ mod tests {
     fn spread_of_one_point_and_of_opposites() {
         let same = Tensor::from_slice(&[1.0f32, 2.0, 1.0, 2.0]).view([2, 2]);
         let opposite = Tensor::from_slice(&[1.0f32, 2.0, -1.0, -2.0]).view([2, 2]);
-        assert!(spread(&same).unwrap().abs() < 1e-6);
-        assert!((spread(&opposite).unwrap() - 1.0).abs() < 1e-6);
+        assert!(variance_ratio(&same).unwrap().abs() < 1e-6);
+        assert!((variance_ratio(&opposite).unwrap() - 1.0).abs() < 1e-6);
     }
 }

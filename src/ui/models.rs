@@ -4,13 +4,13 @@
 use eframe::egui::{self, Align, Button, Context, Frame, Key, Layout, Response, RichText, ScrollArea, Ui};
 
 use super::state::{Action, OpenLibrary, State};
-use super::train::{recipe_name, task_name};
+use super::train::recipe_name;
 use super::{command_button, count_of, megabytes, theme};
-use crate::artefact::{BUILT_IN, ModelSummary};
+use crate::artefact::{BUILT_IN, ModelSummary, TaskResult};
 use crate::command::Command;
 use crate::system::now;
 use crate::text::sanitise_line;
-use crate::train::report::ProofRow;
+use crate::train::wording::task_name;
 
 /// Width of the window and of its columns, in points.
 const WIDTH: f32 = 800.0;
@@ -178,8 +178,8 @@ fn origin(model: &ModelSummary) -> Vec<String> {
 }
 
 fn quality_ui(ui: &mut Ui, model: &ModelSummary) {
-    let rows: &[ProofRow] =
-        model.card.trained.as_ref().and_then(|trained| trained.proof.as_ref()).map_or(&[], |proof| &proof.rows);
+    let rows: &[TaskResult] =
+        model.card.trained.as_ref().and_then(|trained| trained.evaluation.as_ref()).map_or(&[], |report| &report.rows);
     if rows.is_empty() {
         ui.weak("Not measured");
         return;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use eframe::egui::TextureHandle;
 
-use crate::artefact::ModelSummary;
+use crate::artefact::{ModelSummary, TrainOptions};
 use crate::catalog::Problem;
 use crate::command::Command;
 use crate::device::DeviceChoice;
@@ -17,7 +17,6 @@ use crate::library::Library;
 use crate::photo::Photo;
 use crate::query::{Facets, Filter, Hit, Query};
 use crate::settings::ThemeChoice;
-use crate::train::report::TrainOptions;
 
 use super::models::Models;
 use super::train::Train;

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender};
 use super::OpenError;
 use super::messages::TrainingEnd;
 use crate::active_model::{cancel_model_change, change_model, forget_unneeded};
-use crate::artefact::{Model, ModelFolder};
+use crate::artefact::{Model, ModelFolder, TrainOptions};
 use crate::catalog::{Catalog, CatalogError};
 use crate::device::DeviceChoice;
 use crate::embed::{Embedder, ModelInfo};
@@ -19,7 +19,7 @@ use crate::job::{Cancel, Outcome, Progress, Stage, give_way};
 use crate::library::{Library, WriterLock};
 use crate::query::Gallery;
 use crate::train::plan::TrainingPlan;
-use crate::train::report::{TrainEvent, TrainOptions};
+use crate::train::progress::TrainEvent;
 use crate::train::{Trained, Training, TrainingEvent};
 
 /// How far a job stands back for the worker's thread, which answers queries.
@@ -195,9 +195,9 @@ impl JobWork {
             })
         });
         let (end, better, unused) = match trained {
-            Ok(Some(Trained { model, proof, stopped_early, .. })) => {
-                let end = TrainingEnd::Done { id: model.id.clone(), used: proof.better, stopped_early };
-                if proof.better { (end, Some(model), None) } else { (end, None, Some(model.id)) }
+            Ok(Some(Trained { model, evaluation, stopped_early, .. })) => {
+                let end = TrainingEnd::Done { id: model.id.clone(), used: evaluation.better, stopped_early };
+                if evaluation.better { (end, Some(model), None) } else { (end, None, Some(model.id)) }
             }
             Ok(None) => (TrainingEnd::Stopped, None, None),
             Err(error) => (TrainingEnd::Failed { message: error.to_string() }, None, None),

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use image::RgbImage;
 
-use crate::artefact::ModelSummary;
+use crate::artefact::{ModelSummary, TrainOptions};
 use crate::catalog::Problem;
 use crate::device::DeviceChoice;
 use crate::embed::ModelInfo;
 use crate::job::{Outcome, Progress};
 use crate::library::Library;
 use crate::query::{Facets, Filter, Hit, Query};
-use crate::train::report::{LabelPreview, TrainEvent, TrainOptions};
+use crate::train::progress::{LabelPreview, TrainEvent};
 
 /// What the grid shows.
 #[derive(Clone, Debug, Default)]

@@ -28,7 +28,7 @@ use crate::job::{Cancel, Outcome, Stage};
 use crate::library::DataFolder;
 use crate::query::QueryError;
 use crate::train::estimate::estimate;
-use crate::train::report::TrainEvent;
+use crate::train::progress::TrainEvent;
 
 /// How far a training is, is told this often at most: each time the window is drawn, which without a GPU takes the time
 /// of the processor that trains.

@@ -17,7 +17,7 @@ use crate::ingest::IngestEvent;
 use crate::library::{Library, WriterLock};
 use crate::photo::{Embedding, PhotoId};
 use crate::query::{Gallery, Hit, PREVIEW_SIDE, Query, QueryError, embed_picture, read_photo};
-use crate::train::{checkpoint, dataset};
+use crate::train::{checkpoint, holdout};
 
 /// While photos are being added, what is on the screen is brought up to date this often.
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
@@ -236,7 +236,11 @@ impl OpenLibrary {
 
     pub(super) fn preview_training(&self, errands: &Errands) {
         let problems = self.catalog.problems().map_or(0, |problems| problems.len());
-        let labels = Arc::new(dataset::preview(self.gallery.photos(), problems));
+        let backbone = &self.model.card.backbone;
+        let labels = match holdout::preview(self.gallery.photos(), problems, &self.catalog, backbone) {
+            Ok(labels) => Arc::new(labels),
+            Err(error) => return log::error!("{error}"),
+        };
         let (outbox, folder) = (self.outbox.clone(), self.library.folder.clone());
         errands.run(move || {
             let resumable = checkpoint::pending(&folder);

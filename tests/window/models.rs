@@ -10,7 +10,9 @@ use eframe::egui::accesskit::Role;
 use eframe::egui::{Event as Input, Key, Modifiers};
 use egui_kittest::kittest::NodeT;
 use florascope::active_model::active_model;
-use florascope::artefact::{BUILT_IN, Card, Model};
+use florascope::artefact::{
+    BUILT_IN, Card, EvaluationReport, Interval, Model, Recipe, Score, Task, TaskResult, TrainOptions, TrainedBy,
+};
 use florascope::catalog::Catalog;
 use florascope::device::DeviceChoice;
 use florascope::job::Outcome;
@@ -19,7 +21,6 @@ use florascope::model::{Architecture, Head, HeadPart};
 use florascope::photo::Photo;
 use florascope::query::Query;
 use florascope::settings::Settings;
-use florascope::train::report::{Interval, Proof, ProofRow, Recipe, Score, Task, TrainOptions, TrainedBy};
 use florascope::worker::{Event, Request, TrainingEnd, View, Worker};
 use image::{ImageFormat, Rgb, RgbImage};
 use tempfile::TempDir;
@@ -36,8 +37,14 @@ fn trained(title: &str, recipe: Recipe, weight: f32) -> Model {
         let interval = Interval { value, low: value - 0.02, high: value + 0.02 };
         Score { recall_at_1: interval, recall_at_5: interval, map_at_r: interval }
     };
-    let row =
-        |task, before, after| ProofRow { task, queries: 100, gallery: 500, before: score(before), after: score(after) };
+    let row = |task, before, after| TaskResult {
+        task,
+        queries: 100,
+        gallery: 500,
+        before: score(before),
+        after: score(after),
+        gain: Score::default(),
+    };
     let rows = vec![row(Task::SeenSpecies, 0.871, 0.932), row(Task::UnseenSpecies, 0.927, 0.921)];
     let trained = TrainedBy {
         options: TrainOptions { recipe, ..TrainOptions::default() },
@@ -45,7 +52,7 @@ fn trained(title: &str, recipe: Recipe, weight: f32) -> Model {
         photos: 1234,
         classes: 12,
         seconds: 9.0,
-        proof: Some(Proof { rows, folds: 1, better: true, ..Proof::default() }),
+        evaluation: Some(EvaluationReport { rows, folds: 1, better: true, ..EvaluationReport::default() }),
     };
     let made = Card {
         title: title.into(),
@@ -126,7 +133,7 @@ fn each_model_says_where_it_comes_from_and_what_it_is_worth() {
         "Your species",
         "87.1 %",
         "93.2 %",
-        "New species",
+        "Unseen species",
         "92.1 %",
         "Not measured",
     ] {

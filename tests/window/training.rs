@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use eframe::egui::accesskit::{Role, Toggled};
+use eframe::egui::accesskit::Role;
 use egui_kittest::kittest::NodeT;
 use egui_kittest::{Harness, Node};
-use florascope::artefact::{Card, Model, ModelSummary};
+use florascope::artefact::{
+    Card, EvaluationReport, Example, Focus, Interval, Model, ModelSummary, NotMeasured, Recipe, Score, Task,
+    TaskResult, TrainOptions, Verdict,
+};
 use florascope::embed::ModelInfo;
 use florascope::job;
 use florascope::library::Library;
 use florascope::photo::{ContentHash, Metric, Photo, PhotoId};
-use florascope::train::report::{
-    CurvePoint, Example, Focus, Interval, LabelPreview, Proof, ProofRow, Recipe, Score, Task, TrainEvent, TrainOptions,
-    TrainProgress,
-};
+use florascope::train::progress::{CurvePoint, LabelPreview, TrainEvent, TrainProgress};
 use florascope::ui::state::{Action, OpenLibrary, State};
 use florascope::ui::textures::Textures;
 use florascope::ui::train::train_ui;
@@ -74,7 +74,7 @@ impl Panel {
     }
 
     fn on_species() -> Self {
-        Self::on(LabelPreview { classes: classes(&[12, 9, 1]), unlabelled: 3, problems: 2 })
+        Self::on(LabelPreview { classes: classes(&[12, 9, 1]), unlabelled: 3, problems: 2, ..LabelPreview::default() })
     }
 
     /// While it trains so.
@@ -173,30 +173,28 @@ fn score(recall: f64) -> Score {
     Score { recall_at_1: interval(recall), recall_at_5: interval(recall + 0.02), map_at_r: interval(recall - 0.3) }
 }
 
-fn proof(better: bool) -> Arc<Proof> {
-    let row = |task, before, after| ProofRow {
+fn proof(better: bool) -> Arc<EvaluationReport> {
+    let row = |task, before, after| TaskResult {
         task,
         queries: 134,
         gallery: 1536,
         before: score(before),
         after: score(after),
+        gain: Score::default(),
     };
-    let verdict = if better {
-        "The new model is better. For photos of your species, the first result is right in 92.0 %."
-    } else {
-        "The new model is not better; the present one stays in use. The first result is right in 80.0 %."
-    };
+    let verdict = if better { Verdict::Better } else { Verdict::Worse };
     let (rose, lily) = (photo(1, "Rose"), photo(2, "Lily"));
-    Arc::new(Proof {
+    Arc::new(EvaluationReport {
         rows: vec![row(Task::SeenSpecies, 0.8, 0.92), row(Task::UnseenSpecies, 0.7, 0.75)],
         folds: 5,
         better,
-        verdict: verdict.into(),
+        verdict,
         examples: vec![Example {
             query: photo(9, "Rose"),
             before: vec![Arc::clone(&lily), Arc::clone(&rose)],
             after: vec![rose, lily],
         }],
+        ..EvaluationReport::default()
     })
 }
 
@@ -218,8 +216,8 @@ fn before_the_start_it_says_what_is_learnt_from_and_how_long_that_takes() {
         "2 species, 21 photos",
         "Species 0",
         "1 species has a single photo",
-        "3 photos are in no sub-folder",
-        "2 files could not be read",
+        "3 photos are not in a sub-folder, skipped",
+        "2 files unreadable, skipped",
         "about 12 s",
         "about 40 min",
     ]);
@@ -250,11 +248,11 @@ fn what_can_be_chosen_is_under_advanced() {
         "Seed",
         "Start from",
         "Device",
-        "species that have no folder here are found well",
+        "Species that have no folder here are found well",
     ]);
     panel.node(Role::RadioButton, "Only these species").unwrap().click();
     panel.step();
-    panel.expect(&["flowers of other species may be found less well"]);
+    panel.expect(&["other species may be found less well"]);
     assert_eq!(panel.0.state().state.train.options.focus, Focus::OnlyThese);
 }
 
@@ -294,7 +292,7 @@ fn an_interrupted_training_can_go_on() {
     let options = TrainOptions { recipe: Recipe::Full, seed: 7, ..TrainOptions::default() };
     panel.0.state_mut().state.train.resumable = Some(options.clone());
     panel.step();
-    panel.expect(&["A training was interrupted", "Full; it can go on from where it was"]);
+    panel.expect(&["A training was interrupted", "Full; it can be resumed"]);
     let asked = panel.press("Resume");
     assert!(
         matches!(&asked[..], [Action::StartTraining { options: asked, resume: true }] if *asked == options),
@@ -323,21 +321,21 @@ fn while_it_trains_it_shows_how_far_it_is_and_what_happened() {
         validation: Some(0.8 + 0.02 * f64::from(epoch)),
     };
     let mut events =
-        vec![TrainEvent::Progress(progress), TrainEvent::Notice("Out of memory; going on with half the batch".into())];
+        vec![TrainEvent::Progress(progress), TrainEvent::Notice("Out of memory; batch size reduced to 16".into())];
     events.extend((1..=3).map(|epoch| TrainEvent::Curve(point(epoch))));
     let mut panel = Panel::training(&options, events);
     panel.expect(&[
         "Training – Full",
         "Epoch 3 of 20 · step 120 of 1\u{2009}400 · 14 min left",
-        "231 photos a second",
+        "231 photos/s",
         "NVIDIA GPU",
-        "87 % of the time",
+        "87\u{a0}%",
         "2.3 GB",
-        "going on with half the batch",
+        "batch size reduced to 16",
     ]);
     assert!(panel.node(Role::ProgressIndicator, "Training").is_some(), "{:#?}", panel.texts());
     assert!(panel.node(Role::Image, "Loss: 0.667 after 3 values").is_some(), "{:#?}", panel.texts());
-    assert!(panel.node(Role::Image, "First result right: 86.0 % after 3 values").is_some());
+    assert!(panel.node(Role::Image, "Top-1 accuracy: 86.0 % after 3 values").is_some());
     assert!(matches!(panel.press("Cancel")[..], [Action::CancelTraining]));
     assert!(matches!(panel.press("Stop and keep the best so far")[..], [Action::StopTraining]));
     panel.0.check_accessibility();
@@ -345,8 +343,8 @@ fn while_it_trains_it_shows_how_far_it_is_and_what_happened() {
 
 #[test]
 fn a_better_model_is_shown_with_its_proof() {
-    let mut panel = Panel::ended(vec![TrainEvent::Proof(proof(true))], done(true));
-    panel.expect(&["The model is being changed", "One moment"]);
+    let mut panel = Panel::ended(vec![TrainEvent::Evaluated(proof(true))], done(true));
+    panel.expect(&["Changing the model", "Please wait"]);
     panel.0.state_mut().state.model = Some(ModelInfo { name: NEW.into(), ..present() });
     panel.0.state_mut().state.train.changing = false;
     panel.step();
@@ -354,19 +352,19 @@ fn a_better_model_is_shown_with_its_proof() {
         "The new model is better",
         "The new model is in use",
         "Your species",
-        "New species",
+        "Unseen species",
         "134 searches among 1\u{2009}536 photos",
         "92.0 %",
         "87.0 to 97.0",
         "80.0 %",
         "MAP@R",
         "Measured 5 times",
-        "95 of 100",
+        "95\u{a0}% confidence intervals, by resampling species",
         "Query: Rose, 9.jpg",
         "Before 1: Lily, 2.jpg, wrong",
         "After 1: Rose, 1.jpg, right",
     ]);
-    let asked = panel.press("Use the one before");
+    let asked = panel.press("Revert to previous model");
     assert!(matches!(&asked[..], [Action::UseModel(id)] if id == PRESENT), "{asked:?}");
     assert!(matches!(panel.press("Done")[..], [Action::TrainAgain]));
     panel.0.check_accessibility();
@@ -374,21 +372,44 @@ fn a_better_model_is_shown_with_its_proof() {
 
 #[test]
 fn a_model_that_is_not_better_is_not_used_unless_the_user_says_so() {
-    let mut panel = Panel::ended(vec![TrainEvent::Proof(proof(false))], done(false));
-    panel.expect(&["The new model is not better; the present one stays in use", "The present model is in use"]);
+    let mut panel = Panel::ended(vec![TrainEvent::Evaluated(proof(false))], done(false));
+    panel.expect(&["The new model is worse", "The current model is in use"]);
     let asked = panel.press("Use it anyway");
     assert!(matches!(&asked[..], [Action::UseModel(id)] if id == NEW), "{asked:?}");
-    assert!(matches!(panel.press("Keep the present one")[..], [Action::TrainAgain]));
+    assert!(matches!(panel.press("Keep current model")[..], [Action::TrainAgain]));
 }
 
 #[test]
 fn too_few_photos_to_measure_is_said_without_a_table() {
-    let verdict = "Too few photos to measure whether the new model is better; the present one stays in use.";
-    let proof = Proof { verdict: verdict.into(), folds: 5, ..Proof::default() };
-    let panel = Panel::ended(vec![TrainEvent::Proof(Arc::new(proof))], done(false));
-    panel.expect(&["Too few photos to measure", "Use it anyway"]);
-    panel.expect_not("MAP@R");
-    panel.expect_not("Measured");
+    for (reason, words) in [
+        (NotMeasured::TooFewPhotos, "Too few photos to measure"),
+        (NotMeasured::OneShotPerSpecies, "All photos of each species are one shot (more than 0.95 alike)"),
+        (NotMeasured::TooFewShots, "Most photos of a species are one shot"),
+    ] {
+        let proof = EvaluationReport { verdict: Verdict::NotMeasured(reason), folds: 5, ..EvaluationReport::default() };
+        let panel = Panel::ended(vec![TrainEvent::Evaluated(Arc::new(proof))], done(false));
+        panel.expect(&[words, "Use it anyway"]);
+        panel.expect_not("MAP@R");
+        panel.expect_not("Measured");
+    }
+}
+
+#[test]
+fn what_cannot_be_measured_is_told_before() {
+    let labels = LabelPreview {
+        quick: Some(NotMeasured::OneShotPerSpecies),
+        network: Some(NotMeasured::TooFewPhotos),
+        classes: classes(&[15, 15]),
+        ..LabelPreview::default()
+    };
+    let mut panel = Panel::on(labels);
+    panel.step();
+    panel.expect(&["All photos of each species are one shot", "only if you choose it"]);
+    assert!(!panel.is_disabled(Role::Button, "Train"));
+    panel.node(Role::RadioButton, "Full").unwrap().click();
+    panel.step();
+    panel.expect(&["Too few photos to measure"]);
+    panel.expect_not("one shot");
 }
 
 #[test]
@@ -402,7 +423,7 @@ fn a_failure_says_what_happened_and_what_to_do() {
 #[test]
 fn a_stopped_training_that_can_go_on_offers_it() {
     let mut panel = Panel::ended(Vec::new(), TrainingEnd::Stopped);
-    panel.expect(&["Stopped", "the present one stays in use"]);
+    panel.expect(&["Stopped", "the current model stays in use"]);
     panel.expect_not("Resume");
     panel.0.state_mut().state.train.resumable = Some(TrainOptions::default());
     panel.step();
@@ -415,13 +436,16 @@ fn a_model_to_start_from_is_chosen_by_its_title() {
     let card = Arc::new(Card { title: "Roses of May".into(), ..Card::clone(&Model::built_in().card) });
     panel.0.state_mut().state.models = [ModelSummary { id: NEW.into(), card, size: 1 }].into();
     panel.unfold();
-    let combo =
-        panel.0.root().children_recursive().filter(|node| node.accesskit_node().role() == Role::ComboBox).nth(1);
-    combo.unwrap().click();
+    fn combo(panel: &Panel) -> Node<'_> {
+        let nodes = panel.0.root().children_recursive();
+        nodes.filter(|node| node.accesskit_node().role() == Role::ComboBox).nth(1).unwrap()
+    }
+    let shown = |panel: &Panel| combo(panel).accesskit_node().value().unwrap_or_default();
+    assert_eq!(shown(&panel), "Recipe default");
+    combo(&panel).click();
     panel.step();
     panel.0.root().children_recursive().find(|node| text_of(node) == "Roses of May").unwrap().click();
     panel.step();
     assert_eq!(panel.0.state().state.train.options.start.as_deref(), Some(NEW));
-    let is_on = |node: &Node<'_>| node.accesskit_node().toggled() == Some(Toggled::True);
-    assert!(panel.0.root().children_recursive().filter(|node| is_on(node)).count() >= 1);
+    assert_eq!(shown(&panel), "Roses of May");
 }

@@ -1,8 +1,8 @@
 //! The panel for training, at the right: before the start what it will learn from and how, then how far it is, at last
 //! what came of it. The library stays in the middle of the window, so searching goes on meanwhile.
 
+pub mod evaluation;
 pub mod progress;
-pub mod proof;
 pub mod setup;
 
 use std::sync::Arc;
@@ -14,10 +14,9 @@ use egui_plot::Plot;
 use super::state::{Action, OpenLibrary, State};
 use super::textures::Textures;
 use super::{add_command, theme};
+use crate::artefact::{EvaluationReport, Loss, Recipe, TrainOptions};
 use crate::command::Command;
-use crate::train::report::{
-    CurvePoint, LabelPreview, Loss, Proof, Recipe, Task, TrainEvent, TrainOptions, TrainProgress,
-};
+use crate::train::progress::{CurvePoint, LabelPreview, TrainEvent, TrainProgress};
 use crate::worker::TrainingEnd;
 
 /// Height of the buttons at the foot, in points.
@@ -58,7 +57,7 @@ pub struct Run {
     pub progress: Option<TrainProgress>,
     pub curve: Vec<CurvePoint>,
     pub notices: Vec<String>,
-    pub proof: Option<Arc<Proof>>,
+    pub evaluation: Option<Arc<EvaluationReport>>,
     /// The user wants no more than the best so far.
     pub stopping: bool,
 }
@@ -85,8 +84,9 @@ impl Train {
         match event {
             TrainEvent::Progress(progress) => run.progress = Some(progress),
             TrainEvent::Curve(point) => run.curve.push(point),
+            TrainEvent::CurveReplaced(points) => run.curve = points,
             TrainEvent::Notice(text) => run.notices.push(text),
-            TrainEvent::Proof(proof) => run.proof = Some(proof),
+            TrainEvent::Evaluated(report) => run.evaluation = Some(report),
         }
     }
 
@@ -119,15 +119,6 @@ pub fn recipe_name(recipe: Recipe) -> &'static str {
         Recipe::Quick => "Quick",
         Recipe::Full => "Full",
         Recipe::Tutorial => "Tutorial",
-    }
-}
-
-/// What a measure of the proof is called.
-pub fn task_name(task: Task) -> &'static str {
-    match task {
-        Task::SeenSpecies => "Your species",
-        Task::UnseenSpecies => "New species",
-        Task::AlteredViews => "Altered views",
     }
 }
 
@@ -171,7 +162,7 @@ pub fn train_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, textures: &mu
         match &state.train.phase {
             Phase::Setup => setup::foot_ui(ui, state, library, actions),
             Phase::Running(run) => progress::foot_ui(ui, run, actions),
-            Phase::Ended(run, end) => proof::foot_ui(ui, state, library, run, end, actions),
+            Phase::Ended(run, end) => evaluation::foot_ui(ui, state, library, run, end, actions),
         }
     });
     CentralPanel::default().frame(Frame::new()).show(ui, |ui| {
@@ -182,7 +173,7 @@ pub fn train_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, textures: &mu
             match &state.train.phase {
                 Phase::Setup => setup::setup_ui(ui, state, library, actions),
                 Phase::Running(run) => progress::progress_ui(ui, library, run),
-                Phase::Ended(run, end) => proof::proof_ui(ui, state, library, run, end, textures),
+                Phase::Ended(run, end) => evaluation::result_ui(ui, state, library, run, end, textures),
             }
         });
     });

@@ -6,9 +6,9 @@ use egui_plot::{Line, PlotPoints, Points};
 use super::{Run, notice_ui, primary, secondary, section, still_plot};
 use crate::command::Command;
 use crate::job::{Progress, Stage};
-use crate::train::report::{CurvePoint, TrainProgress};
+use crate::train::progress::{CurvePoint, TrainProgress};
 use crate::ui::state::{Action, OpenLibrary};
-use crate::ui::{count, duration, megabytes, theme};
+use crate::ui::{count, count_of, duration, megabytes, theme};
 
 /// Height of each plot, in points.
 const PLOT: f32 = 130.0;
@@ -64,9 +64,9 @@ fn index_summary(progress: &Progress) -> String {
 
 fn facts_ui(ui: &mut Ui, progress: &TrainProgress) {
     let facts = [
-        ("Speed", progress.rate.map(|rate| format!("{} photos a second", count(rate.round() as usize)))),
+        ("Speed", progress.rate.map(|rate| format!("{}/s", count_of(rate.round() as usize, "photo", "photos")))),
         ("Device", Some(progress.device.clone()).filter(|device| !device.is_empty())),
-        ("Device computing", progress.busy.map(|share| format!("{:.0} % of the time", share * 100.0))),
+        ("Device utilisation", progress.busy.map(|share| format!("{:.0}\u{a0}%", share * 100.0))),
         ("Memory", progress.memory.map(megabytes)),
     ];
     ui.add_space(theme::GAP);
@@ -91,11 +91,11 @@ fn curves_ui(ui: &mut Ui, curve: &[CurvePoint]) {
     let palette = theme::palette(ui);
     if !loss.is_empty() {
         let loss = Curve { points: loss, most: f64::INFINITY, color: palette.warning };
-        curve_ui(ui, "Loss", "less is better", loss, |value| format!("{value:.3}"));
+        curve_ui(ui, "Loss", "lower is better", loss, |value| format!("{value:.3}"));
     }
     if !validation.is_empty() {
         let validation = Curve { points: validation, most: 100.0, color: palette.accent };
-        curve_ui(ui, "First result right", "of photos set aside", validation, |value| format!("{value:.1} %"));
+        curve_ui(ui, "Top-1 accuracy", "on held-out photos", validation, |value| format!("{value:.1} %"));
     }
 }
 
@@ -145,7 +145,7 @@ fn curve_ui(ui: &mut Ui, name: &'static str, hint: &str, curve: Curve, text: imp
         }
         plot.line(Line::new(name, PlotPoints::from(points)).color(color).width(2.0));
     });
-    let spoken = format!("{name}: {last} after {count} values");
+    let spoken = format!("{name}: {last} after {}", count_of(count, "value", "values"));
     response.response.widget_info(|| egui::WidgetInfo::labeled(egui::accesskit::Role::Image, true, &spoken));
 }
 
@@ -157,7 +157,7 @@ pub fn foot_ui(ui: &mut Ui, run: &Run, actions: &mut Vec<Action>) {
         if stop.on_hover_text("What has been learnt is measured, and used where it is better").clicked() {
             actions.push(Action::StopTraining);
         }
-        let cancel = ui.add(secondary("Cancel")).on_hover_text("Stop at once; the present model stays in use");
+        let cancel = ui.add(secondary("Cancel")).on_hover_text("Stop at once; the current model stays in use");
         if cancel.clicked() {
             actions.push(Action::CancelTraining);
         }

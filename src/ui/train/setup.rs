@@ -6,10 +6,11 @@ use std::time::Duration;
 use eframe::egui::{self, Align, ComboBox, DragValue, Frame, Grid, Label, Layout, RichText, ScrollArea, Sense, Ui};
 
 use super::{Train, explain, loss_name, notice_ui, primary, recipe_name, secondary, section};
+use crate::artefact::{Focus, Loss, Recipe, TrainOptions};
 use crate::device::DeviceChoice;
-use crate::train::MIN_PHOTOS;
-use crate::train::dataset::{MIN_CLASSES, MIN_PHOTOS_A_CLASS};
-use crate::train::report::{Focus, LabelPreview, Loss, Recipe, TrainOptions};
+use crate::train::dataset::{MIN_CLASSES, MIN_PHOTOS_PER_CLASS};
+use crate::train::progress::LabelPreview;
+use crate::train::{MIN_PHOTOS, wording};
 use crate::ui::state::{Action, OpenLibrary, State};
 use crate::ui::{count, count_of, duration, theme};
 
@@ -38,7 +39,7 @@ pub struct Usable {
 impl Usable {
     /// Of these labels.
     pub fn of(labels: &LabelPreview) -> Self {
-        let large = labels.classes.iter().filter(|(_, photos)| *photos >= MIN_PHOTOS_A_CLASS);
+        let large = labels.classes.iter().filter(|(_, photos)| *photos >= MIN_PHOTOS_PER_CLASS);
         let classes = large.clone().count();
         Self { classes, photos: large.map(|(_, photos)| photos).sum(), too_small: labels.classes.len() - classes }
     }
@@ -64,6 +65,10 @@ pub fn setup_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, actions: &mut
     }
     if let Some(labels) = &train.labels {
         labels_ui(ui, labels);
+        if let Some(reason) = labels.not_measured(train.options.recipe) {
+            ui.add_space(theme::GAP);
+            notice_ui(ui, &wording::not_measured_before(reason), theme::palette(ui).warning);
+        }
     }
     ui.add_space(theme::GAP);
     let advanced = ui.collapsing("Advanced", |ui| advanced_ui(ui, state, is_labelled, &mut options, actions));
@@ -83,8 +88,8 @@ fn resume_ui(ui: &mut Ui, options: &TrainOptions, enabled: bool, actions: &mut V
     frame.stroke((1.0, theme::palette(ui).accent)).show(ui, |ui| {
         ui.set_width(ui.available_width());
         ui.label(RichText::new("A training was interrupted").strong());
-        explain(ui, format!("{}; it can go on from where it was.", recipe_name(options.recipe)));
-        if ui.add_enabled(enabled, primary(ui, "Resume")).on_hover_text("Go on from the last checkpoint").clicked() {
+        explain(ui, format!("{}; it can be resumed.", recipe_name(options.recipe)));
+        if ui.add_enabled(enabled, primary(ui, "Resume")).on_hover_text("Continue from the last checkpoint").clicked() {
             actions.push(Action::StartTraining { options: options.clone(), resume: true });
         }
     });
@@ -97,14 +102,14 @@ fn recipe_ui(ui: &mut Ui, train: &Train, recipe: Recipe, is_labelled: bool, opti
     let needs_labels = recipe != Recipe::Quick && !is_labelled;
     let (what, usually) = match recipe {
         Recipe::Quick => {
-            ("Learns which features tell your flowers apart; the network itself stays as it is", "seconds")
+            ("Trains only the last step, on features that are there already: a good first choice", "seconds")
         }
         Recipe::Full => (
-            "Every layer of the network learns from your photos: the best results, the longest wait",
+            "Trains the whole network on your photos: the best results, the longest wait",
             "minutes on a GPU, longer without",
         ),
         Recipe::Tutorial => (
-            "A small network learns from nothing, as in the tutorial that this program grew out of: to compare with",
+            "Trains a small network from scratch, as in the tutorial that this program grew out of: clearly worse, to compare with",
             "minutes to hours",
         ),
     };
@@ -126,7 +131,7 @@ fn recipe_ui(ui: &mut Ui, train: &Train, recipe: Recipe, is_labelled: bool, opti
             });
             explain(ui, what);
             if needs_labels {
-                explain(ui, "Needs sub-folders named after species.");
+                explain(ui, "Needs sub-folders named after species, with two photos or more in at least two of them.");
             }
         })
     });
@@ -183,11 +188,11 @@ fn labels_ui(ui: &mut Ui, labels: &LabelPreview) {
             } else {
                 format!("{} photos are", count(labels.unlabelled))
             };
-            left_out.push(format!("{photos} in no sub-folder and left out"));
+            left_out.push(format!("{photos} not in a sub-folder, skipped"));
         }
     }
     if labels.problems > 0 {
-        left_out.push(format!("{} could not be read, and left out", count_of(labels.problems, "file", "files")));
+        left_out.push(format!("{} unreadable, skipped", count_of(labels.problems, "file", "files")));
     }
     for text in left_out {
         ui.add(Label::new(RichText::new(text).color(warning)).wrap());
@@ -209,8 +214,8 @@ fn classes_ui(ui: &mut Ui, labels: &LabelPreview) {
                     Layout::right_to_left(Align::Center),
                     |ui| {
                         ui.add_space(theme::GAP);
-                        if *photos < MIN_PHOTOS_A_CLASS {
-                            ui.label(RichText::new("1 photo, left out").small().color(warning));
+                        if *photos < MIN_PHOTOS_PER_CLASS {
+                            ui.label(RichText::new("1 photo, skipped").small().color(warning));
                         } else {
                             ui.label(RichText::new(count(*photos)).small().weak());
                         }
@@ -224,22 +229,21 @@ fn classes_ui(ui: &mut Ui, labels: &LabelPreview) {
 
 fn advanced_ui(ui: &mut Ui, state: &State, is_labelled: bool, options: &mut TrainOptions, actions: &mut Vec<Action>) {
     if is_labelled && options.recipe != Recipe::Tutorial {
-        ui.label("Meant for");
+        ui.label("Optimise for");
         ui.horizontal(|ui| {
             radio_outline(ui);
-            ui.radio_value(&mut options.focus, Focus::NewSpeciesToo, "New species too");
+            ui.radio_value(&mut options.focus, Focus::NewSpeciesToo, "Unseen species too");
             ui.radio_value(&mut options.focus, Focus::OnlyThese, "Only these species");
         });
         explain(
             ui,
             match options.focus {
                 Focus::NewSpeciesToo => {
-                    "Flowers of species that have no folder here are found well, too; your own species a little less \
-                     surely than they could be."
+                    "Species that have no folder here are found well, too; your own a little less surely than they could be."
                 }
                 Focus::OnlyThese => {
-                    "The species of your folders are told apart as surely as possible; flowers of other species may be \
-                     found less well than before."
+                    "The species of your folders are told apart as surely as possible; other species may be found less well \
+                     than before."
                 }
             },
         );
@@ -248,7 +252,7 @@ fn advanced_ui(ui: &mut Ui, state: &State, is_labelled: bool, options: &mut Trai
     Grid::new("advanced").num_columns(2).spacing([theme::WIDE_GAP, theme::GAP]).show(ui, |ui| {
         if is_labelled && options.recipe != Recipe::Tutorial {
             row(ui, "Loss", |ui| {
-                let name = |loss: Option<Loss>| loss.map_or("As the recipe", loss_name);
+                let name = |loss: Option<Loss>| loss.map_or("Recipe default", loss_name);
                 ComboBox::from_id_salt("loss")
                     .selected_text(name(options.loss))
                     .show_ui(ui, |ui| {
@@ -298,12 +302,12 @@ fn epochs_ui(ui: &mut Ui, epochs: &mut Option<u32>) -> egui::Response {
     let mut number = epochs.unwrap_or(0);
     let field = DragValue::new(&mut number)
         .range(0..=1000)
-        .custom_formatter(|number, _| if number < 1.0 { "As the recipe".into() } else { format!("{number:.0}") });
+        .custom_formatter(|number, _| if number < 1.0 { "Recipe default".into() } else { format!("{number:.0}") });
     let response = ui.add(field.custom_parser(|text| text.trim().parse().ok().or(Some(0.0))));
     if response.changed() {
         *epochs = Some(number).filter(|number| *number > 0);
     }
-    response.on_hover_text("How often each photo is learnt from; 0 for as often as the recipe does")
+    response.on_hover_text("Passes over the photos; 0 for the recipe's default")
 }
 
 fn start_ui(ui: &mut Ui, state: &State, start: &mut Option<String>) -> egui::Response {
@@ -311,9 +315,9 @@ fn start_ui(ui: &mut Ui, state: &State, start: &mut Option<String>) -> egui::Res
         let model = state.models.iter().find(|model| model.id == id);
         model.map_or_else(|| id.to_owned(), |model| model.card.title.clone())
     };
-    let chosen = start.as_deref().map_or_else(|| "As the recipe".to_owned(), title);
+    let chosen = start.as_deref().map_or_else(|| "Recipe default".to_owned(), title);
     let combo = ComboBox::from_id_salt("start").selected_text(chosen).width(180.0).truncate().show_ui(ui, |ui| {
-        ui.selectable_value(start, None, "As the recipe");
+        ui.selectable_value(start, None, "Recipe default");
         for model in state.models.iter() {
             ui.selectable_value(start, Some(model.id.clone()), &model.card.title);
         }
