@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use clap::Parser;
 use florascope::artefact::Model;
 use florascope::decode;
 use florascope::device::DeviceChoice;
@@ -200,17 +201,26 @@ fn large(data: &DataFolder, place: &Path) {
     }
 }
 
+#[derive(Parser)]
+struct Arguments {
+    /// JPEG photos
+    folder: Option<PathBuf>,
+    /// Photos of 12 and 48 megapixels instead
+    #[arg(long, conflicts_with = "folder")]
+    large: bool,
+    /// So many photos: those of the folder over and over
+    #[arg(long, requires = "folder")]
+    photos: Option<usize>,
+}
+
 fn main() {
-    let mut arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Arguments = support::arguments();
     let place = tempfile::tempdir().unwrap();
     let data = DataFolder::open(Some(place.path().into())).unwrap();
-    let count = support::option(&mut arguments, "--photos").map(|count| count.parse().expect("a number of photos"));
-    match arguments.as_slice() {
-        [only] if only == "--large" => large(&data, place.path()),
-        [folder] => match count {
-            Some(count) => many(Path::new(folder), count, &data, place.path()),
-            None => small(Path::new(folder), &data, place.path()),
-        },
-        _ => println!("Skipped: needs a folder of JPEG photos, or --large"),
+    match arguments {
+        Arguments { large: true, .. } => large(&data, place.path()),
+        Arguments { folder: Some(folder), photos: Some(count), .. } => many(&folder, count, &data, place.path()),
+        Arguments { folder: Some(folder), .. } => small(&folder, &data, place.path()),
+        Arguments { folder: None, .. } => println!("Skipped: needs a folder of JPEG photos, or --large"),
     }
 }

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use clap::Parser;
 use florascope::catalog::{Catalog, FileStamp};
 use florascope::device::DeviceChoice;
 use florascope::ingest::{COMPLETE, YES};
@@ -21,13 +22,20 @@ use florascope::library::DataFolder;
 use florascope::photo::ContentHash;
 use florascope::random::Random;
 use florascope::worker::{Event, Request, Worker};
-use support::{Real, option};
+use support::Real;
+
+#[derive(Parser)]
+struct Arguments {
+    /// Photos in the library
+    #[arg(long, default_value_t = 100_000)]
+    photos: usize,
+    /// Of each
+    #[arg(long, default_value_t = 40)]
+    kilobytes: usize,
+}
 
 fn main() {
-    let mut arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    let mut number =
-        |name: &str, usual: usize| option(&mut arguments, name).map_or(usual, |text| text.parse().expect("a number"));
-    let (count, kilobytes) = (number("--photos", 100_000), number("--kilobytes", 40));
+    let Arguments { photos: count, kilobytes } = support::arguments();
     let temporary = tempfile::tempdir().unwrap();
     let data = DataFolder::open(Some(temporary.path().join("data"))).unwrap();
     let real = Real::of(None, &data);

@@ -16,9 +16,9 @@
 //! A network turns each photo into an embedding, a vector of length 1, such that photos of the same species lie close
 //! together. Embeddings are kept in the library's catalog; the index answers which of them lie nearest to a query's.
 //!
-//! # Rooms
+//! # Modules
 //!
-//! | module | what lives there | knows |
+//! | module | what lives there | depends on |
 //! |---|---|---|
 //! | [`photo`] | the nouns: photo, path as bytes, content hash, embedding | - |
 //! | `atomic_file` | files written whole or not at all | - |

@@ -212,9 +212,11 @@ mod tests {
         let library = Library { root: "/".into(), folder: data.path().into() };
         assert!(!library.is_in_use());
         std::thread::scope(|scope| {
-            let asking = scope.spawn(|| (0..10_000).filter(|_| library.is_in_use()).count());
+            let asking = scope.spawn(|| (0..50_000).filter(|_| library.is_in_use()).count());
             while !asking.is_finished() {
                 assert!(library.lock().unwrap().is_some());
+                // Not locked for a while, so that the next time may meet somebody who asks.
+                std::thread::sleep(std::time::Duration::from_micros(200));
             }
         });
         let lock = library.lock().unwrap();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 use crate::catalog::{FileStamp, KnownFile, Problem};
-use crate::decode::{EXTENSIONS, UNSUPPORTED_EXTENSIONS};
+use crate::decode::{DecodeError, EXTENSIONS, UNSUPPORTED_EXTENSIONS};
 use crate::job::Cancel;
 use crate::photo::{PhotoId, bytes_to_path, path_to_bytes};
 
@@ -69,7 +69,7 @@ pub fn scan(
         match kind_of(entry.path()) {
             Kind::Other => {}
             Kind::Unsupported(kind) => {
-                let reason = format!("{kind} photos cannot be read yet; convert the file to JPEG or PNG");
+                let reason = DecodeError::Unsupported(kind).to_string();
                 scan.problems.push(Problem { path: path(), reason });
             }
             Kind::Photo => {
@@ -149,7 +149,7 @@ fn describe(error: &walkdir::Error, root: &Path) -> String {
         };
     }
     match error.io_error() {
-        Some(io) if io.kind() == std::io::ErrorKind::NotFound => "A link to something that is not there".into(),
+        Some(io) if io.kind() == std::io::ErrorKind::NotFound => "Broken link".into(),
         Some(io) => format!("Could not be opened: {io}"),
         None => error.to_string(),
     }

@@ -19,6 +19,11 @@ use florascope::random::Random;
 use image::RgbImage;
 use tempfile::TempDir;
 
+/// The benchmark's arguments, without the one that cargo adds.
+pub fn arguments<T: clap::Parser>() -> T {
+    T::parse_from(std::env::args().filter(|argument| argument != "--bench"))
+}
+
 /// The option of this name, taken out of the arguments, with the value that follows it.
 pub fn option(arguments: &mut Vec<String>, name: &str) -> Option<String> {
     let at = arguments.iter().position(|argument| argument == name)?;

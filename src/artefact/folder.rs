@@ -232,7 +232,9 @@ mod tests {
         for model in [&old, &new] {
             models.save(model).unwrap();
         }
+        assert_eq!(models.list_all().unwrap().len(), 3);
         std::fs::write(models.0.join("notes.safetensors"), b"no model").unwrap();
+        assert!(models.list_all().is_err(), "it may be a model that cannot be read now");
         models.export(&model(0.75), &models.0.join("copied by hand.safetensors")).unwrap();
         models.export(&old, &models.0.join("twice.safetensors")).unwrap();
         let ids: Vec<String> = models.list().into_iter().map(|summary| summary.id).collect();

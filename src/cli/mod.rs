@@ -76,7 +76,7 @@ pub struct Common {
     /// What the model computes on
     #[arg(long, global = true, value_enum, default_value_t, env = "FLORASCOPE_DEVICE")]
     pub device: DeviceChoice,
-    /// Print JSON
+    /// Print JSON. A path that is no text is there twice: as near as text comes, and as Base64 in NAME_bytes
     #[arg(long, global = true)]
     pub json: bool,
 }

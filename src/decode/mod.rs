@@ -45,11 +45,11 @@ pub enum DecodeError {
     Empty,
     #[error("The file is larger than {} MB", MAX_FILE_BYTES >> 20)]
     FileTooLarge,
-    #[error("Not a picture: the content is of no known kind, whatever the name says")]
+    #[error("Not a picture, whatever its name says")]
     NotAPicture,
-    #[error("{0} pictures cannot be read yet; convert the file to JPEG or PNG")]
+    #[error("{kind} is not supported yet; save a copy as JPEG{more}", kind = .0, more = how_to_save(.0))]
     Unsupported(String),
-    #[error("Pictures of this kind cannot be read yet ({0}); save the file anew as JPEG or PNG")]
+    #[error("This kind of picture is not supported yet ({0}); save a copy as JPEG or PNG")]
     UnsupportedVariant(String),
     #[error("{width} x {height} pixels are more than the limit of {} megapixels", MAX_PIXELS / 1_000_000)]
     TooManyPixels { width: u32, height: u32 },
@@ -63,6 +63,14 @@ pub enum DecodeError {
     Damaged(String),
     #[error("The decoder failed on this file ({0}); the file is probably damaged")]
     Panicked(String),
+}
+
+/// Where most files of a kind come from, and how to have others from there.
+fn how_to_save(kind: &str) -> &'static str {
+    match kind {
+        "HEIC" | "HEIF" => " (on an iPhone: Settings, Camera, Formats, Most Compatible)",
+        _ => " or PNG",
+    }
 }
 
 /// Reads a file whole, bounded by [`MAX_FILE_BYTES`].
@@ -157,7 +165,8 @@ fn decode_unguarded(bytes: &[u8], wanted: AtLeast) -> Result<RgbImage, DecodeErr
     }
     let format = image::guess_format(bytes).map_err(|_| unknown_kind(bytes))?;
     if !format.reading_enabled() {
-        return Err(DecodeError::Unsupported(format!("{format:?}").to_uppercase()));
+        let kind = format.extensions_str().first().unwrap_or(&"image");
+        return Err(DecodeError::Unsupported(kind.to_uppercase()));
     }
     if format == ImageFormat::Jpeg {
         if !jpeg::has_its_end(bytes) {

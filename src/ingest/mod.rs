@@ -32,7 +32,7 @@ use crate::scan::{FoundFile, Scan, scan};
 pub const WANTED: AtLeast = AtLeast { shorter: INPUT_SIDE, longer: THUMBNAIL_SIDE };
 /// Photos whose features are projected at a time.
 const PROJECT_CHUNK: usize = 2048;
-/// The fact that tells whether a library was indexed to the end: [`YES`] or [`NO`].
+/// The fact that tells whether a library was indexed to the end: [`YES`], or "no".
 pub const COMPLETE: &str = "indexed to the end";
 pub const YES: &[u8] = b"yes";
 const NO: &[u8] = b"no";

@@ -6,6 +6,9 @@ use tch::{Kind, Tensor};
 use super::ModelError;
 use crate::photo::{Embedding, Metric};
 
+/// Rows that are projected at a time.
+const CHUNK: i64 = 8192;
+
 /// Parts side by side: the embedding is `weight * normalise(matrix * (normalise(features ^ power) - centre))` of each, one
 /// after the other, scaled to length 1. Weighting the parts weights their cosine similarities by the squares.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,13 +78,21 @@ impl Head {
         self.parts.iter().map(HeadPart::outputs).sum()
     }
 
-    /// Features of length 1 `[n, inputs]` -> embeddings of length 1 `[n, dimension]`.
+    /// Features of length 1 `[n, inputs]` -> embeddings of length 1 `[n, dimension]`. Some rows at a time: what is computed
+    /// on the way takes several times the memory of the result.
     ///
     /// # Errors
     /// When libtorch fails, because the features have another dimension among other things.
     pub fn project(&self, features: &Tensor) -> Result<Tensor, ModelError> {
-        let parts = self.parts.iter().map(|part| part.apply(features)).collect::<Result<Vec<_>, _>>()?;
-        normalised(&Tensor::f_cat(&parts, -1)?)
+        let count = features.size().first().copied().unwrap_or(0);
+        let embeddings = Tensor::f_empty([count, self.dimension() as i64], (Kind::Float, features.device()))?;
+        for start in (0..count).step_by(CHUNK as usize) {
+            let length = CHUNK.min(count - start);
+            let some = features.f_narrow(0, start, length)?;
+            let parts = self.parts.iter().map(|part| part.apply(&some)).collect::<Result<Vec<_>, _>>()?;
+            embeddings.f_narrow(0, start, length)?.f_copy_(&normalised(&Tensor::f_cat(&parts, -1)?)?)?;
+        }
+        Ok(embeddings)
     }
 
     /// An embedding for each feature vector; `None` where it came out as zeros or NaN.

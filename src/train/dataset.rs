@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use crate::catalog::{Catalog, CatalogError, ModelKey};
 use crate::model::ModelError;
-use crate::photo::{HalfEmbedding, Metric, Photo, PhotoId};
+use crate::photo::{Embedding, HalfEmbedding, Metric, Photo, PhotoId};
 
 /// Fewer photos of a class teach nothing: there is no pair to learn from.
 pub const MIN_PHOTOS_PER_CLASS: usize = 2;
@@ -30,33 +30,36 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Reads all photos with features of a backbone.
+    /// Reads all photos with features of a backbone. The catalog is read twice: once for the order of the photos, then
+    /// their features right into their place, so that there is one copy of them.
     ///
     /// # Errors
     /// When the catalog cannot be read.
     pub fn load(catalog: &Catalog, backbone: &str) -> Result<Self, DatasetError> {
-        let mut rows = Vec::new();
-        let mut last = PhotoId(0);
-        loop {
-            let chunk = catalog.photos_after(last, CATALOG_CHUNK, ModelKey::features(backbone))?;
-            let Some((photo, _)) = chunk.last() else { break };
-            last = photo.id;
-            let raised =
-                |(photo, features): (Photo, Option<HalfEmbedding>)| Some((photo, features?.raised(Metric::Cosine)?));
-            rows.extend(chunk.into_iter().filter_map(raised));
-        }
+        let (mut photos, mut dimension) = (Vec::new(), 0);
+        for_each_chunk(catalog, backbone, &mut |chunk| {
+            for (photo, features) in chunk {
+                dimension = features.values().len();
+                photos.push(Arc::new(photo));
+            }
+            Ok(())
+        })?;
         // By path, not by id: the order of a training does not depend on the order of indexing.
-        rows.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
-        let dimension = rows.first().map_or(0, |(_, features)| features.values().len());
-        let mut values = Vec::with_capacity(rows.len() * dimension);
-        let mut photos = Vec::with_capacity(rows.len());
-        for (photo, features) in rows {
-            values.extend_from_slice(features.values());
-            photos.push(Arc::new(photo));
-        }
-        let features = Tensor::f_from_slice(&values)
-            .and_then(|flat| flat.f_view([photos.len() as i64, dimension as i64]))
-            .map_err(ModelError::from)?;
+        photos.sort_by(|a, b| a.path.cmp(&b.path));
+        let places: HashMap<PhotoId, i64> = photos.iter().map(|photo| photo.id).zip(0..).collect();
+        let mut features = zeros(photos.len(), dimension)?;
+        for_each_chunk(catalog, backbone, &mut |chunk| {
+            let (mut rows, mut values) = (Vec::new(), Vec::with_capacity(chunk.len() * dimension));
+            for (photo, features) in chunk {
+                if let Some(row) = places.get(&photo.id) {
+                    rows.push(*row);
+                    values.extend_from_slice(features.values());
+                }
+            }
+            let values = Tensor::f_from_slice(&values)?.f_view([rows.len() as i64, dimension as i64])?;
+            let _ = features.f_index_copy_(0, &Tensor::f_from_slice(&rows)?, &values)?;
+            Ok(())
+        })?;
         let counts = count(photos.iter().map(AsRef::as_ref));
         let classes: Vec<String> =
             counts.into_iter().filter(|(_, photos)| *photos >= MIN_PHOTOS_PER_CLASS).map(|(name, _)| name).collect();
@@ -76,15 +79,23 @@ impl Dataset {
     /// # Errors
     /// When the catalog cannot be read.
     pub fn embeddings(&self, catalog: &Catalog, model: ModelKey, dimension: usize) -> Result<Tensor, DatasetError> {
-        let mut values = Vec::with_capacity(self.len() * dimension);
-        for photo in &self.photos {
-            match catalog.embedding_of(photo.content, model)? {
-                Some(embedding) => values.extend_from_slice(embedding.values()),
-                None => values.resize(values.len() + dimension, 0.0),
+        let rows = zeros(self.len(), dimension)?;
+        for (chunk, photos) in self.photos.chunks(CATALOG_CHUNK).enumerate() {
+            let mut values = Vec::with_capacity(photos.len() * dimension);
+            for photo in photos {
+                match catalog.embedding_of(photo.content, model)? {
+                    Some(embedding) => values.extend_from_slice(embedding.values()),
+                    None => values.resize(values.len() + dimension, 0.0),
+                }
             }
+            let first = (chunk * CATALOG_CHUNK) as i64;
+            let copy = || {
+                let values = Tensor::f_from_slice(&values)?.f_view([photos.len() as i64, dimension as i64])?;
+                rows.f_narrow(0, first, photos.len() as i64)?.f_copy_(&values)
+            };
+            copy().map_err(ModelError::from)?;
         }
-        let rows = Tensor::f_from_slice(&values).and_then(|flat| flat.f_view([self.len() as i64, dimension as i64]));
-        Ok(rows.map_err(ModelError::from)?)
+        Ok(rows)
     }
 
     /// Photos.
@@ -129,6 +140,27 @@ impl Dataset {
     pub fn labels_of(&self, positions: &[usize]) -> Vec<i64> {
         positions.iter().map(|position| self.labels[*position]).collect()
     }
+}
+
+/// Calls `each` with all photos that have usable features of a backbone, some at a time.
+fn for_each_chunk(
+    catalog: &Catalog,
+    backbone: &str,
+    each: &mut dyn FnMut(Vec<(Photo, Embedding)>) -> Result<(), ModelError>,
+) -> Result<(), DatasetError> {
+    let mut last = PhotoId(0);
+    loop {
+        let chunk = catalog.photos_after(last, CATALOG_CHUNK, ModelKey::features(backbone))?;
+        let Some((photo, _)) = chunk.last() else { return Ok(()) };
+        last = photo.id;
+        let usable =
+            |(photo, features): (Photo, Option<HalfEmbedding>)| Some((photo, features?.raised(Metric::Cosine)?));
+        each(chunk.into_iter().filter_map(usable).collect())?;
+    }
+}
+
+fn zeros(rows: usize, columns: usize) -> Result<Tensor, ModelError> {
+    Ok(Tensor::f_zeros([rows as i64, columns as i64], (Kind::Float, Device::Cpu))?)
 }
 
 /// Some rows of a matrix, in the order given.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tch::{Device, Kind, Tensor};
 
 use super::loss::Objective;
+use super::network::copy_of;
 use super::optimiser::{AdamW, Group};
 use super::random::Random;
 use super::sampler::{paired_batches, random_batches};
@@ -78,7 +79,7 @@ pub fn fit(
 ) -> Result<Head, ModelError> {
     let classes = Classes::new(labels);
     let power = power_for(features)?;
-    let rows = signed_power(&classes.rows_of(features)?, power)?;
+    let rows = powered(classes.rows_of(features)?, power)?;
     let space = Space::within_classes(&rows, &classes, STRETCH)?;
     let first = space.first(LEARNT_DIRECTIONS)?;
     let inputs = first.project(&rows)?;
@@ -129,7 +130,8 @@ pub fn whiten_within_classes(features: &Tensor, labels: &[i64]) -> Result<HeadPa
 /// When libtorch fails.
 pub fn whiten_within_pairs(features: &Tensor, pairs: &[(i64, i64)]) -> Result<Head, ModelError> {
     let power = power_for(features)?;
-    let space = Space::within_pairs(&signed_power(features, power)?, pairs)?;
+    let rows = if power == 1.0 { features.shallow_clone() } else { powered(copy_of(features)?, power)? };
+    let space = Space::within_pairs(&rows, pairs)?;
     Ok(Head { parts: vec![space.part(&space.matrix, power)?] })
 }
 
@@ -137,6 +139,18 @@ pub fn whiten_within_pairs(features: &Tensor, pairs: &[(i64, i64)]) -> Result<He
 /// drown the others (Perronnin, Sanchez and Mensink 2010, "Improving the Fisher Kernel").
 fn power_for(features: &Tensor) -> Result<f64, ModelError> {
     Ok(if features.f_min()?.f_double_value(&[])? < 0.0 { 1.0 } else { 0.5 })
+}
+
+/// [`signed_power`] of rows that are not needed any more: in their place, some at a time.
+fn powered(rows: Tensor, power: f64) -> Result<Tensor, ModelError> {
+    if power != 1.0 {
+        let count = rows.size()[0];
+        for start in (0..count).step_by(CHUNK as usize) {
+            let mut some = rows.f_narrow(0, start, CHUNK.min(count - start))?;
+            some.f_copy_(&signed_power(&some, power)?)?;
+        }
+    }
+    Ok(rows)
 }
 
 /// The photos that have a label, and their labels numbered anew without gaps.
@@ -263,7 +277,14 @@ impl Space {
     }
 
     fn project(&self, rows: &Tensor) -> Result<Tensor, ModelError> {
-        Ok(rows.f_sub(&self.centre)?.f_matmul(&self.matrix.f_transpose(0, 1)?)?)
+        let (count, matrix) = (rows.size()[0], self.matrix.f_transpose(0, 1)?);
+        let projected = Tensor::f_empty([count, self.matrix.size()[0]], (Kind::Float, rows.device()))?;
+        for start in (0..count).step_by(CHUNK as usize) {
+            let length = CHUNK.min(count - start);
+            let some = rows.f_narrow(0, start, length)?.f_sub(&self.centre)?.f_matmul(&matrix)?;
+            projected.f_narrow(0, start, length)?.f_copy_(&some)?;
+        }
+        Ok(projected)
     }
 
     /// A part of a head: `matrix` on the features without their centre.

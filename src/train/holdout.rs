@@ -355,7 +355,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::photo::PhotoId;
+    use crate::catalog::{FileStamp, NewPhoto};
+    use crate::photo::{Embedded, Embedding, PhotoId};
 
     /// `classes` classes of `photos` photos each, in random directions; the first two photos of a class are one shot.
     fn dataset(classes: usize, photos: usize) -> Dataset {
@@ -450,6 +451,35 @@ mod tests {
         assert_eq!(reason(&bursts, Recipe::Quick), Some(NotMeasured::TooFewShots));
         let unlabelled = Dataset { labels: vec![-1; 12], classes: Vec::new(), ..dataset(6, 2) };
         assert_eq!(reason(&unlabelled, Recipe::Quick), Some(NotMeasured::TooFewPhotos));
+    }
+
+    #[test]
+    fn bursts_are_known_before_a_training_by_the_features_in_the_catalog() {
+        let key = ModelKey::features("backbone");
+        let preview_of = |shots: usize, backbone: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            let mut catalog = Catalog::open(folder.path()).unwrap();
+            let photo = |number: usize| {
+                let mut values = vec![0.0; 64];
+                values[number / 12 * 12 + number % 12 % shots] = 1.0;
+                NewPhoto {
+                    path: format!("s{}/{number}.jpg", number / 12).into(),
+                    stamp: FileStamp { size: 1, modified: 1 },
+                    content: ContentHash::of(&number.to_le_bytes()),
+                    embedded: Embedded { embedding: Embedding::normalised(values).unwrap(), features: None },
+                    thumbnail: None,
+                }
+            };
+            catalog.write(key, (0..48).map(photo).collect(), &[]).unwrap();
+            let photos = catalog.photos_after(PhotoId(0), 100, key).unwrap();
+            let preview = preview(photos.iter().map(|(photo, _)| photo), 0, &catalog, backbone).unwrap();
+            (preview.quick, preview.network)
+        };
+        let too_few = Some(NotMeasured::TooFewPhotos);
+        assert_eq!(preview_of(1, "backbone"), (Some(NotMeasured::OneShotPerSpecies), too_few));
+        assert_eq!(preview_of(12, "backbone"), (None, too_few));
+        // Nothing is known of another backbone's features.
+        assert_eq!(preview_of(1, "another"), (None, too_few));
     }
 
     #[test]

@@ -352,9 +352,8 @@ impl<'a> Training<'a> {
         positions: &[usize],
         tell: &mut dyn FnMut(HeadProgress) -> bool,
     ) -> Result<Head, TrainError> {
-        let features = rows_of(features, positions)?;
         if !data.is_labelled() {
-            return Ok(unlabelled::fit(&features, tell)?);
+            return Ok(unlabelled::fit(&rows_of(features, positions)?, tell)?);
         }
         // The loss and the epochs that the user chose are those of the network, where one is trained.
         let is_quick = self.plan.options.recipe == Recipe::Quick;
@@ -364,7 +363,10 @@ impl<'a> Training<'a> {
             seed: self.plan.options.seed,
             focus: self.plan.options.focus,
         };
-        Ok(head::fit(&features, &data.labels_of(positions), &options, tell)?)
+        // All features, and labels for some: a copy of these features would take as much memory again.
+        let mut labels = vec![-1; data.len()];
+        positions.iter().for_each(|position| labels[*position] = data.labels[*position]);
+        Ok(head::fit(features, &labels, &options, tell)?)
     }
 
     fn fit_to_all(

@@ -314,9 +314,10 @@ impl Loop {
 
     fn delete_model(&self, id: String) {
         let data = self.data.clone();
-        // A job that is running may have begun with this model; the next indexing throws away what it leaves.
-        let idle = self.open.as_ref().filter(|open| open.job.is_none());
-        let open = idle.and_then(|open| Some((open.library.folder.clone(), open.lock.clone()?)));
+        // A training may have begun with this model; the next indexing throws away what it leaves.
+        let changes_model = |open: &OpenLibrary| open.job.as_ref().is_some_and(|job| job.changes_model);
+        let open = self.open.as_ref().filter(|open| !changes_model(open));
+        let open = open.and_then(|open| Some((open.library.folder.clone(), open.lock.clone()?)));
         self.with_models(move |models| {
             let deleted = models.list().into_iter().find(|model| model.id == id);
             let away = delete_model(&data, models, &id).map_err(|error| error.to_string())?;
@@ -462,6 +463,7 @@ impl Loop {
                 self.outbox.send(Event::ModelDone(format!("In use now: {}", info.title)));
                 let device = open.job.as_ref().map(|job| job.device);
                 open.change_model(embedder, model, gallery);
+                open.job.iter_mut().for_each(|job| job.changes_model = false);
                 // What is new in the folder was not looked for.
                 self.next.get_or_insert(JobKind::Index);
                 self.list_models();

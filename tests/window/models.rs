@@ -16,7 +16,7 @@ use florascope::artefact::{
 use florascope::catalog::Catalog;
 use florascope::device::DeviceChoice;
 use florascope::job::Outcome;
-use florascope::library::DataFolder;
+use florascope::library::{DataFolder, Library};
 use florascope::model::{Architecture, Head, HeadPart};
 use florascope::photo::Photo;
 use florascope::query::Query;
@@ -164,6 +164,17 @@ fn another_model_is_taken_into_use() {
     window.press("Use Built in");
     window.wait_for("the change back", |window| window.button("Use Roses").map(drop));
     assert_eq!(window.in_use(), BUILT_IN);
+    let library = window.data().library(window.photos.path()).unwrap();
+    assert_eq!(embedded_by(&library).len(), 2);
+    window.choose("Roses", "Delete…");
+    window.press("Delete Roses");
+    window.wait_for("its end", |window| window.button("Use Roses").is_none().then_some(()));
+    assert_eq!(embedded_by(&library), [BUILT_IN]);
+}
+
+/// The models and backbones that have embeddings in a catalog.
+fn embedded_by(library: &Library) -> Vec<String> {
+    Catalog::open_read_only(&library.folder).unwrap().unwrap().models().unwrap()
 }
 
 #[test]
@@ -344,20 +355,15 @@ fn every_photo_stays_after_a_training_whose_model_is_not_used() {
         let photos = Photos::plain("Garden", &[("rose", 6), ("lily", 6)]);
         let mut open = Open::on(&data, &photos, 12);
         let before = open.photos();
-        let catalog = data.library(photos.path()).unwrap().folder.join("catalog.sqlite");
-        let models = || -> Vec<String> {
-            let sql = rusqlite::Connection::open(&catalog).unwrap();
-            let mut statement = sql.prepare("SELECT name FROM models").unwrap();
-            statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
-        };
-        assert_eq!(models(), [BUILT_IN]);
+        let library = data.library(photos.path()).unwrap();
+        assert_eq!(embedded_by(&library), [BUILT_IN]);
         let options = TrainOptions { recipe, epochs: Some(1), ..TrainOptions::default() };
         open.worker.send(Request::Train { options, resume: false });
         let end = open.until(|event| matches!(event, Event::TrainingEnded(_)));
         assert!(matches!(end, Event::TrainingEnded(TrainingEnd::Done { used: false, .. })), "{end:?}");
         open.until(|event| matches!(event, Event::JobEnded(_)));
         open.expect_all(&before);
-        assert_eq!(models(), [BUILT_IN], "nothing is kept of the model that is not used");
+        assert_eq!(embedded_by(&library), [BUILT_IN], "nothing is kept of the model that is not used");
         // What the gallery calls its photos is what the catalog calls them.
         std::fs::remove_file(photos.path().join(&before[0].path)).unwrap();
         open.worker.send(Request::Index);
