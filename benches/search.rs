@@ -30,8 +30,9 @@ use florascope::library::DataFolder;
 use florascope::photo::{HalfEmbedding, Metric, PhotoId};
 use florascope::query::Query;
 use florascope::random::Random;
-use florascope::worker::{Event, Request, View, Worker};
-use support::{Real, peak_megabytes, percentile, picture};
+use florascope::train::random::Random;
+use florascope::worker::{Event, Listing, Request, View, Worker};
+use support::{Real, option, peak_megabytes, percentile, picture};
 
 const QUERIES: usize = 200;
 const RECALL_AT: usize = 10;
@@ -229,9 +230,9 @@ fn drop_to_results(real: &Real, count: usize, query: &Path, place: &Path) {
     let times: Vec<f64> = (1..=20)
         .map(|number| {
             let query = Some(Query::File(query.to_owned()));
-            let view = View { query, limit: Some(100), ..View::default() };
+            let listing = Listing { query, limit: Some(100), ..Listing::default() };
             let began = Instant::now();
-            worker.send(Request::Show { number, view });
+            worker.send(Request::Show { number, listing });
             wait(&worker, |event| matches!(event, Event::Answer { number: answered, .. } if *answered == number));
             began.elapsed().as_secs_f64()
         })

@@ -151,6 +151,14 @@ impl Library {
         }
     }
 
+    /// Counts the library as the one opened last. Whoever takes its lock does that already.
+    ///
+    /// # Errors
+    /// When the catalog's folder cannot be written.
+    pub fn mark_opened(&self) -> io::Result<()> {
+        File::options().write(true).open(self.folder.join(ROOT_FILE))?.set_modified(SystemTime::now())
+    }
+
     /// Whether another process has the right to write. Asking turns no writer away.
     pub fn is_in_use(&self) -> bool {
         // Not the lock file itself: who takes that at the same moment would find it taken.

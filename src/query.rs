@@ -128,13 +128,16 @@ impl From<&Path> for PathKey {
 pub struct Gallery {
     by_path: BTreeMap<PathKey, Arc<Photo>>,
     by_id: HashMap<PhotoId, Arc<Photo>>,
+    /// How many photos lie right in each folder: what [`Gallery::facets`] adds up, rather than all photos.
+    folders: HashMap<PathBuf, usize>,
     index: Index,
 }
 
 impl Gallery {
     /// An empty gallery for embeddings of `dimension` floats that are compared by `metric`.
     pub fn new(dimension: usize, metric: Metric) -> Self {
-        Self { by_path: BTreeMap::new(), by_id: HashMap::new(), index: Index::new(dimension, metric) }
+        let index = Index::new(dimension, metric);
+        Self { by_path: BTreeMap::new(), by_id: HashMap::new(), folders: HashMap::new(), index }
     }
 
     /// The whole catalog as a gallery.
@@ -180,6 +183,7 @@ impl Gallery {
                 && there.get().id == id
             {
                 there.remove();
+                self.count_out(&photo.path);
             }
         }
         for (photo, embedding) in added {
@@ -190,8 +194,29 @@ impl Gallery {
     fn add(&mut self, photo: Photo, embedding: &HalfEmbedding) {
         if self.index.add(photo.id, embedding) {
             let photo = Arc::new(photo);
-            self.by_path.insert(PathKey::from(photo.path.as_path()), Arc::clone(&photo));
+            // A photo of before under this path leaves it; it is removed later.
+            if self.by_path.insert(PathKey::from(photo.path.as_path()), Arc::clone(&photo)).is_none() {
+                self.count_in(&photo.path);
+            }
             self.by_id.insert(photo.id, photo);
+        }
+    }
+
+    fn count_in(&mut self, photo: &Path) {
+        let folder = photo.parent().unwrap_or(Path::new(""));
+        match self.folders.get_mut(folder) {
+            Some(photos) => *photos += 1,
+            None => _ = self.folders.insert(folder.to_owned(), 1),
+        }
+    }
+
+    fn count_out(&mut self, photo: &Path) {
+        let folder = photo.parent().unwrap_or(Path::new(""));
+        if let Some(photos) = self.folders.get_mut(folder) {
+            *photos -= 1;
+            if *photos == 0 {
+                self.folders.remove(folder);
+            }
         }
     }
 
@@ -216,8 +241,8 @@ impl Gallery {
     }
 
     /// All photos, by path.
-    pub fn photos(&self) -> impl Iterator<Item = &Photo> + Clone {
-        self.by_path.values().map(AsRef::as_ref)
+    pub fn photos(&self) -> impl Iterator<Item = &Arc<Photo>> {
+        self.by_path.values()
     }
 
     /// The embedding of a photo of the library.
@@ -273,21 +298,21 @@ impl Gallery {
             .collect()
     }
 
-    /// The folders and labels of the library.
+    /// The folders and labels of the library, in time that grows with the number of folders, not of photos.
     pub fn facets(&self) -> Facets {
-        let photos = || self.by_path.values();
-        let mut folders: BTreeMap<&Path, usize> = BTreeMap::new();
-        for photo in photos() {
-            for folder in photo.path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()) {
-                *folders.entry(folder).or_default() += 1;
+        let (mut folders, mut labels) = (HashMap::<&Path, usize>::new(), BTreeMap::<&OsStr, usize>::new());
+        for (folder, photos) in &self.folders {
+            if let Some(label) = folder.file_name() {
+                *labels.entry(label).or_default() += photos;
+            }
+            for folder in folder.ancestors().filter(|folder| !folder.as_os_str().is_empty()) {
+                *folders.entry(folder).or_default() += photos;
             }
         }
-        let mut labels: Vec<(&OsStr, usize)> = count_labels(photos().filter_map(|p| p.label())).into_iter().collect();
-        labels.sort_unstable();
-        Facets {
-            folders: folders.into_iter().map(|(folder, count)| (folder.to_owned(), count)).collect(),
-            labels: labels.into_iter().map(|(label, count)| (label.to_owned(), count)).collect(),
-        }
+        let mut folders: Vec<_> = folders.into_iter().map(|(folder, photos)| (folder.to_owned(), photos)).collect();
+        folders.sort_by_cached_key(|(folder, _)| PathKey::from(folder.as_path()));
+        let labels = labels.into_iter().map(|(label, photos)| (label.to_owned(), photos)).collect();
+        Facets { folders, labels }
     }
 
     /// Adds queries to an evaluation: an embedding each, its label, and the photo itself where it is in the gallery
@@ -331,6 +356,7 @@ impl Gallery {
 mod tests {
     use super::*;
     use crate::photo::ContentHash;
+    use crate::train::random::Random;
 
     fn gallery(photos: &[(&str, [f32; 2])]) -> Gallery {
         let mut gallery = Gallery::new(2, Metric::Cosine);
@@ -391,6 +417,40 @@ mod tests {
         let hits = gallery.rank(&east(), None, &Filter::All, Some(2));
         assert_eq!(paths(&hits), ["rose/1.jpg", "rose/2.jpg"]);
         assert!(matches!(gallery.embedding(PhotoId(1)), Err(QueryError::Gone)));
+    }
+
+    #[test]
+    fn folders_and_labels_are_counted_as_photos_come_and_go() {
+        let mut random = Random::new(11);
+        let mut gallery = Gallery::new(2, Metric::Cosine);
+        let folders = ["", "rose", "a", "a/rose", "a/lily", "a b/rose", "a-b", "a/rose/old"];
+        let mut photos: Vec<Photo> = Vec::new();
+        for round in 0..200 {
+            let (mut added, mut removed) = (Vec::new(), Vec::new());
+            if !photos.is_empty() && random.below(3) == 0 {
+                removed.push(photos.swap_remove(random.below(photos.len())).id);
+            }
+            let path = Path::new(folders[random.below(folders.len())]).join(format!("{}.jpg", random.below(20)));
+            if let Some(before) = photos.iter().position(|photo| photo.path == path) {
+                removed.push(photos.swap_remove(before).id);
+            }
+            photos.push(Photo { id: PhotoId(round + 1), path, content: ContentHash([0; 16]) });
+            added.extend(photos.last().map(|photo| (photo.clone(), east())));
+            gallery.apply(Changes { added, removed });
+
+            let mut expected = (BTreeMap::<PathBuf, usize>::new(), BTreeMap::<OsString, usize>::new());
+            for photo in &photos {
+                for folder in photo.path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()) {
+                    *expected.0.entry(folder.to_owned()).or_default() += 1;
+                }
+                if let Some(label) = photo.label() {
+                    *expected.1.entry(label.to_owned()).or_default() += 1;
+                }
+            }
+            let Facets { folders, labels } = gallery.facets();
+            assert_eq!(folders, expected.0.into_iter().collect::<Vec<_>>());
+            assert_eq!(labels, expected.1.into_iter().collect::<Vec<_>>());
+        }
     }
 
     #[test]

@@ -40,6 +40,17 @@ impl App {
                 self.state.opening = false;
                 self.complain(message);
             }
+            Event::ModelLoadFailed { message } | Event::GalleryFailed { message } => self.complain(message),
+            // Files may have been mended or changed since they were drawn.
+            Event::IndexStarted => self.textures.clear(),
+            Event::IndexQueued => {
+                let text = "The folder is checked when the running job has ended";
+                self.state.toasts.push(Toast::new(text.into(), false));
+            }
+            Event::TaskPanicked => self.complain(
+                "A part of the program failed unexpectedly; if something does not answer any more, restart it".into(),
+            ),
+            Event::WorkerDied => self.end_without_worker(),
             Event::Preview { number, picture } if number == self.state.number => {
                 if let Some(visit) = self.state.history.get_mut(self.state.at) {
                     visit.preview = Some(ctx.load_texture("query", color_image(&picture), TextureOptions::LINEAR));
@@ -112,6 +123,19 @@ impl App {
         self.state.train.end(end);
         // Whether it can go on.
         self.worker.send(Request::PreviewTraining);
+    }
+
+    /// Nothing answers any more: what waits for an answer says so.
+    fn end_without_worker(&mut self) {
+        let message = "The program failed unexpectedly; close it and start it again. What was indexed is kept.";
+        self.state.opening = false;
+        self.state.waiting = false;
+        self.state.answer = Answer::Failed(message.into());
+        if let Some(library) = &mut self.state.library {
+            (library.progress, library.loading) = (None, false);
+        }
+        self.state.train.end(TrainingEnd::Failed { message: message.into() });
+        self.complain(message.into());
     }
 
     fn hear_of_library(&mut self, event: Event) {

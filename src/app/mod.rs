@@ -231,7 +231,9 @@ impl App {
         if !train.open || !matches!(train.phase, Phase::Setup) || library.loading {
             return;
         }
-        let asked = (train.options.clone(), library.photos, self.state.device);
+        // While there are more photos every second: once, and again when they are all there.
+        let photos = if library.progress.is_some() { 0 } else { library.photos };
+        let asked = (train.options.clone(), photos, self.state.device);
         if self.estimates_of.as_ref() == Some(&asked) {
             return;
         }

@@ -12,7 +12,7 @@ use crate::settings::TILE_SIDES;
 use crate::ui::problems;
 use crate::ui::state::{Action, Answer, Toast, Visit};
 use crate::ui::train::Phase;
-use crate::worker::{Request, View};
+use crate::worker::{Listing, Request};
 
 /// Earlier searches that are kept.
 const HISTORY: usize = 50;
@@ -116,11 +116,10 @@ impl App {
                     self.state.toasts.push(Toast::new("The path is in the clipboard".into(), false));
                 }
             }
-            Command::CheckFolder => {
-                // Files may have been mended meanwhile.
-                self.textures.clear();
-                self.worker.send(Request::Index);
+            Command::CheckFolder if self.state.library.as_ref().is_some_and(|library| !library.writable) => {
+                self.complain("Another Florascope window has this folder open; check for changes there".into());
             }
+            Command::CheckFolder => self.worker.send(Request::Index),
             Command::StopIndexing => self.worker.send(Request::CancelJob),
             Command::LargerThumbnails => self.set_tile_side(self.settings.tile_side * 1.2),
             Command::SmallerThumbnails => self.set_tile_side(self.settings.tile_side / 1.2),
@@ -212,8 +211,8 @@ impl App {
             self.state.answer = Answer::None;
         }
         let query = self.state.visit().and_then(|visit| visit.query.clone());
-        let view = View { query, filter: self.state.filter.clone(), limit: self.settings.results };
-        self.worker.send(Request::Show { number: self.state.number, view });
+        let listing = Listing { query, filter: self.state.filter.clone(), limit: self.settings.results };
+        self.worker.send(Request::Show { number: self.state.number, listing });
     }
 
     fn set_tile_side(&mut self, side: f32) {

@@ -283,6 +283,16 @@ impl Catalog {
         })
     }
 
+    /// How many files could not be read.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn problem_count(&self) -> Result<usize, CatalogError> {
+        self.run(|connection| {
+            connection.query_row("SELECT count(*) FROM problems", [], |row| row.get::<_, i64>(0)).map(|n| n as usize)
+        })
+    }
+
     /// The files that could not be read, by path.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ fn what_is_written_is_there_after_opening_again() {
     let embedding = stored[1].1.as_ref().unwrap().raised(Metric::Cosine).unwrap();
     let vector = embedding.values();
     assert!((vector[1] / vector[0] - 2.0).abs() < 1e-2);
-    assert_eq!(catalog.problems().unwrap(), [problem]);
+    assert_eq!((catalog.problems().unwrap(), catalog.problem_count().unwrap()), (vec![problem], 1));
     assert_eq!(catalog.thumbnail(ContentHash([2; 16])).unwrap(), Some(vec![2]));
     assert!(catalog.is_sound().unwrap());
 }

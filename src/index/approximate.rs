@@ -66,7 +66,8 @@ pub struct Approximate {
 }
 
 impl Approximate {
-    /// Builds one of at least [`SAMPLE`] rows. `None` when cancelled, which is heard within about a second.
+    /// Builds one of at least [`SAMPLE`] rows. `None` when cancelled, which is heard between steps: the longest, in which
+    /// Faiss learns the lists, takes seconds.
     ///
     /// # Errors
     /// When Faiss fails, or the rows are such that too little would be found.
@@ -98,12 +99,11 @@ impl Approximate {
             faiss.add_with_ids(&values_of(rows, some), &numbers)?;
         }
         let mut approximate = Self { faiss, ids, probes: 4, recall: 0.0 };
-        approximate.choose_probes(rows)?;
-        Ok(Some(approximate))
+        Ok(approximate.choose_probes(rows, cancel)?.then_some(approximate))
     }
 
-    /// Visits twice as many lists until enough is found.
-    fn choose_probes(&mut self, rows: &Rows) -> Result<(), ApproximateError> {
+    /// Visits twice as many lists until enough is found; `false` when cancelled.
+    fn choose_probes(&mut self, rows: &Rows, cancel: &Cancel) -> Result<bool, ApproximateError> {
         const NEAREST: usize = 10;
         let trials: Vec<PhotoId> = (0..TRIALS).map(|number| self.ids[number * self.ids.len() / TRIALS]).collect();
         let queries: Vec<Vec<f32>> = trials.iter().filter_map(|id| rows.get(*id)).collect();
@@ -117,6 +117,9 @@ impl Approximate {
             self.set_probes()?;
             let (mut found, mut all) = (0, 0);
             for ((query, exact), itself) in queries.iter().zip(&exact).zip(&trials) {
+                if cancel.is_cancelled() {
+                    return Ok(false);
+                }
                 let candidates = self.candidates(query, MIN_CANDIDATES)?;
                 let others = exact.iter().filter(|scored| scored.id != *itself).take(NEAREST);
                 for scored in others {
@@ -126,7 +129,7 @@ impl Approximate {
             }
             self.recall = found as f64 / all.max(1) as f64;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn set_probes(&self) -> Result<(), ApproximateError> {
@@ -172,7 +175,7 @@ impl Approximate {
         let new_index = Partial::beside(&index).map_err(failed)?;
         let text = new_index.path().to_str();
         write_index(&self.faiss, text.ok_or(ApproximateError::Unusable("Faiss takes no path that is not UTF-8"))?)?;
-        let hash = hash_of(new_index.path())?;
+        let hash = hash_of(new_index.path(), &Cancel::default())?;
         let bytes: Vec<u8> = self.ids.iter().flat_map(|id| id.0.to_le_bytes()).collect();
         let card = [("model", model.to_owned()), ("index", hash), ("probes", self.probes.to_string())]
             .into_iter()
@@ -188,15 +191,19 @@ impl Approximate {
         atomic_file::write(&ids, &new_ids, Survives::Kill).map_err(failed)
     }
 
-    /// Reads the one in a library's folder; `None` where there is none for this model, or a damaged one.
-    pub fn load(folder: &Path, model: &str, dimension: usize) -> Option<Self> {
+    /// Reads the one in a library's folder; `None` where there is none for this model, or a damaged one, or when
+    /// cancelled.
+    pub fn load(folder: &Path, model: &str, dimension: usize, cancel: &Cancel) -> Option<Self> {
         let bytes = std::fs::read(folder.join(IDS_FILE)).ok()?;
         let (_, header) = SafeTensors::read_metadata(&bytes).ok()?;
         let card = header.metadata().as_ref()?;
         let of = |name: &str| card.get(name).map(String::as_str);
         let index = folder.join(INDEX_FILE);
         // Faiss trusts the file that it reads.
-        if of("model")? != model || of("dimension")?.parse() != Ok(dimension) || hash_of(&index).ok()? != of("index")? {
+        if of("model")? != model || of("dimension")?.parse() != Ok(dimension) {
+            return None;
+        }
+        if hash_of(&index, cancel).ok()? != of("index")? {
             return None;
         }
         let tensors = SafeTensors::deserialize(&bytes).ok()?;
@@ -215,11 +222,15 @@ fn values_of(rows: &Rows, ids: &[PhotoId]) -> Vec<f32> {
     ids.iter().flat_map(|id| rows.get(*id).unwrap_or_else(|| vec![0.0; rows.dimension()])).collect()
 }
 
-fn hash_of(path: &Path) -> Result<String, ApproximateError> {
+/// Fails when cancelled.
+fn hash_of(path: &Path, cancel: &Cancel) -> Result<String, ApproximateError> {
     let failed = |error| ApproximateError::File(error, path.to_owned());
     let mut file = std::fs::File::open(path).map_err(failed)?;
     let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
     loop {
+        if cancel.is_cancelled() {
+            return Err(failed(std::io::ErrorKind::Interrupted.into()));
+        }
         match file.read(&mut buffer).map_err(failed)? {
             0 => break,
             length => hasher.update(&buffer[..length]),
@@ -261,13 +272,18 @@ mod tests {
         let middles = middles(random);
         let mut index = index_of(SAMPLE + 500, random, &middles);
         let gone = PhotoId(17);
-        let built = Approximate::build(&index.rows(), &Cancel::default()).unwrap().unwrap();
+        let (go_on, stopped) = (&Cancel::default(), &Cancel::default());
+        stopped.cancel();
+        let mut built = Approximate::build(&index.rows(), go_on).unwrap().unwrap();
         let folder = tempfile::tempdir().unwrap();
         built.save(folder.path(), "m").unwrap();
-        assert!(Approximate::load(folder.path(), "another", DIMENSION).is_none());
-        assert!(Approximate::load(folder.path(), "m", DIMENSION + 1).is_none());
-        let loaded = Approximate::load(folder.path(), "m", DIMENSION).unwrap();
+        assert!(Approximate::load(folder.path(), "another", DIMENSION, go_on).is_none());
+        assert!(Approximate::load(folder.path(), "m", DIMENSION + 1, go_on).is_none());
+        let loaded = Approximate::load(folder.path(), "m", DIMENSION, go_on).unwrap();
         assert_eq!((loaded.photos(), loaded.probes), (SAMPLE + 500, built.probes));
+        assert!(Approximate::load(folder.path(), "m", DIMENSION, stopped).is_none());
+        built.recall = 0.0;
+        assert!(!built.choose_probes(&index.rows(), stopped).unwrap());
 
         // One comes, one goes.
         index.use_approximate(loaded);
@@ -297,7 +313,7 @@ mod tests {
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         std::fs::write(&file, bytes).unwrap();
-        assert!(Approximate::load(folder.path(), "m", DIMENSION).is_none());
+        assert!(Approximate::load(folder.path(), "m", DIMENSION, go_on).is_none());
     }
 
     #[test]

@@ -2,16 +2,16 @@
 //! go on.
 
 use std::path::PathBuf;
-use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{Approximate, Rows};
 use crate::job::Cancel;
 
-/// What is to be made, and of what.
-pub struct Plan {
+/// What is to be built, and of what.
+pub struct BuildSpec {
+    /// The photos that there are now; later ones are not in it.
     pub rows: Rows,
     /// The library's folder among the program's data.
     pub folder: PathBuf,
@@ -21,31 +21,34 @@ pub struct Plan {
     pub anew: bool,
     /// Whether this process may write to the folder.
     pub writable: bool,
+    /// Held until the thread has ended: a process must not exit while Faiss computes.
+    pub running: Sender<()>,
 }
 
-/// The thread and what comes of it. Dropping it stops the thread, within about a second.
-pub struct Background {
+/// The thread and what comes of it. Dropping it has the thread stop at its next step, but does not wait for that: the
+/// step in which Faiss learns takes seconds and cannot be interrupted. Whoever has to wait has the other end of
+/// [`BuildSpec::running`].
+pub struct BackgroundBuild {
     cancel: Cancel,
     result: Receiver<Approximate>,
-    thread: Option<JoinHandle<()>>,
 }
 
-impl Background {
+impl BackgroundBuild {
     /// Starts the thread.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(plan: Plan) -> std::io::Result<Self> {
+    pub fn start(spec: BuildSpec) -> std::io::Result<Self> {
         let (sender, result) = bounded(1);
         let cancel = Cancel::default();
         let flag = cancel.clone();
-        let thread = std::thread::Builder::new().name("approximate".into()).spawn(move || {
-            if let Some(approximate) = plan.run(&flag) {
+        std::thread::Builder::new().name("approximate".into()).spawn(move || {
+            if let Some(approximate) = spec.run(&flag) {
                 // Nobody may be waiting any more.
                 let _ = sender.send(approximate);
             }
         })?;
-        Ok(Self { cancel, result, thread: Some(thread) })
+        Ok(Self { cancel, result })
     }
 
     /// Gives the index; closed without one where none could be made.
@@ -54,12 +57,19 @@ impl Background {
     }
 }
 
-impl Plan {
+impl Drop for BackgroundBuild {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+impl BuildSpec {
     fn run(&self, cancel: &Cancel) -> Option<Approximate> {
         let (began, dimension) = (Instant::now(), self.rows.dimension());
-        let stored = (!self.anew).then(|| Approximate::load(&self.folder, &self.model, dimension)).flatten();
+        let stored = (!self.anew).then(|| Approximate::load(&self.folder, &self.model, dimension, cancel)).flatten();
         let approximate = match stored {
             Some(stored) => stored,
+            None if cancel.is_cancelled() => return None,
             None => self.build(cancel)?,
         };
         let (photos, recall) = (approximate.photos(), approximate.recall);
@@ -81,12 +91,32 @@ impl Plan {
     }
 }
 
-impl Drop for Background {
-    fn drop(&mut self) {
-        self.cancel.cancel();
-        if let Some(thread) = self.thread.take() {
-            // A panic in it has been reported.
-            let _ = thread.join();
-        }
+#[cfg(all(test, unix))]
+mod tests {
+    use crossbeam_channel::TryRecvError;
+
+    use super::*;
+    use crate::photo::Metric;
+
+    #[test]
+    fn dropping_it_does_not_wait_and_its_end_can_be_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        // Opening a pipe waits until somebody writes to it.
+        let pipe = folder.path().join("approximate.safetensors");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let (running, ended) = bounded(0);
+        let spec = BuildSpec {
+            rows: Rows::new(2, Metric::Cosine),
+            folder: folder.path().into(),
+            model: "m".into(),
+            anew: false,
+            writable: false,
+            running,
+        };
+        let build = BackgroundBuild::start(spec).unwrap();
+        drop(build);
+        assert_eq!(ended.try_recv(), Err(TryRecvError::Empty));
+        std::fs::write(&pipe, b"").unwrap();
+        assert!(ended.recv().is_err());
     }
 }

@@ -10,7 +10,7 @@ mod background;
 mod rows;
 
 pub use approximate::{Approximate, ApproximateError};
-pub use background::{Background, Plan};
+pub use background::{BackgroundBuild, BuildSpec};
 pub use rows::Rows;
 
 use approximate::{CANDIDATES_A_RESULT, MIN_CANDIDATES};
@@ -78,7 +78,7 @@ impl Index {
         Embedding::new(self.rows.get(id)?, self.metric)
     }
 
-    /// All embeddings, for [`Approximate::build`]. Shared, not copied.
+    /// All embeddings as they are now, for [`Approximate::build`]. Shared, not copied.
     pub fn rows(&self) -> Rows {
         self.rows.clone()
     }

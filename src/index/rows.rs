@@ -16,6 +16,8 @@ use crate::system::cores;
 const CHUNK: usize = 1024;
 /// More threads than this wait for memory only.
 const MAX_THREADS: usize = 8;
+/// Parts of the table of positions: what is copied of it when a shared one changes.
+const SHARDS: usize = 256;
 /// Below this many numbers to compare a second thread takes longer to start than it saves.
 const VALUES_A_THREAD: usize = 1 << 20;
 
@@ -43,25 +45,61 @@ struct Chunk {
     values: Vec<f16>,
 }
 
-/// The embeddings of a library. A clone is cheap: it shares the rows, until they change.
+/// Where each photo's row is: a hash table in shards.
+#[derive(Clone)]
+struct Positions {
+    shards: Vec<Arc<HashMap<PhotoId, usize>>>,
+    count: usize,
+}
+
+impl Positions {
+    fn new() -> Self {
+        Self { shards: vec![Arc::default(); SHARDS], count: 0 }
+    }
+
+    /// Ids are given out in order, so the shards fill evenly.
+    fn shard(id: PhotoId) -> usize {
+        id.0.rem_euclid(SHARDS as i64) as usize
+    }
+
+    fn get(&self, id: PhotoId) -> Option<usize> {
+        self.shards[Self::shard(id)].get(&id).copied()
+    }
+
+    /// Of a photo that has none yet.
+    fn insert(&mut self, id: PhotoId, position: usize) {
+        Arc::make_mut(&mut self.shards[Self::shard(id)]).insert(id, position);
+        self.count += 1;
+    }
+
+    fn remove(&mut self, id: PhotoId) -> Option<usize> {
+        let position = self.get(id)?;
+        Arc::make_mut(&mut self.shards[Self::shard(id)]).remove(&id);
+        self.count -= 1;
+        Some(position)
+    }
+}
+
+/// The embeddings of a library. A clone is cheap: it shares the rows and the table of their positions, each in parts
+/// that are copied when they change.
 #[derive(Clone)]
 pub struct Rows {
     dimension: usize,
     metric: Metric,
     chunks: Vec<Arc<Chunk>>,
-    positions: HashMap<PhotoId, usize>,
+    positions: Positions,
     /// Rows whose photos are gone: the next ones take their places.
     free: Vec<usize>,
 }
 
 impl Rows {
     pub fn new(dimension: usize, metric: Metric) -> Self {
-        Self { dimension, metric, chunks: Vec::new(), positions: HashMap::new(), free: Vec::new() }
+        Self { dimension, metric, chunks: Vec::new(), positions: Positions::new(), free: Vec::new() }
     }
 
     /// Photos that have a row.
     pub fn count(&self) -> usize {
-        self.positions.len()
+        self.positions.count
     }
 
     pub fn dimension(&self) -> usize {
@@ -69,13 +107,13 @@ impl Rows {
     }
 
     pub fn contains(&self, id: PhotoId) -> bool {
-        self.positions.contains_key(&id)
+        self.positions.get(id).is_some()
     }
 
     /// Adds a photo; `false` where it has a row already, or its embedding is of another dimension or no direction.
     pub fn add(&mut self, id: PhotoId, embedding: &HalfEmbedding) -> bool {
         let values = embedding.values();
-        let floats = raised(values);
+        let floats = to_f32(values);
         let square = sum_of(&floats, &floats, Term::Product);
         let scale = match self.metric {
             Metric::Cosine => 1.0 / square.sqrt(),
@@ -108,7 +146,7 @@ impl Rows {
 
     /// Takes photos out; those that have no row are passed over.
     pub fn remove(&mut self, ids: &[PhotoId]) {
-        for position in ids.iter().filter_map(|id| self.positions.remove(id)) {
+        for position in ids.iter().filter_map(|id| self.positions.remove(*id)) {
             Arc::make_mut(&mut self.chunks[position / CHUNK]).ids[position % CHUNK] = None;
             self.free.push(position);
         }
@@ -116,9 +154,9 @@ impl Rows {
 
     /// A photo's embedding, `dimension` floats.
     pub fn get(&self, id: PhotoId) -> Option<Vec<f32>> {
-        let position = *self.positions.get(&id)?;
+        let position = self.positions.get(id)?;
         let (chunk, row) = (&self.chunks[position / CHUNK], position % CHUNK);
-        let mut values = raised(&chunk.values[row * self.dimension..][..self.dimension]);
+        let mut values = to_f32(&chunk.values[row * self.dimension..][..self.dimension]);
         values.iter_mut().for_each(|value| *value *= chunk.scales[row]);
         Some(values)
     }
@@ -155,7 +193,7 @@ impl Rows {
                 while let Some(part) = ids.get(next.fetch_add(1, Ordering::Relaxed) * PART..)
                     && !part.is_empty()
                 {
-                    for position in part.iter().take(PART).filter_map(|id| self.positions.get(id)) {
+                    for position in part.iter().take(PART).filter_map(|id| self.positions.get(*id)) {
                         self.score(&self.chunks[position / CHUNK], position % CHUNK, &[query], buffer, best);
                     }
                 }
@@ -249,7 +287,7 @@ impl Best {
     }
 }
 
-fn raised(values: &[f16]) -> Vec<f32> {
+fn to_f32(values: &[f16]) -> Vec<f32> {
     let mut floats = vec![0.0; values.len()];
     values.convert_to_f32_slice(&mut floats);
     floats
@@ -298,4 +336,35 @@ fn plain(a: &[f32], b: &[f32], term: Term, add_product: impl Fn(f32, f32, f32) -
     }
     add(rest_a, rest_b);
     sums.iter().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::photo::Embedding;
+
+    fn embedding(values: [f32; 2]) -> HalfEmbedding {
+        HalfEmbedding::from(&Embedding::normalised(values.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn a_clone_shares_all_but_what_changes_and_stays_as_it_was() {
+        let mut rows = Rows::new(2, Metric::Cosine);
+        let count = 3 * CHUNK as i64;
+        for id in 1..=count {
+            assert!(rows.add(PhotoId(id), &embedding([1.0, id as f32])));
+        }
+        let before = rows.clone();
+        rows.remove(&[PhotoId(7)]);
+        assert!(rows.add(PhotoId(count + 7), &embedding([0.0, 1.0])));
+        let shared = |a: &[Arc<Chunk>], b: &[Arc<Chunk>]| a.iter().zip(b).filter(|(a, b)| Arc::ptr_eq(a, b)).count();
+        assert_eq!(shared(&rows.chunks, &before.chunks), 2);
+        let shards = rows.positions.shards.iter().zip(&before.positions.shards);
+        assert_eq!(shards.filter(|(a, b)| Arc::ptr_eq(a, b)).count(), SHARDS - 1);
+        assert!(before.contains(PhotoId(7)) && !before.contains(PhotoId(count + 7)));
+        assert_eq!((before.count(), rows.count()), (count as usize, count as usize));
+        assert_eq!(before.ids().count(), count as usize);
+        assert!((before.get(PhotoId(7)).unwrap()[1] - 7.0 / 50.0_f32.sqrt()).abs() < 1e-3);
+        assert_eq!(rows.get(PhotoId(7)), None);
+    }
 }

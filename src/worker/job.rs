@@ -67,9 +67,9 @@ pub(super) struct RunningJob {
     /// It ends, if all goes well, with another model in use.
     pub(super) changes_model: bool,
     /// The user has cancelled it, rather than closed the library.
-    pub(super) given_up: bool,
+    pub(super) cancelled_by_user: bool,
     /// When the window was last told how far the training is, and of which stage.
-    pub(super) told: Option<(Instant, Stage)>,
+    pub(super) last_reported: Option<(Instant, Stage)>,
 }
 
 impl RunningJob {
@@ -91,8 +91,17 @@ impl RunningJob {
             work.run();
             drop(lock);
         })?;
-        let (given_up, told) = (false, None);
-        Ok(Self { messages, cancel, stop, thread, device, is_training, changes_model, given_up, told })
+        Ok(Self {
+            messages,
+            cancel,
+            stop,
+            thread,
+            device,
+            is_training,
+            changes_model,
+            cancelled_by_user: false,
+            last_reported: None,
+        })
     }
 }
 

@@ -16,9 +16,9 @@ use crate::library::Library;
 use crate::query::{Facets, Filter, Hit, Query};
 use crate::train::progress::{LabelPreview, TrainEvent};
 
-/// What the grid shows.
+/// Which photos the grid lists: those most similar to a query or, without one, those of a part of the library.
 #[derive(Clone, Debug, Default)]
-pub struct View {
+pub struct Listing {
     pub query: Option<Query>,
     pub filter: Filter,
     /// Results at most; `None` for all. Without a query all photos are shown.
@@ -32,7 +32,7 @@ pub enum Request {
     Open(PathBuf),
     /// Draw the sample garden where it is missing, and open it.
     OpenGarden,
-    /// Bring the open library up to date.
+    /// Bring the open library up to date: now, or after the job that is running.
     Index,
     /// Stop whatever is running, and keep what is finished.
     CancelJob,
@@ -65,10 +65,10 @@ pub enum Request {
     ImportModel(PathBuf),
     /// Take in a network's weights from a file of another program.
     LoadWeights(PathBuf),
-    /// Show this from now on. An answer carries the number back, so that a late one cannot replace a newer one.
+    /// List this from now on. An answer carries the number back, so that a late one cannot replace a newer one.
     Show {
         number: u64,
-        view: View,
+        listing: Listing,
     },
 }
 
@@ -76,11 +76,20 @@ pub enum Request {
 #[derive(Debug)]
 pub enum Event {
     ModelReady(ModelInfo),
+    /// The model in use cannot be loaded; photos can be browsed, but not searched.
+    ModelLoadFailed {
+        message: String,
+    },
     Opened {
         library: Arc<Library>,
         writable: bool,
     },
+    /// A library could not be opened; the one that was open still is.
     OpenFailed {
+        message: String,
+    },
+    /// Some photos of the open library could not be read from its catalog.
+    GalleryFailed {
         message: String,
     },
     /// How many photos can be found, whether more are being loaded, and their folders and labels.
@@ -104,6 +113,10 @@ pub enum Event {
     },
     Problems(Arc<[Problem]>),
     Progress(Progress),
+    /// The folder is being checked, for photos that are new, changed or gone.
+    IndexStarted,
+    /// It will be, when the job that is running has ended.
+    IndexQueued,
     JobEnded(Outcome),
     /// The device that was asked for cannot be used; this one is instead.
     DeviceRefused {
@@ -134,6 +147,11 @@ pub enum Event {
     ModelDone(String),
     /// Or wrong.
     ModelFailed(String),
+    /// Something in the background failed as it never should; what it was to bring does not come.
+    TaskPanicked,
+    /// The worker has ended as it never should: nothing is answered any more. What was indexed is kept. Sent once more
+    /// for every later request.
+    WorkerDied,
 }
 
 /// How a training ended.
@@ -152,49 +170,97 @@ pub enum TrainingEnd {
     },
 }
 
-/// Events on their way to the window. What describes a state replaces its older version, so the queue stays short even
-/// while the window is hidden and draws nothing.
-#[derive(Clone, Default)]
-pub(super) struct Mailbox(Arc<Mutex<Vec<Event>>>);
+/// A message of which some kinds are void once there is a newer one.
+pub(super) trait Message {
+    type State: PartialEq;
 
-impl Mailbox {
-    /// All events since the last call.
-    pub(super) fn take(&self) -> Vec<Event> {
-        std::mem::take(&mut *self.lock())
-    }
+    /// Which state it describes or asks for; `None` where it tells of something that has happened or is to be done.
+    fn state(&self) -> Option<Self::State>;
+}
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Event>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Messages on their way. What describes a state replaces its older version, so the queue stays short even while the
+/// window is hidden and draws nothing, or the worker is busy.
+pub(super) struct Mailbox<M>(Arc<Mutex<Vec<M>>>);
 
-    fn push(&self, event: Event) {
-        let mut events = self.lock();
-        if let Some(kind) = state_of(&event) {
-            events.retain(|older| state_of(older) != Some(kind));
-        }
-        events.push(event);
+impl<M> Clone for Mailbox<M> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 }
 
-/// Which state an event describes; `None` where it tells of something that has happened.
-fn state_of(event: &Event) -> Option<(Discriminant<Event>, Option<Discriminant<TrainEvent>>)> {
-    let part = match event {
-        Event::Gallery { .. }
-        | Event::Answer { .. }
-        | Event::Problems(_)
-        | Event::Progress(_)
-        | Event::Models { .. }
-        | Event::TrainingPreview { .. } => None,
-        Event::Training(training @ TrainEvent::Progress(_)) => Some(std::mem::discriminant(training)),
-        _ => return None,
-    };
-    Some((std::mem::discriminant(event), part))
+impl<M> Default for Mailbox<M> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<M: Message> Mailbox<M> {
+    /// All messages since the last call.
+    pub(super) fn take(&self) -> Vec<M> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    pub(super) fn push(&self, message: M) {
+        let mut messages = self.lock();
+        if let Some(state) = message.state() {
+            messages.retain(|older| older.state().as_ref() != Some(&state));
+        }
+        messages.push(message);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<M>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Message for Request {
+    type State = Discriminant<Self>;
+
+    fn state(&self) -> Option<Self::State> {
+        let is_state = match self {
+            Self::Show { .. } | Self::PreviewTraining | Self::EstimateTraining(_) | Self::ListModels => true,
+            Self::Open(_)
+            | Self::OpenGarden
+            | Self::Index
+            | Self::CancelJob
+            | Self::SetDevice(_)
+            | Self::Train { .. }
+            | Self::StopTraining
+            | Self::UseModel(_)
+            | Self::RenameModel { .. }
+            | Self::DeleteModel(_)
+            | Self::ExportModel { .. }
+            | Self::ImportModel(_)
+            | Self::LoadWeights(_) => false,
+        };
+        is_state.then(|| std::mem::discriminant(self))
+    }
+}
+
+impl Message for Event {
+    type State = (Discriminant<Self>, Option<Discriminant<TrainEvent>>);
+
+    fn state(&self) -> Option<Self::State> {
+        let part = match self {
+            Self::Gallery { .. }
+            | Self::Answer { .. }
+            | Self::Preview { .. }
+            | Self::Problems(_)
+            | Self::Progress(_)
+            | Self::Models { .. }
+            | Self::TrainingPreview { .. }
+            | Self::WorkerDied => None,
+            Self::Training(training @ TrainEvent::Progress(_)) => Some(std::mem::discriminant(training)),
+            _ => return None,
+        };
+        Some((std::mem::discriminant(self), part))
+    }
 }
 
 /// Where events go out: into the mailbox, and the window is woken.
 #[derive(Clone)]
 pub(super) struct Outbox {
-    pub(super) mailbox: Mailbox,
+    pub(super) mailbox: Mailbox<Event>,
     pub(super) wake: Arc<dyn Fn() + Send + Sync>,
 }
 
@@ -202,5 +268,41 @@ impl Outbox {
     pub(super) fn send(&self, event: Event) {
         self.mailbox.push(event);
         (self.wake)();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn show(number: u64) -> Request {
+        Request::Show { number, listing: Listing::default() }
+    }
+
+    #[test]
+    fn the_newest_of_what_is_to_be_shown_is_asked_for_and_every_operation() {
+        let requests = Mailbox::default();
+        for number in 1..=3 {
+            requests.push(show(number));
+            requests.push(Request::EstimateTraining(TrainOptions { seed: number, ..TrainOptions::default() }));
+            requests.push(Request::DeleteModel(number.to_string()));
+        }
+        let requests = requests.take();
+        assert_eq!(requests.len(), 5, "{requests:?}");
+        assert!(requests.iter().any(|request| matches!(request, Request::Show { number: 3, .. })));
+        assert_eq!(requests.iter().filter(|request| matches!(request, Request::DeleteModel(_))).count(), 3);
+    }
+
+    #[test]
+    fn a_window_that_does_not_look_finds_the_last_state_and_all_that_happened() {
+        let events = Mailbox::default();
+        for number in 0..100 {
+            events.push(Event::Answer { number, hits: Arc::from([]) });
+            events.push(Event::Training(TrainEvent::Progress(Default::default())));
+            events.push(Event::Training(TrainEvent::Notice(number.to_string())));
+        }
+        let events = events.take();
+        assert_eq!(events.len(), 102);
+        assert!(events.iter().any(|event| matches!(event, Event::Answer { number: 99, .. })));
     }
 }

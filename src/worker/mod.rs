@@ -2,42 +2,49 @@
 //! model) one at a time, answers queries. The window sends [`Request`]s, which never block, and picks up [`Event`]s when
 //! it is woken.
 
-mod errands;
 mod job;
 mod messages;
 mod open;
+mod tasks;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
+use crossbeam_channel::{Receiver, RecvError, Sender, TrySendError, bounded, never, select};
 
-use self::errands::Errands;
 use self::job::{Changed, JobKind, JobMessage, JobWork, RunningJob};
-pub use self::messages::{Event, Request, TrainingEnd, View};
+pub use self::messages::{Event, Listing, Request, TrainingEnd};
 use self::messages::{Mailbox, Outbox};
-use self::open::OpenLibrary;
+use self::open::Session;
+use self::tasks::{BackgroundTasks, Slot};
 use crate::active_model::{active_model, cancel_model_change, delete_model, forget_deleted, model_wanted, names};
-use crate::artefact::{Model, ModelFolder, load_weights};
+use crate::artefact::{Model, ModelFolder, Recipe, TrainOptions, load_weights};
 use crate::catalog::{Catalog, CatalogError};
 use crate::device::DeviceChoice;
 use crate::embed::{EmbedError, Embedder, ModelInfo};
 use crate::job::{Cancel, Outcome, Stage};
-use crate::library::DataFolder;
+use crate::library::{DataFolder, Library, WriterLock};
 use crate::query::QueryError;
 use crate::train::estimate::estimate;
 use crate::train::progress::TrainEvent;
 
 /// How far a training is, is told this often at most: each time the window is drawn, which without a GPU takes the time
 /// of the processor that trains.
-const TELL_EVERY: Duration = Duration::from_millis(100);
+const REPORT_EVERY: Duration = Duration::from_millis(100);
+/// So that a query does not wait for an older one whose picture takes long to decode.
+const QUERY_THREADS: usize = 2;
+/// How long a lock of our own may take to go.
+const LOCK_GOES_WITHIN: Duration = Duration::from_millis(200);
 
 /// A handle to the worker. Dropping it stops the job, keeps what is finished, and waits for that.
 pub struct Worker {
-    requests: Option<Sender<Request>>,
-    mailbox: Mailbox,
+    requests: Mailbox<Request>,
+    /// Tells the thread that there are requests, and when it closes that there will be none any more.
+    signal: Option<Sender<()>>,
+    outbox: Outbox,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -51,40 +58,67 @@ impl Worker {
         device: DeviceChoice,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
-        let mailbox = Mailbox::default();
-        let outbox = Outbox { mailbox: mailbox.clone(), wake: Arc::new(wake) };
-        // Unbounded: it holds what one person can click before the worker looks, and the window must never wait.
-        let (requests, inbox) = unbounded();
+        let outbox = Outbox { mailbox: Mailbox::default(), wake: Arc::new(wake) };
+        let requests = Mailbox::default();
+        let (signal, signals) = bounded(1);
         let model = Model::built_in();
         let embedder = Embedder::start(device, model.clone())?;
-        let errands = Errands::start()?;
-        let thread = std::thread::Builder::new().name("worker".into()).spawn(move || {
-            let models = data.models();
-            let (loaded, reopened) = (unbounded(), unbounded());
-            let (open, jobs, next) = (None, 0, None);
-            let mut worker =
-                Loop { data, models, device, embedder, model, outbox, open, jobs, next, errands, loaded, reopened };
-            worker.run(&inbox);
-        })?;
-        Ok(Self { requests: Some(requests), mailbox, thread: Some(thread) })
+        let tasks = |name, threads| {
+            let outbox = outbox.clone();
+            BackgroundTasks::start(name, threads, move || outbox.send(Event::TaskPanicked))
+        };
+        let mut worker = Loop {
+            models: data.models(),
+            data,
+            device,
+            device_in_use: device,
+            embedder,
+            model,
+            outbox: outbox.clone(),
+            open: None,
+            locks: Vec::new(),
+            jobs: 0,
+            next: None,
+            index_next: false,
+            postponed_estimate: None,
+            loading: None,
+            device_change: None,
+            file_tasks: tasks("files", 1)?,
+            model_tasks: tasks("models", 1)?,
+            training_tasks: tasks("training", 1)?,
+            queries: Arc::new(tasks("query", QUERY_THREADS)?),
+            builds: bounded(0),
+        };
+        let inbox = requests.clone();
+        let dead = outbox.clone();
+        let run = move || {
+            if catch_unwind(AssertUnwindSafe(move || worker.run(&inbox, &signals))).is_err() {
+                dead.send(Event::WorkerDied);
+            }
+        };
+        let thread = std::thread::Builder::new().name("worker".into()).spawn(run)?;
+        Ok(Self { requests, signal: Some(signal), outbox, thread: Some(thread) })
     }
 
     /// Sends a request. Never blocks.
     pub fn send(&self, request: Request) {
-        if self.requests.as_ref().is_none_or(|requests| requests.send(request).is_err()) {
-            log::error!("The worker has ended; restart the program");
+        self.requests.push(request);
+        let sent = self.signal.as_ref().map(|signal| signal.try_send(()));
+        // A signal that is still there is enough.
+        if let Some(Err(TrySendError::Disconnected(()))) = sent {
+            self.outbox.send(Event::WorkerDied);
         }
     }
 
     /// The events since the last call.
     pub fn take_events(&self) -> Vec<Event> {
-        self.mailbox.take()
+        self.outbox.mailbox.take()
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.requests = None;
+        self.signal = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -111,74 +145,94 @@ enum OpenError {
 /// A model that has been loaded, or why it cannot be.
 type Loaded = Result<ModelInfo, EmbedError>;
 
-struct Loop {
-    data: DataFolder,
-    models: ModelFolder,
-    device: DeviceChoice,
-    /// Of the open library's model, or of the one that was used last.
-    embedder: Embedder,
-    model: Model,
-    outbox: Outbox,
-    open: Option<OpenLibrary>,
-    /// Jobs started so far; messages of an older one are not heard.
-    jobs: u64,
-    /// What to do when the job that is running has ended.
-    next: Option<JobKind>,
-    errands: Errands,
-    /// What has come of models that were being loaded.
-    loaded: (Sender<Loaded>, Receiver<Loaded>),
-    /// What has come of changes of the device.
-    reopened: (Sender<Reopened>, Receiver<Reopened>),
-}
-
-/// The model in use, opened on another device.
-struct Reopened {
-    /// The choice that it replaces, for when it failed.
-    before: DeviceChoice,
+/// A model by its id, opened on another device.
+struct OnDevice {
     model: String,
     result: Result<(Embedder, ModelInfo), String>,
 }
 
+struct Loop {
+    data: DataFolder,
+    models: ModelFolder,
+    /// The newest choice.
+    device: DeviceChoice,
+    /// Where the embedder was opened: another than the choice until that has been found usable.
+    device_in_use: DeviceChoice,
+    /// Of the open library's model, or of the one that was used last.
+    embedder: Embedder,
+    model: Model,
+    outbox: Outbox,
+    open: Option<Session>,
+    /// The locks of libraries that were opened; jobs and tasks may hold one after its library was closed.
+    locks: Vec<(PathBuf, Weak<WriterLock>)>,
+    /// Jobs started so far; messages of an older one are not heard.
+    jobs: u64,
+    /// What to do when the job that is running has ended.
+    next: Option<JobKind>,
+    /// Whether to check the folder then, where the next job does not do that anyway.
+    index_next: bool,
+    /// What the window would like to know the time of, when no job is running any more.
+    postponed_estimate: Option<TrainOptions>,
+    /// Gives the model in use, once it is loaded.
+    loading: Option<Receiver<Loaded>>,
+    /// Gives what has come of the newest choice of a device.
+    device_change: Option<Receiver<OnDevice>>,
+    /// Operations on files that the user asked for.
+    file_tasks: BackgroundTasks,
+    /// Load models.
+    model_tasks: BackgroundTasks,
+    /// Find out what a training would learn from, and how long it would take.
+    training_tasks: BackgroundTasks,
+    /// Decode and embed what is searched with.
+    queries: Arc<BackgroundTasks>,
+    /// The first is held by threads that build an approximate index, the second closes with the last of them.
+    builds: (Sender<()>, Receiver<()>),
+}
+
 impl Loop {
-    fn run(&mut self, requests: &Receiver<Request>) {
+    fn run(&mut self, requests: &Mailbox<Request>, signals: &Receiver<()>) {
         // A device that was asked for by its name may be gone. Otherwise nobody waits for the model but who needs it.
         if matches!(self.device, DeviceChoice::Cuda | DeviceChoice::Mps)
             && let Err(error @ EmbedError::NoSuchDevice(_)) = self.embedder.info()
         {
-            self.refuse_device(DeviceChoice::Auto, error.to_string());
+            self.device_in_use = DeviceChoice::Auto;
+            self.refuse_device(error.to_string());
             match Embedder::start(self.device, self.model.clone()) {
                 Ok(embedder) => self.embedder = embedder,
-                Err(error) => self.outbox.send(Event::OpenFailed { message: OpenError::Thread(error).to_string() }),
+                Err(error) => {
+                    self.outbox.send(Event::ModelLoadFailed { message: OpenError::Thread(error).to_string() })
+                }
             }
         }
         self.announce_model();
-        let loaded = self.loaded.1.clone();
-        let reopened = self.reopened.1.clone();
         loop {
-            let job = self.open.as_ref().and_then(|open| open.job.as_ref());
+            let open = self.open.as_ref();
+            let job = open.and_then(|open| open.job.as_ref());
             let job_messages = job.map_or_else(never, |job| job.messages.clone());
-            let background = self.open.as_ref().and_then(|open| open.background.as_ref());
-            let approximate = background.map_or_else(never, |background| background.result().clone());
-            let pause = self.open.as_ref().and_then(OpenLibrary::pause).unwrap_or(Duration::from_secs(3600));
+            let build = open.and_then(|open| open.build.as_ref());
+            let approximate = build.map_or_else(never, |build| build.result().clone());
+            let embedding = open.and_then(Session::awaited).map_or_else(never, Receiver::clone);
+            let loaded = self.loading.clone().unwrap_or_else(never);
+            let on_device = self.device_change.clone().unwrap_or_else(never);
+            let pause = open.and_then(Session::pause).unwrap_or(Duration::from_secs(3600));
             select! {
-                recv(requests) -> request => match request {
-                    Ok(request) => self.handle(request),
-                    Err(_) => return,
+                recv(signals) -> signal => match signal {
+                    Ok(()) => requests.take().into_iter().for_each(|request| self.handle(request)),
+                    Err(RecvError) => return,
                 },
-                recv(job_messages) -> message => self.hear(message.ok()),
+                recv(job_messages) -> message => self.handle_job_message(message.ok()),
                 recv(approximate) -> built => if let Some(open) = &mut self.open {
                     open.take_approximate(built.ok());
                 },
-                recv(loaded) -> model => match model {
-                    Ok(Ok(info)) if info.name == self.model.id => self.outbox.send(Event::ModelReady(info)),
-                    Ok(Err(error)) => self.outbox.send(Event::OpenFailed { message: error.to_string() }),
-                    Ok(Ok(_)) | Err(_) => {}
+                recv(embedding) -> result => if let Some(open) = &mut self.open {
+                    open.take_embedding(result);
                 },
-                recv(reopened) -> reopened => reopened.into_iter().for_each(|reopened| self.take_reopened(reopened)),
+                recv(loaded) -> loaded => self.take_loaded(loaded),
+                recv(on_device) -> opened => self.take_on_device(opened),
                 default(pause) => {}
             }
             if let Some(open) = &mut self.open {
-                open.carry_on();
+                open.carry_on(&self.builds.0);
             }
         }
     }
@@ -189,37 +243,30 @@ impl Loop {
             Request::OpenGarden => self.open(&self.data.garden(), true),
             Request::Index => self.start(JobKind::Index),
             Request::CancelJob => {
-                self.give_up_next();
+                self.cancel_next();
+                self.index_next = false;
                 if let Some(open) = &mut self.open {
                     open.cancel_job();
                     if let Some(job) = &mut open.job {
-                        job.given_up = true;
+                        job.cancelled_by_user = true;
                     }
                 }
             }
-            Request::SetDevice(device) => self.reopen(device),
-            Request::Show { number, view } => {
+            Request::SetDevice(device) => self.change_device(device),
+            Request::Show { number, listing } => {
                 if let Some(open) = &mut self.open {
-                    open.show(number, view);
+                    open.show(number, listing);
                 }
             }
             Request::PreviewTraining => {
                 if let Some(open) = &self.open {
-                    open.preview_training(&self.errands);
+                    open.preview_training(&self.training_tasks);
                 }
             }
-            Request::EstimateTraining(options) => {
-                let photos = self.open.as_ref().map_or(0, |open| open.gallery.len());
-                let (outbox, device) = (self.outbox.clone(), self.device);
-                let (models, present) = (self.models.clone(), self.model.clone());
-                self.errands.run(move || {
-                    let time = estimate(&options, &models, &present, photos, device);
-                    outbox.send(Event::TrainingEstimate { options, time });
-                });
-            }
+            Request::EstimateTraining(options) => self.estimate_training(options),
             Request::Train { options, resume } => self.start(JobKind::Train { options, resume }),
             Request::StopTraining => {
-                self.give_up_next();
+                self.cancel_next();
                 if let Some(job) = self.open.as_ref().and_then(|open| open.job.as_ref()) {
                     // The second time, not even the best so far is waited for.
                     if job.stop.is_cancelled() {
@@ -252,70 +299,96 @@ impl Loop {
     }
 
     /// What was to follow the job that is running does not any more.
-    fn give_up_next(&mut self) {
+    fn cancel_next(&mut self) {
         if matches!(self.next.take(), Some(JobKind::Train { .. })) {
             self.outbox.send(Event::TrainingEnded(TrainingEnd::Stopped));
         }
     }
 
+    /// Says how long a training would take. To know it of a network, some steps are tried out: not while a job needs the
+    /// processor, but after it.
+    fn estimate_training(&mut self, options: TrainOptions) {
+        let is_busy = self.open.as_ref().is_some_and(|open| open.job.is_some());
+        if is_busy && options.recipe != Recipe::Quick {
+            self.postponed_estimate = Some(options);
+            return;
+        }
+        self.postponed_estimate = None;
+        let photos = self.open.as_ref().map_or(0, |open| open.gallery.len());
+        let (outbox, device) = (self.outbox.clone(), self.device);
+        let (models, present) = (self.models.clone(), self.model.clone());
+        self.training_tasks.run_newest(Slot::TrainingEstimate, move || {
+            let time = estimate(&options, &models, &present, photos, device);
+            outbox.send(Event::TrainingEstimate { options, time });
+        });
+    }
+
     /// Opens the model in use on another device, while the present one goes on answering.
-    fn reopen(&mut self, device: DeviceChoice) {
-        let before = std::mem::replace(&mut self.device, device);
-        let (sender, model) = (self.reopened.0.clone(), self.model.clone());
-        self.errands.run(move || {
+    fn change_device(&mut self, device: DeviceChoice) {
+        self.device = device;
+        let model = self.model.clone();
+        // What comes of an earlier choice has no one to receive it any more.
+        self.device_change = Some(self.model_tasks.ask(Slot::Device, move || {
             let id = model.id.clone();
-            let start = || -> Result<(Embedder, ModelInfo), String> {
+            let open = || -> Result<(Embedder, ModelInfo), String> {
                 let embedder = Embedder::start(device, model).map_err(|error| error.to_string())?;
                 let info = embedder.info().map_err(|error| error.to_string())?;
                 Ok((embedder, info))
             };
-            let _ = sender.send(Reopened { before, model: id, result: start() });
-        });
+            OnDevice { model: id, result: open() }
+        }));
     }
 
-    fn take_reopened(&mut self, reopened: Reopened) {
-        match reopened.result {
+    fn take_on_device(&mut self, opened: Result<OnDevice, RecvError>) {
+        self.device_change = None;
+        match opened {
             // Another model has come into use meanwhile.
-            Ok(_) if reopened.model != self.model.id => self.reopen(self.device),
-            Ok((embedder, info)) => {
+            Ok(OnDevice { model, result: Ok(_) }) if model != self.model.id => self.change_device(self.device),
+            Ok(OnDevice { result: Ok((embedder, info)), .. }) => {
+                self.device_in_use = self.device;
                 self.embedder = embedder.clone();
                 if let Some(open) = &mut self.open {
                     open.embedder = embedder;
                 }
                 self.outbox.send(Event::ModelReady(info));
             }
-            Err(message) => self.refuse_device(reopened.before, message),
+            Ok(OnDevice { result: Err(message), .. }) => self.refuse_device(message),
+            Err(RecvError) => self.refuse_device("The device could not be used".into()),
         }
     }
 
-    fn refuse_device(&mut self, device: DeviceChoice, message: String) {
-        self.device = device;
-        self.outbox.send(Event::DeviceRefused { device, message });
+    fn refuse_device(&mut self, message: String) {
+        self.device = self.device_in_use;
+        self.outbox.send(Event::DeviceRefused { device: self.device, message });
     }
 
     fn list_models(&self) {
         let (models, outbox) = (self.models.clone(), self.outbox.clone());
         let in_use = self.open.as_ref().map(|open| open.model.id.clone());
-        self.errands.run(move || send_models(&models, in_use, &outbox));
+        self.file_tasks.run_newest(Slot::ModelList, move || send_models(&models, in_use, &outbox));
     }
 
     /// Does something with the models, says what came of it, and lists them anew.
     fn with_models(&self, work: impl FnOnce(&ModelFolder) -> Result<String, String> + Send + 'static) {
         let (models, outbox) = (self.models.clone(), self.outbox.clone());
         let in_use = self.open.as_ref().map(|open| open.model.id.clone());
-        self.errands.run(move || {
+        let is_taken = self.file_tasks.run(move || {
             outbox.send(match work(&models) {
                 Ok(text) => Event::ModelDone(text),
                 Err(message) => Event::ModelFailed(message),
             });
             send_models(&models, in_use, &outbox);
         });
+        if !is_taken {
+            let message = "Too much is waiting to be done with models; try again when some of it is done";
+            self.outbox.send(Event::ModelFailed(message.into()));
+        }
     }
 
     fn delete_model(&self, id: String) {
         let data = self.data.clone();
         // A training may have begun with this model; the next indexing throws away what it leaves.
-        let changes_model = |open: &OpenLibrary| open.job.as_ref().is_some_and(|job| job.changes_model);
+        let changes_model = |open: &Session| open.job.as_ref().is_some_and(|job| job.changes_model);
         let open = self.open.as_ref().filter(|open| !changes_model(open));
         let open = open.and_then(|open| Some((open.library.folder.clone(), open.lock.clone()?)));
         self.with_models(move |models| {
@@ -344,14 +417,21 @@ impl Loop {
     }
 
     /// Says when the model in use has been loaded, or why it cannot be.
-    fn announce_model(&self) {
-        let (embedder, loaded) = (self.embedder.clone(), self.loaded.0.clone());
-        self.errands.run(move || {
-            let _ = loaded.send(embedder.info());
-        });
+    fn announce_model(&mut self) {
+        let embedder = self.embedder.clone();
+        self.loading = Some(self.model_tasks.ask(Slot::Model, move || embedder.info()));
     }
 
-    /// Opens a library; gives the model that it was changing to, if any.
+    fn take_loaded(&mut self, loaded: Result<Loaded, RecvError>) {
+        self.loading = None;
+        match loaded.unwrap_or(Err(EmbedError::Gone)) {
+            Ok(info) if info.name == self.model.id => self.outbox.send(Event::ModelReady(info)),
+            Ok(_) => {}
+            Err(error) => self.outbox.send(Event::ModelLoadFailed { message: error.to_string() }),
+        }
+    }
+
+    /// Opens a library; gives the model that it was changing to, if any. Where that fails, the one before stays open.
     fn try_open(&mut self, path: &Path, garden: bool) -> Result<Option<Model>, OpenError> {
         let folder_error = |error| OpenError::Folder { path: path.to_owned(), error };
         if garden {
@@ -359,11 +439,7 @@ impl Loop {
         }
         let library = Arc::new(self.data.library(path).map_err(folder_error)?);
         let data_error = |error| OpenError::Data { path: library.folder.clone(), error };
-        // The same folder again: let go of it first, or it would seem to be in use by somebody else.
-        if let Some(open) = self.open.take_if(|open| open.library == library) {
-            open.finish();
-        }
-        let lock = library.lock().map_err(data_error)?.map(Arc::new);
+        let lock = self.lock(&library).map_err(data_error)?;
         let catalog = match &lock {
             Some(_) => Catalog::open(&library.folder)?,
             None => Catalog::open_read_only(&library.folder)?.ok_or_else(|| {
@@ -372,8 +448,9 @@ impl Loop {
         };
         let wanted = model_wanted(&catalog, &self.models)?.filter(|_| lock.is_some());
         let model = active_model(&catalog, &self.models)?;
+        let problems = catalog.problems()?;
         if model.id != self.model.id {
-            let embedder = Embedder::start(self.device, model.clone()).map_err(OpenError::Thread)?;
+            let embedder = Embedder::start(self.device_in_use, model.clone()).map_err(OpenError::Thread)?;
             (self.embedder, self.model) = (embedder, model.clone());
             self.announce_model();
         }
@@ -381,22 +458,51 @@ impl Loop {
             before.finish();
         }
         self.outbox.send(Event::Opened { library: Arc::clone(&library), writable: lock.is_some() });
-        self.outbox.send(Event::Problems(catalog.problems()?.into()));
+        self.outbox.send(Event::Problems(problems.into()));
         let is_garden = library.root == self.data.garden().canonicalize().unwrap_or_default();
-        let (embedder, outbox) = (self.embedder.clone(), self.outbox.clone());
-        self.open = Some(OpenLibrary::new(library, is_garden, catalog, lock, model, embedder, outbox));
-        self.next = None;
+        let (embedder, queries, outbox) = (self.embedder.clone(), Arc::clone(&self.queries), self.outbox.clone());
+        let mut session = Session::new(library, catalog, lock, model, embedder, queries, outbox);
+        session.is_garden = is_garden;
+        self.open = Some(session);
+        (self.next, self.index_next, self.postponed_estimate) = (None, false, None);
         self.list_models();
         Ok(wanted)
     }
 
-    /// Starts a job, or has it wait until the one that is running has ended. Indexing gives way; training does not.
+    /// The right to write a library: the one that a part of this process has, or else a new one.
+    fn lock(&mut self, library: &Library) -> std::io::Result<Option<Arc<WriterLock>>> {
+        let ours = self.locks.iter().position(|(folder, _)| *folder == library.folder).map(|at| self.locks.remove(at));
+        self.locks.retain(|(_, lock)| lock.strong_count() > 0);
+        let mut lock = ours.as_ref().and_then(|(_, lock)| lock.upgrade());
+        if lock.is_some()
+            && let Err(error) = library.mark_opened()
+        {
+            log::warn!("The order of the recent folders could not be kept: {error}");
+        }
+        let until = Instant::now() + LOCK_GOES_WITHIN;
+        while lock.is_none() {
+            lock = library.lock()?.map(Arc::new);
+            // It is another process's, unless a thread of ours is letting go of it at this very moment.
+            if lock.is_some() || ours.is_none() || Instant::now() > until {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.locks.extend(lock.iter().map(|lock| (library.folder.clone(), Arc::downgrade(lock))));
+        Ok(lock)
+    }
+
+    /// Starts a job, or has it wait until the one that is running has ended. Indexing makes way for a training or another
+    /// model, which bring the library up to date themselves; a training makes way for nothing.
     fn start(&mut self, kind: JobKind) {
         let Some(open) = &mut self.open else { return };
         let Some(lock) = open.lock.clone() else { return };
         if let Some(running) = &open.job {
             match kind {
-                JobKind::Index => {}
+                JobKind::Index => {
+                    self.index_next = true;
+                    self.outbox.send(Event::IndexQueued);
+                }
                 JobKind::Train { .. } | JobKind::Use(_) if running.is_training => {
                     let message = "A training is running; stop it or wait for its end first";
                     self.outbox.send(Event::ModelFailed(message.into()));
@@ -410,7 +516,7 @@ impl Loop {
         }
         self.jobs += 1;
         let (sender, messages) = bounded(16);
-        let is_training = matches!(kind, JobKind::Train { .. });
+        let (is_training, is_index) = (matches!(kind, JobKind::Train { .. }), matches!(kind, JobKind::Index));
         let work = JobWork {
             kind,
             library: Arc::clone(&open.library),
@@ -424,7 +530,12 @@ impl Loop {
             messages: sender,
         };
         match RunningJob::start(self.jobs, work, messages, lock) {
-            Ok(job) => open.job = Some(job),
+            Ok(job) => {
+                open.job = Some(job);
+                if is_index {
+                    self.outbox.send(Event::IndexStarted);
+                }
+            }
             Err(error) => {
                 let message = format!("A thread could not be started: {error}");
                 if is_training {
@@ -436,15 +547,15 @@ impl Loop {
     }
 
     /// Takes a message of the job; `None` when it died without a word.
-    fn hear(&mut self, message: Option<JobMessage>) {
+    fn handle_job_message(&mut self, message: Option<JobMessage>) {
         let Some(open) = &mut self.open else { return };
         match message {
-            Some(JobMessage::Event(event)) => open.hear(event),
+            Some(JobMessage::Event(event)) => open.handle_event(event),
             Some(JobMessage::Training(TrainEvent::Progress(progress))) => {
-                let told = open.job.as_mut().map(|job| &mut job.told);
-                let is_news = |(at, stage): (Instant, Stage)| at.elapsed() >= TELL_EVERY || stage != progress.stage;
-                if let Some(told) = told.filter(|told| told.is_none_or(is_news)) {
-                    *told = Some((Instant::now(), progress.stage));
+                let last = open.job.as_mut().map(|job| &mut job.last_reported);
+                let is_news = |(at, stage): (Instant, Stage)| at.elapsed() >= REPORT_EVERY || stage != progress.stage;
+                if let Some(last) = last.filter(|last| last.is_none_or(is_news)) {
+                    *last = Some((Instant::now(), progress.stage));
                     self.outbox.send(Event::Training(TrainEvent::Progress(progress)));
                 }
             }
@@ -467,8 +578,9 @@ impl Loop {
                 // What is new in the folder was not looked for.
                 self.next.get_or_insert(JobKind::Index);
                 self.list_models();
-                if device.is_some_and(|device| device != self.device) {
-                    self.reopen(self.device);
+                self.device_in_use = device.unwrap_or(self.device);
+                if self.device_in_use != self.device {
+                    self.change_device(self.device);
                 }
             }
             Some(JobMessage::Ended(outcome)) => self.end_job(outcome),
@@ -488,7 +600,7 @@ impl Loop {
                     Outcome::Done { .. } | Outcome::Cancelled { .. } => TrainingEnd::Stopped,
                 }));
                 outcome = Outcome::Done { completed: 0 };
-            } else if job.changes_model && job.given_up && matches!(outcome, Outcome::Cancelled { .. }) {
+            } else if job.changes_model && job.cancelled_by_user && matches!(outcome, Outcome::Cancelled { .. }) {
                 if let Err(error) = cancel_model_change(&mut open.catalog) {
                     log::warn!("{error}");
                 }
@@ -497,8 +609,12 @@ impl Loop {
             }
         }
         self.outbox.send(Event::JobEnded(outcome));
-        if let Some(next) = self.next.take() {
+        let index = std::mem::take(&mut self.index_next).then_some(JobKind::Index);
+        if let Some(next) = self.next.take().or(index) {
             self.start(next);
+        }
+        if let Some(options) = self.postponed_estimate.take() {
+            self.estimate_training(options);
         }
     }
 }
@@ -512,12 +628,19 @@ impl Drop for Loop {
         if let Some(open) = self.open.take() {
             open.finish();
         }
+        // A process that exits while Faiss computes crashes.
+        self.builds.0 = bounded(0).0;
+        let _ = self.builds.1.recv();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use image::RgbImage;
+    use tempfile::TempDir;
 
     use super::*;
     use crate::photo::{ContentHash, Photo, PhotoId};
@@ -535,6 +658,230 @@ mod tests {
         events
     }
 
+    fn count(events: &[Event], wanted: impl Fn(&Event) -> bool) -> usize {
+        events.iter().filter(|event| wanted(event)).count()
+    }
+
+    /// Can hold the thread that sends the next event, after it has sent it.
+    #[derive(Clone, Default)]
+    struct Gate(Arc<Mutex<Option<Barrier>>>);
+
+    struct Barrier {
+        enter: Sender<()>,
+        released: Receiver<()>,
+    }
+
+    /// A thread that is held, or will be, until this is dropped.
+    struct Held {
+        entered: Receiver<()>,
+        _release: Sender<()>,
+    }
+
+    impl Gate {
+        fn hold_next(&self) -> Held {
+            let ((enter, entered), (release, released)) = (bounded(1), bounded(0));
+            *self.0.lock().unwrap() = Some(Barrier { enter, released });
+            Held { entered, _release: release }
+        }
+
+        fn pass(&self) {
+            let barrier = self.0.lock().unwrap().take();
+            if let Some(Barrier { enter, released }) = barrier {
+                let _ = enter.send(());
+                let _ = released.recv();
+            }
+        }
+    }
+
+    impl Held {
+        fn wait(&self) {
+            self.entered.recv_timeout(Duration::from_secs(60)).unwrap();
+        }
+    }
+
+    /// A worker, and a folder with one photo.
+    struct Rig {
+        worker: Worker,
+        gate: Gate,
+        photos: TempDir,
+        data: DataFolder,
+        _data: TempDir,
+    }
+
+    impl Rig {
+        fn start() -> Self {
+            Self::behind(Gate::default())
+        }
+
+        fn behind(gate: Gate) -> Self {
+            let (folder, photos) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            RgbImage::new(8, 8).save(photos.path().join("there.png")).unwrap();
+            let data = DataFolder::open(Some(folder.path().into())).unwrap();
+            let wake = gate.clone();
+            let worker = Worker::start(data.clone(), DeviceChoice::Cpu, move || wake.pass()).unwrap();
+            Self { worker, gate, photos, data, _data: folder }
+        }
+
+        /// Its first event, of the model, holds it: what is asked meanwhile is found all at once.
+        fn held() -> (Self, Held) {
+            let gate = Gate::default();
+            let held = gate.hold_next();
+            let rig = Self::behind(gate);
+            held.wait();
+            rig.worker.take_events();
+            (rig, held)
+        }
+
+        fn send(&self, request: Request) {
+            self.worker.send(request);
+        }
+
+        fn open(&self) {
+            self.send(Request::Open(self.photos.path().into()));
+        }
+
+        fn show(&self, number: u64, query: Option<Query>) {
+            self.send(Request::Show { number, listing: Listing { query, ..Listing::default() } });
+        }
+
+        fn events_until(&self, wanted: impl Fn(&Event) -> bool) -> Vec<Event> {
+            events_until(&self.worker, wanted)
+        }
+
+        /// Opens the folder, and waits until nothing is being done any more.
+        fn open_and_rest(&self) {
+            self.events_until(|event| matches!(event, Event::ModelReady(_)));
+            self.open();
+            let mut open = true;
+            let mut listed = false;
+            while open || !listed {
+                let is_news = |event: &Event| matches!(event, Event::JobEnded(_) | Event::Models { .. });
+                let events = self.events_until(is_news);
+                open &= count(&events, |event| matches!(event, Event::JobEnded(_))) == 0;
+                listed |= count(&events, |event| matches!(event, Event::Models { .. })) > 0;
+            }
+        }
+    }
+
+    #[test]
+    fn a_newer_choice_of_device_is_not_undone_by_the_answer_to_an_older_one() {
+        let (rig, held) = Rig::held();
+        let missing = if cfg!(target_os = "macos") { DeviceChoice::Cuda } else { DeviceChoice::Mps };
+        rig.send(Request::SetDevice(missing));
+        rig.send(Request::SetDevice(DeviceChoice::Auto));
+        drop(held);
+        let is_answer = |event: &Event| matches!(event, Event::ModelReady(_) | Event::DeviceRefused { .. });
+        let events = rig.events_until(is_answer);
+        assert_eq!(count(&events, |event| matches!(event, Event::ModelReady(_))), 1, "{events:?}");
+        // And one that cannot be used gives way to the one that can.
+        rig.send(Request::SetDevice(missing));
+        let events = rig.events_until(is_answer);
+        let refused = |event: &Event| matches!(event, Event::DeviceRefused { device: DeviceChoice::Auto, .. });
+        assert_eq!(count(&events, refused), 1, "{events:?}");
+    }
+
+    #[test]
+    fn a_library_that_cannot_be_opened_again_stays_open() {
+        let rig = Rig::start();
+        rig.open_and_rest();
+        let catalog = rig.data.library(rig.photos.path()).unwrap().folder.join("catalog.sqlite");
+        std::fs::rename(&catalog, catalog.with_extension("away")).unwrap();
+        std::fs::create_dir(&catalog).unwrap();
+        rig.open();
+        rig.events_until(|event| matches!(event, Event::OpenFailed { .. }));
+        rig.show(1, None);
+        let events = rig.events_until(|event| matches!(event, Event::Answer { number: 1, .. }));
+        let has_photo = |event: &Event| matches!(event, Event::Answer { number: 1, hits } if hits.len() == 1);
+        assert_eq!(count(&events, has_photo), 1, "{events:?}");
+    }
+
+    #[test]
+    fn a_task_that_holds_the_lock_is_not_taken_for_another_window() {
+        let rig = Rig::start();
+        rig.open_and_rest();
+        let held = rig.gate.hold_next();
+        rig.send(Request::ListModels);
+        held.wait();
+        // It waits for the one before, with the right to write the open library.
+        rig.send(Request::DeleteModel("none".into()));
+        rig.open();
+        let events = rig.events_until(|event| matches!(event, Event::Opened { .. }));
+        assert_eq!(count(&events, |event| matches!(event, Event::Opened { writable: true, .. })), 1, "{events:?}");
+        drop(held);
+    }
+
+    #[test]
+    fn a_window_is_told_that_the_worker_has_died() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataFolder::open(Some(folder.path().into())).unwrap();
+        let dies = AtomicBool::new(true);
+        let wake = move || {
+            if std::thread::current().name() == Some("worker") && dies.swap(false, Ordering::Relaxed) {
+                panic!("as a test");
+            }
+        };
+        let worker = Worker::start(data, DeviceChoice::Cpu, wake).unwrap();
+        let died = |event: &Event| matches!(event, Event::WorkerDied);
+        events_until(&worker, died);
+        worker.send(Request::ListModels);
+        events_until(&worker, died);
+    }
+
+    #[test]
+    fn a_check_that_is_asked_for_while_a_job_runs_follows_it_once() {
+        let (rig, held) = Rig::held();
+        rig.open();
+        rig.send(Request::Index);
+        rig.send(Request::Index);
+        drop(held);
+        let (mut events, mut ended) = (Vec::new(), 0);
+        while ended < 2 {
+            let more = rig.events_until(|event| matches!(event, Event::JobEnded(_)));
+            ended += count(&more, |event| matches!(event, Event::JobEnded(_)));
+            events.extend(more);
+        }
+        // A third one would have been begun by the time of this answer.
+        rig.show(1, None);
+        events.extend(rig.events_until(|event| matches!(event, Event::Answer { number: 1, .. })));
+        assert_eq!(count(&events, |event| matches!(event, Event::IndexStarted)), 2, "{events:?}");
+        assert_eq!(count(&events, |event| matches!(event, Event::IndexQueued)), 2, "{events:?}");
+    }
+
+    #[test]
+    fn only_the_newest_estimate_is_made_and_not_while_a_job_runs() {
+        let (rig, held) = Rig::held();
+        rig.open();
+        for seed in 0..20 {
+            // Of a model that is gone it takes no time.
+            let options = TrainOptions { recipe: Recipe::Full, seed, start: Some("gone".into()), ..Default::default() };
+            rig.send(Request::EstimateTraining(options));
+        }
+        drop(held);
+        let events = rig.events_until(|event| matches!(event, Event::TrainingEstimate { .. }));
+        let is_newest = |event: &Event| matches!(event, Event::TrainingEstimate { options, .. } if options.seed == 19);
+        let (estimate, ended) =
+            (events.iter().position(is_newest), |event: &Event| matches!(event, Event::JobEnded(_)));
+        assert!(events.iter().position(ended).is_some_and(|ended| Some(ended) < estimate), "{events:?}");
+        assert_eq!(count(&events, |event| matches!(event, Event::TrainingEstimate { .. })), 1, "{events:?}");
+    }
+
+    #[test]
+    fn the_grid_is_answered_while_a_query_is_being_made() {
+        let rig = Rig::start();
+        rig.open_and_rest();
+        let query = Some(Query::File(rig.photos.path().join("there.png")));
+        let held = rig.gate.hold_next();
+        rig.show(1, query.clone());
+        held.wait();
+        rig.show(2, None);
+        rig.events_until(|event| matches!(event, Event::Answer { number: 2, .. }));
+        // Nor does a newer query wait for the older one.
+        rig.show(3, query);
+        let events = rig.events_until(|event| matches!(event, Event::Answer { number: 3, .. }));
+        drop(held);
+        assert_eq!(count(&events, |event| matches!(event, Event::Answer { number: 1, .. })), 0, "{events:?}");
+    }
+
     #[test]
     fn a_search_with_a_photo_that_is_gone_from_the_index_reads_no_file() {
         let (data, photos) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -543,11 +890,11 @@ mod tests {
         let worker = Worker::start(data, DeviceChoice::Cpu, || {}).unwrap();
         worker.send(Request::Open(photos.path().into()));
         let gone = Photo { id: PhotoId(1 << 40), path: "there.png".into(), content: ContentHash([0; 16]) };
-        let view = View { query: Some(Query::Photo(Arc::new(gone))), ..View::default() };
-        worker.send(Request::Show { number: 1, view });
-        worker.send(Request::Show { number: 2, view: View::default() });
-        let events = events_until(&worker, |event| matches!(event, Event::Answer { number: 2, .. }));
-        assert!(events.iter().any(|event| matches!(event, Event::QueryFailed { number: 1, .. })), "{events:?}");
+        let listing = Listing { query: Some(Query::Photo(Arc::new(gone))), ..Listing::default() };
+        worker.send(Request::Show { number: 1, listing });
+        let mut events = events_until(&worker, |event| matches!(event, Event::QueryFailed { number: 1, .. }));
+        worker.send(Request::Show { number: 2, listing: Listing::default() });
+        events.extend(events_until(&worker, |event| matches!(event, Event::Answer { number: 2, .. })));
         assert!(!events.iter().any(|event| matches!(event, Event::Preview { .. })), "{events:?}");
     }
 }

@@ -3,34 +3,41 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, RecvError, Sender};
 use image::RgbImage;
 
-use super::errands::Errands;
 use super::job::RunningJob;
-use super::messages::{Event, Outbox, View};
+use super::messages::{Event, Listing, Outbox};
+use super::tasks::{BackgroundTasks, Slot};
 use crate::artefact::Model;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, CatalogError};
 use crate::decode::shrink_to_fit;
 use crate::embed::Embedder;
-use crate::index::{Approximate, Background, Plan};
+use crate::index::{Approximate, BackgroundBuild, BuildSpec};
 use crate::ingest::IngestEvent;
 use crate::library::{Library, WriterLock};
 use crate::photo::{Embedding, PhotoId};
-use crate::query::{Gallery, Hit, PREVIEW_SIDE, Query, QueryError, embed_picture, read_photo};
+use crate::query::{Gallery, PREVIEW_SIDE, Query, QueryError, embed_picture, read_photo};
+use crate::train::progress::LabelPreview;
 use crate::train::{checkpoint, holdout};
 
 /// While photos are being added, what is on the screen is brought up to date this often.
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
+/// Or more rarely, where it takes long: this part of the time at most goes into it, for queries wait meanwhile.
+const REFRESH_SHARE: u32 = 20;
 
 /// What the grid shows at present.
 struct Shown {
     number: u64,
-    view: View,
+    listing: Listing,
     /// The query's embedding, once it has been made.
     embedding: Option<Embedding>,
+    /// Gives the embedding of a picture that has to be decoded first.
+    awaited: Option<Receiver<Result<Embedding, QueryError>>>,
 }
 
-pub(super) struct OpenLibrary {
+/// What the worker knows of the open library.
+pub(super) struct Session {
     pub(super) library: Arc<Library>,
     pub(super) is_garden: bool,
     pub(super) catalog: Catalog,
@@ -39,66 +46,72 @@ pub(super) struct OpenLibrary {
     /// Shared with the job. `None` where another process writes this library.
     pub(super) lock: Option<Arc<WriterLock>>,
     pub(super) embedder: Embedder,
+    /// Decode and embed what is searched with.
+    queries: Arc<BackgroundTasks>,
     outbox: Outbox,
     /// Photos up to this id are in the gallery; `None` when all are.
     loaded_up_to: Option<PhotoId>,
     shown: Option<Shown>,
     /// Whether the gallery is another than what the window was last told.
     changed: bool,
-    refreshed: Option<Instant>,
+    /// When the window is told of changes again, at the earliest.
+    next_refresh: Option<Instant>,
     /// Makes an approximate index.
-    pub(super) background: Option<Background>,
+    pub(super) build: Option<BackgroundBuild>,
     /// None can be made of these embeddings.
     exact_only: bool,
     pub(super) job: Option<RunningJob>,
 }
 
-impl OpenLibrary {
-    /// None of its photos are in memory yet: [`OpenLibrary::carry_on`] loads them.
+impl Session {
+    /// None of its photos are in memory yet: [`Session::carry_on`] loads them.
     pub(super) fn new(
         library: Arc<Library>,
-        is_garden: bool,
         catalog: Catalog,
         lock: Option<Arc<WriterLock>>,
         model: Model,
         embedder: Embedder,
+        queries: Arc<BackgroundTasks>,
         outbox: Outbox,
     ) -> Self {
         Self {
             library,
-            is_garden,
+            is_garden: false,
             catalog,
             gallery: Gallery::new(model.dimension, model.card.metric),
             model,
             lock,
             embedder,
+            queries,
             outbox,
             loaded_up_to: Some(PhotoId(0)),
             shown: None,
             changed: true,
-            refreshed: None,
-            background: None,
+            next_refresh: None,
+            build: None,
             exact_only: false,
             job: None,
         }
     }
 
-    /// How long to wait for a message before [`OpenLibrary::carry_on`]; `None` for as long as it takes.
+    /// How long to wait for a message before [`Session::carry_on`]; `None` for as long as it takes.
     pub(super) fn pause(&self) -> Option<Duration> {
         if self.loaded_up_to.is_some() {
             return Some(Duration::ZERO);
         }
-        self.changed.then(|| self.refreshed.map_or(Duration::ZERO, |at| REFRESH_EVERY.saturating_sub(at.elapsed())))
+        let until = |at: Instant| at.saturating_duration_since(Instant::now());
+        self.changed.then(|| self.next_refresh.map_or(Duration::ZERO, until))
     }
 
-    /// Loads some more photos, and tells the window what has changed when it is time for that.
-    pub(super) fn carry_on(&mut self) {
+    /// Loads some more photos, and tells the window what has changed when it is time for that. What is abandoned of an
+    /// approximate index holds `running` until it has ended.
+    pub(super) fn carry_on(&mut self, running: &Sender<()>) {
         if let Some(after) = self.loaded_up_to {
             match self.gallery.load_more(&self.catalog, self.model.key(), after) {
                 Ok(last) => self.loaded_up_to = last,
                 Err(error) => {
                     self.loaded_up_to = None;
-                    self.outbox.send(Event::OpenFailed { message: error.to_string() });
+                    self.outbox.send(Event::GalleryFailed { message: error.to_string() });
                 }
             }
             self.changed = true;
@@ -106,36 +119,37 @@ impl OpenLibrary {
                 self.refresh();
             }
         }
-        if self.changed && self.refreshed.is_none_or(|at| at.elapsed() >= REFRESH_EVERY) {
+        if self.changed && self.next_refresh.is_none_or(|at| at <= Instant::now()) {
             self.refresh();
         }
-        if self.background.is_none() && !self.exact_only && self.loaded_up_to.is_none() {
-            self.hasten();
+        if self.build.is_none() && !self.exact_only && self.loaded_up_to.is_none() {
+            self.start_approximate_index(running);
         }
     }
 
     /// Has an approximate index made where exact searches have become slow.
-    fn hasten(&mut self) {
+    fn start_approximate_index(&mut self, running: &Sender<()>) {
         let index = self.gallery.index();
         if !index.wants_approximate() {
             return;
         }
-        let plan = Plan {
+        let spec = BuildSpec {
             rows: index.rows(),
             folder: self.library.folder.clone(),
             model: self.model.id.clone(),
             anew: index.approximate().is_some(),
             writable: self.lock.is_some(),
+            running: running.clone(),
         };
-        match Background::start(plan) {
-            Ok(background) => self.background = Some(background),
+        match BackgroundBuild::start(spec) {
+            Ok(build) => self.build = Some(build),
             Err(error) => log::warn!("A thread could not be started: {error}"),
         }
     }
 
     /// Takes the approximate index, or the news that there is none.
     pub(super) fn take_approximate(&mut self, approximate: Option<Approximate>) {
-        self.background = None;
+        self.build = None;
         match approximate {
             Some(approximate) => self.gallery.use_approximate(approximate),
             None => self.exact_only = true,
@@ -143,74 +157,98 @@ impl OpenLibrary {
     }
 
     pub(super) fn refresh(&mut self) {
+        let began = Instant::now();
         self.changed = false;
-        self.refreshed = Some(Instant::now());
         self.outbox.send(Event::Gallery {
             photos: self.gallery.len(),
             loading: self.loaded_up_to.is_some(),
             facets: Arc::new(self.gallery.facets()),
         });
         self.answer();
+        self.next_refresh = Some(began + refresh_after(began.elapsed()));
     }
 
-    pub(super) fn show(&mut self, number: u64, view: View) {
-        self.shown = Some(Shown { number, view, embedding: None });
+    /// Lists something else from now on.
+    pub(super) fn show(&mut self, number: u64, listing: Listing) {
+        self.shown = Some(Shown { number, listing, embedding: None, awaited: None });
+        self.queries.forget(Slot::Query);
+        self.embed_query();
         self.answer();
     }
 
+    /// Answers with what there is: not at all while the query has no embedding yet.
     fn answer(&mut self) {
-        let Some(mut shown) = self.shown.take() else { return };
-        let number = shown.number;
-        let is_new = shown.embedding.is_none();
-        match self.hits(&mut shown) {
-            Ok(hits) => {
-                self.outbox.send(Event::Answer { number, hits: hits.into() });
-                // The search does not need this picture; where its file is gone meanwhile, there is just no preview.
-                if let Some(Query::Photo(photo)) = shown.view.query.as_ref().filter(|_| is_new)
-                    && let Ok(picture) = read_photo(&self.library.root.join(&photo.path))
-                    && let Err(error) = self.send_preview(number, &picture)
-                {
-                    log::warn!("{error}");
+        let Some(Shown { number, listing, embedding, .. }) = &mut self.shown else { return };
+        let (number, Listing { query, filter, limit }) = (*number, listing);
+        let Some(query) = query else {
+            return self.outbox.send(Event::Answer { number, hits: self.gallery.browse(filter).into() });
+        };
+        let mut preview_of = None;
+        if let (Query::Photo(photo), None) = (&*query, &embedding) {
+            match self.gallery.embedding(photo.id) {
+                Ok(there) => *embedding = Some(there),
+                Err(error) => {
+                    return self.outbox.send(Event::QueryFailed { number, message: error.to_string() });
                 }
             }
-            Err(error) => self.outbox.send(Event::QueryFailed { number, message: error.to_string() }),
+            preview_of = Some(self.library.root.join(&photo.path));
         }
-        self.shown = Some(shown);
-    }
-
-    fn hits(&mut self, shown: &mut Shown) -> Result<Vec<Hit>, QueryError> {
-        let View { query, filter, limit } = &shown.view;
-        let Some(query) = query else { return Ok(self.gallery.browse(filter)) };
-        let embedding = match shown.embedding.take() {
-            Some(embedding) => embedding,
-            None => self.embed_query(shown.number, query)?,
-        };
+        let Some(embedding) = embedding else { return };
         let itself = match query {
             Query::Photo(photo) => Some(photo.id),
             Query::File(_) | Query::Picture(_) => None,
         };
-        let hits = self.gallery.rank(&embedding, itself, filter, *limit);
-        shown.embedding = Some(embedding);
-        Ok(hits)
+        let hits = self.gallery.rank(embedding, itself, filter, *limit);
+        self.outbox.send(Event::Answer { number, hits: hits.into() });
+        // The search does not need this picture; where its file is gone meanwhile, there is just no preview.
+        if let Some(path) = preview_of {
+            let outbox = self.outbox.clone();
+            self.queries.run_newest(Slot::Query, move || {
+                if let Err(error) = read_photo(&path).and_then(|picture| send_preview(number, &picture, &outbox)) {
+                    log::warn!("{error}");
+                }
+            });
+        }
     }
 
-    fn embed_query(&self, number: u64, query: &Query) -> Result<Embedding, QueryError> {
-        let picture = match query {
-            Query::Photo(photo) => return self.gallery.embedding(photo.id),
-            Query::File(path) => Arc::new(read_photo(path)?),
-            Query::Picture(picture) => Arc::clone(picture),
+    /// Has the query's picture decoded and embedded, where it is not a photo of the library.
+    fn embed_query(&mut self) {
+        let Some(shown) = &mut self.shown else { return };
+        let (number, embedder, outbox) = (shown.number, self.embedder.clone(), self.outbox.clone());
+        let read: Box<dyn FnOnce() -> Result<Arc<RgbImage>, QueryError> + Send> = match shown.listing.query.clone() {
+            Some(Query::File(path)) => Box::new(move || Ok(Arc::new(read_photo(&path)?))),
+            Some(Query::Picture(picture)) => Box::new(move || Ok(picture)),
+            Some(Query::Photo(_)) | None => return,
         };
-        self.send_preview(number, &picture)?;
-        embed_picture(&self.embedder, &picture)
+        shown.awaited = Some(self.queries.ask(Slot::Query, move || {
+            let picture = read()?;
+            send_preview(number, &picture, &outbox)?;
+            embed_picture(&embedder, &picture)
+        }));
     }
 
-    fn send_preview(&self, number: u64, picture: &RgbImage) -> Result<(), QueryError> {
-        let picture = Arc::new(shrink_to_fit(picture, PREVIEW_SIDE).map_err(QueryError::Picture)?);
-        self.outbox.send(Event::Preview { number, picture });
-        Ok(())
+    /// Gives the embedding of the query on the screen, where it is being made.
+    pub(super) fn awaited(&self) -> Option<&Receiver<Result<Embedding, QueryError>>> {
+        self.shown.as_ref()?.awaited.as_ref()
     }
 
-    pub(super) fn hear(&mut self, event: IngestEvent) {
+    /// Takes that embedding.
+    pub(super) fn take_embedding(&mut self, result: Result<Result<Embedding, QueryError>, RecvError>) {
+        let Some(shown) = &mut self.shown else { return };
+        shown.awaited = None;
+        let message = match result {
+            Ok(Ok(embedding)) => {
+                shown.embedding = Some(embedding);
+                return self.answer();
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(RecvError) => "The search failed unexpectedly; try another picture".into(),
+        };
+        self.outbox.send(Event::QueryFailed { number: shown.number, message });
+    }
+
+    /// Follows what a job does to the catalog.
+    pub(super) fn handle_event(&mut self, event: IngestEvent) {
         match event {
             IngestEvent::Progress(progress) => self.outbox.send(Event::Progress(progress)),
             IngestEvent::Committed(changes) => {
@@ -227,24 +265,31 @@ impl OpenLibrary {
     /// Answers with another model from now on; the query on the screen is embedded anew.
     pub(super) fn change_model(&mut self, embedder: Embedder, model: Model, gallery: Gallery) {
         (self.embedder, self.model, self.gallery) = (embedder, model, gallery);
-        (self.background, self.exact_only) = (None, false);
+        (self.build, self.exact_only) = (None, false);
         self.loaded_up_to = None;
         if let Some(shown) = &mut self.shown {
             shown.embedding = None;
         }
+        self.embed_query();
     }
 
-    pub(super) fn preview_training(&self, errands: &Errands) {
-        let problems = self.catalog.problems().map_or(0, |problems| problems.len());
-        let backbone = &self.model.card.backbone;
-        let labels = match holdout::preview(self.gallery.photos(), problems, &self.catalog, backbone) {
-            Ok(labels) => Arc::new(labels),
-            Err(error) => return log::error!("{error}"),
-        };
+    /// Tells the window what a training would learn from, and whether one can go on; finds it out in the background.
+    pub(super) fn preview_training(&self, tasks: &BackgroundTasks) {
+        let photos: Vec<_> = self.gallery.photos().cloned().collect();
+        let backbone = self.model.card.backbone.clone();
         let (outbox, folder) = (self.outbox.clone(), self.library.folder.clone());
-        errands.run(move || {
-            let resumable = checkpoint::pending(&folder);
-            outbox.send(Event::TrainingPreview { labels, resumable });
+        tasks.run_newest(Slot::TrainingPreview, move || {
+            let preview = || -> Result<LabelPreview, CatalogError> {
+                let Some(catalog) = Catalog::open_read_only(&folder)? else { return Ok(LabelPreview::default()) };
+                holdout::preview(photos.iter().map(AsRef::as_ref), catalog.problem_count()?, &catalog, &backbone)
+            };
+            match preview() {
+                Ok(labels) => {
+                    let resumable = checkpoint::pending(&folder);
+                    outbox.send(Event::TrainingPreview { labels: Arc::new(labels), resumable });
+                }
+                Err(error) => log::error!("{error}"),
+            }
         });
     }
 
@@ -263,5 +308,27 @@ impl OpenLibrary {
             drop(messages);
             let _ = thread.join();
         }
+    }
+}
+
+/// How long after a refresh that took so long the next one is due.
+fn refresh_after(cost: Duration) -> Duration {
+    REFRESH_EVERY.max(cost * REFRESH_SHARE)
+}
+
+fn send_preview(number: u64, picture: &RgbImage, outbox: &Outbox) -> Result<(), QueryError> {
+    let picture = Arc::new(shrink_to_fit(picture, PREVIEW_SIDE).map_err(QueryError::Picture)?);
+    outbox.send(Event::Preview { number, picture });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refreshing_takes_a_twentieth_of_the_time_at_most() {
+        assert_eq!(refresh_after(Duration::from_millis(5)), REFRESH_EVERY);
+        assert_eq!(refresh_after(Duration::from_millis(300)), Duration::from_secs(6));
     }
 }

@@ -21,7 +21,7 @@ use florascope::model::{Architecture, Head, HeadPart};
 use florascope::photo::Photo;
 use florascope::query::Query;
 use florascope::settings::Settings;
-use florascope::worker::{Event, Request, TrainingEnd, View, Worker};
+use florascope::worker::{Event, Listing, Request, TrainingEnd, Worker};
 use image::{ImageFormat, Rgb, RgbImage};
 use tempfile::TempDir;
 
@@ -264,7 +264,7 @@ impl Open {
     fn show(&mut self, query: Option<Query>) -> Vec<Photo> {
         self.questions += 1;
         let asked = self.questions;
-        self.worker.send(Request::Show { number: asked, view: View { query, ..View::default() } });
+        self.worker.send(Request::Show { number: asked, listing: Listing { query, ..Listing::default() } });
         match self.until(|event| matches!(event, Event::Answer { number, .. } if *number == asked)) {
             Event::Answer { hits, .. } => hits.iter().map(|hit| Photo::clone(&hit.photo)).collect(),
             event => panic!("{event:?}"),
