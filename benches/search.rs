@@ -30,9 +30,8 @@ use florascope::library::DataFolder;
 use florascope::photo::{HalfEmbedding, Metric, PhotoId};
 use florascope::query::Query;
 use florascope::random::Random;
-use florascope::train::random::Random;
-use florascope::worker::{Event, Listing, Request, View, Worker};
-use support::{Real, option, peak_megabytes, percentile, picture};
+use florascope::worker::{Event, Listing, Request, Worker};
+use support::{Real, peak_megabytes, percentile, picture};
 
 const QUERIES: usize = 200;
 const RECALL_AT: usize = 10;

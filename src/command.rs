@@ -3,17 +3,32 @@
 
 use eframe::egui::{Key, KeyboardShortcut, Modifiers};
 
-/// A named command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
+/// Makes the enum and the list of all its variants out of one list.
+macro_rules! commands {
+    ($($command:ident),* $(,)?) => {
+        /// A named command.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Command {
+            $($command),*
+        }
+
+        impl Command {
+            /// All commands, in the order of the list of shortcuts.
+            pub const ALL: &'static [Self] = &[$(Self::$command),*];
+        }
+    };
+}
+
+commands! {
     OpenFolder,
+    OpenPath,
     OpenGarden,
     ChoosePhoto,
     Paste,
     ClearQuery,
     Back,
     Forward,
-    SearchWithThis,
+    FindSimilar,
     ViewLarge,
     OpenPhoto,
     ShowInFileManager,
@@ -54,55 +69,29 @@ const fn alt(key: Key) -> KeyboardShortcut {
 }
 
 impl Command {
-    /// All commands, in the order of the list of shortcuts.
-    pub const ALL: &'static [Self] = &[
-        Self::OpenFolder,
-        Self::OpenGarden,
-        Self::ChoosePhoto,
-        Self::Paste,
-        Self::ClearQuery,
-        Self::Back,
-        Self::Forward,
-        Self::SearchWithThis,
-        Self::ViewLarge,
-        Self::OpenPhoto,
-        Self::ShowInFileManager,
-        Self::CopyPath,
-        Self::CheckFolder,
-        Self::StopIndexing,
-        Self::Train,
-        Self::ShowModels,
-        Self::ImportModel,
-        Self::LoadWeights,
-        Self::LargerThumbnails,
-        Self::SmallerThumbnails,
-        Self::ToggleSidebar,
-        Self::ShowProblems,
-        Self::CopyProblems,
-        Self::ShowShortcuts,
-        Self::Quit,
-    ];
-
     /// Text, explanation and shortcuts.
     pub fn info(self) -> Info {
         let (text, tooltip, shortcuts): (_, _, &'static [KeyboardShortcut]) = match self {
             Self::OpenFolder => {
                 ("Open folder…", "Index a folder of photos, its sub-folders included", &const { [command(Key::O)] })
             }
+            Self::OpenPath => (
+                "Open path…",
+                "Type or paste the path of a folder to open, or of a photo to search with",
+                &const { [command(Key::L)] },
+            ),
             Self::OpenGarden => ("Try the sample garden", "Flower pictures that the program draws itself", &[]),
             Self::ChoosePhoto => {
                 ("Choose photo…", "Find the photos most similar to one on this computer", &const { [command(Key::F)] })
             }
             // egui turns this key into a paste event by itself.
             Self::Paste => ("Paste photo", "Search with the picture in the clipboard", &const { [command(Key::V)] }),
-            Self::ClearQuery => ("Clear search", "Show the library again", &const { [key(Key::Escape)] }),
+            Self::ClearQuery => ("Clear search", "Back to all photos", &const { [key(Key::Escape)] }),
             Self::Back => ("Back", "The search before this one", &const { [alt(Key::ArrowLeft), key(Key::Backspace)] }),
             Self::Forward => ("Forward", "The search after this one", &const { [alt(Key::ArrowRight)] }),
-            Self::SearchWithThis => (
-                "Search with this",
-                "Find the photos most similar to the selected one",
-                &const { [command(Key::Enter)] },
-            ),
+            Self::FindSimilar => {
+                ("Find similar", "Find the photos most similar to the selected one", &const { [command(Key::Enter)] })
+            }
             Self::ViewLarge => {
                 ("View large", "Show the selected photo large", &const { [key(Key::Space), key(Key::Enter)] })
             }
@@ -123,7 +112,7 @@ impl Command {
             Self::Train => {
                 ("Train…", "Learn from the photos in this folder, for better results", &const { [command(Key::T)] })
             }
-            Self::ImportModel => ("Import…", "Take in a model that was exported on another computer", &[]),
+            Self::ImportModel => ("Import…", "Import a model that was exported on another computer", &[]),
             Self::LoadWeights => (
                 "Load weights…",
                 "Use another network, or start training from it: EfficientNet-Lite0 to 2, ResNet18, 34 and 50 or \
@@ -140,7 +129,7 @@ impl Command {
             Self::CopyProblems => ("Copy list", "Copy the list of problems to the clipboard", &[]),
             Self::ShowShortcuts => (
                 "Keyboard shortcuts",
-                "Everything that the keyboard can do",
+                "Everything the keyboard can do",
                 &const { [key(Key::Questionmark), key(Key::F1)] },
             ),
             Self::Quit => ("Quit", "Close the program", &const { [command(Key::Q)] }),

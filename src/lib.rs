@@ -41,7 +41,7 @@
 //! | [`active_model`] | the model that a library uses, the change to another, and what no model needs any more | catalog, artefact, ingest |
 //! | [`worker`] | owns the open library: loads it, runs its jobs, answers queries | ingest, train, query |
 //! | [`cli`] | the same without a window | ingest, train, query |
-//! | [`pictures`] | thumbnails and large pictures for the screen, behind its back | catalog, decode |
+//! | [`pictures`] | thumbnails and large pictures for the screen, on threads of their own | catalog, decode |
 //! | [`garden`] | the sample garden: flower pictures that the program draws itself | - |
 //! | [`settings`] | what the window remembers | - |
 //! | [`desktop`] | file dialogs, file manager, the system's light or dark | - |

@@ -37,7 +37,10 @@ fn main() -> ExitCode {
 fn open_window(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { folder, common, describe_window, frame_log, .. } = arguments;
     let data = DataFolder::open(common.data_dir).context("The program's data folder cannot be used")?;
-    let settings = Settings::load(&data.settings_file());
+    let (settings, problem) = match Settings::load(&data.settings_file()) {
+        Ok(settings) => (settings, None),
+        Err(error) => (Settings::default(), Some(error)),
+    };
     let icon = eframe::icon_data::from_png_bytes(include_bytes!("../assets/icon.png"))?;
     let options = eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()
@@ -56,7 +59,8 @@ fn open_window(arguments: Arguments) -> anyhow::Result<()> {
             if let Some(file) = describe_window {
                 creation.egui_ctx.add_plugin(Describe::new(file));
             }
-            let app = App::new(&creation.egui_ctx, data, settings, common.device, folder)?;
+            let mut app = App::new(&creation.egui_ctx, data, settings, common.device, folder)?;
+            problem.iter().for_each(|error| app.show_error(error.to_string()));
             Ok(match frame_log {
                 Some(file) => Box::new(FrameLog::new(app, &file)?),
                 None => Box::new(app),

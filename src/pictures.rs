@@ -1,15 +1,16 @@
-//! Thumbnails and large pictures for the screen, decoded behind its back.
+//! Thumbnails and large pictures for the screen, decoded on threads of their own.
 //!
-//! Every frame the window says what it wants to see; the newest wish list replaces the one before, so that what has
-//! been scrolled past is never decoded.
+//! Every frame the window says what it wants to see; the newest list of requests replaces the one before, so that what
+//! has been scrolled past is never decoded.
 
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use image::RgbImage;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, CatalogError};
 use crate::decode::{self, AtLeast, DecodeError, THUMBNAIL_SIDE};
 use crate::job::give_way;
 use crate::library::Library;
@@ -19,6 +20,8 @@ use crate::photo::{ContentHash, Photo};
 const LARGE_SIDE: u32 = 2048;
 /// Behind the thread that draws, ahead of the jobs.
 const NICE: i32 = 3;
+/// A catalog that could not be used is tried again after this time.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// Names a picture.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,12 +33,12 @@ pub enum PictureKey {
 
 /// A picture that the window wants.
 #[derive(Clone, Debug)]
-pub enum Wish {
+pub enum PictureRequest {
     Thumbnail { photo: Arc<Photo>, library: Arc<Library> },
     Large(PathBuf),
 }
 
-impl Wish {
+impl PictureRequest {
     /// The name of the picture.
     pub fn key(&self) -> PictureKey {
         match self {
@@ -50,7 +53,7 @@ pub type Loaded<P> = (PictureKey, Result<P, String>);
 
 struct State<P> {
     /// The most wanted last.
-    wishes: Vec<Wish>,
+    requests: Vec<PictureRequest>,
     in_work: HashSet<PictureKey>,
     ready: VecDeque<Loaded<P>>,
     closed: bool,
@@ -78,7 +81,7 @@ impl<P: Send + 'static> PictureLoader<P> {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(convert: fn(RgbImage) -> P, wake: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
-        let state = State { wishes: Vec::new(), in_work: HashSet::new(), ready: VecDeque::new(), closed: false };
+        let state = State { requests: Vec::new(), in_work: HashSet::new(), ready: VecDeque::new(), closed: false };
         let loader = Self { shared: Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() }) };
         let wake = Arc::new(wake);
         // One thread each, so that no thumbnail waits for a large picture. More would only take cores from the thread that
@@ -94,12 +97,12 @@ impl<P: Send + 'static> PictureLoader<P> {
         Ok(loader)
     }
 
-    /// Replaces the wish list; the most wanted first.
-    pub fn want(&self, mut wishes: Vec<Wish>) {
-        wishes.reverse();
+    /// Replaces the list of requests; the most wanted first.
+    pub fn request(&self, mut requests: Vec<PictureRequest>) {
+        requests.reverse();
         let mut state = self.shared.lock();
-        if !(wishes.is_empty() && state.wishes.is_empty()) {
-            state.wishes = wishes;
+        if !(requests.is_empty() && state.requests.is_empty()) {
+            state.requests = requests;
             self.shared.changed.notify_all();
         }
     }
@@ -129,46 +132,83 @@ impl<P> Drop for PictureLoader<P> {
 }
 
 fn work<P>(shared: &Shared<P>, is_large: bool, convert: fn(RgbImage) -> P, wake: &dyn Fn()) {
-    let mut catalog: Option<(PathBuf, Catalog)> = None;
-    while let Some(wish) = next_wish(shared, is_large) {
-        let picture = load(&wish, &mut catalog).map(convert).map_err(|error| error.to_string());
-        shared.lock().ready.push_back((wish.key(), picture));
+    let mut thumbnails = Thumbnails::new(Catalog::open_read_only);
+    while let Some(request) = next_request(shared, is_large) {
+        let picture = load(&request, &mut thumbnails).map(convert).map_err(|error| error.to_string());
+        shared.lock().ready.push_back((request.key(), picture));
         wake();
     }
 }
 
-/// Waits for a wish of this kind that is not in work; `None` when the loader is gone.
-fn next_wish<P>(shared: &Shared<P>, is_large: bool) -> Option<Wish> {
+/// Waits for a request of this kind that is not in work; `None` when the loader is gone.
+fn next_request<P>(shared: &Shared<P>, is_large: bool) -> Option<PictureRequest> {
     let mut state = shared.lock();
     loop {
         if state.closed {
             return None;
         }
-        while let Some(at) = state.wishes.iter().rposition(|wish| matches!(wish, Wish::Large(_)) == is_large) {
-            let wish = state.wishes.remove(at);
-            if state.in_work.insert(wish.key()) {
-                return Some(wish);
+        while let Some(at) =
+            state.requests.iter().rposition(|request| matches!(request, PictureRequest::Large(_)) == is_large)
+        {
+            let request = state.requests.remove(at);
+            if state.in_work.insert(request.key()) {
+                return Some(request);
             }
         }
         state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
     }
 }
 
-fn load(wish: &Wish, catalog: &mut Option<(PathBuf, Catalog)>) -> Result<RgbImage, DecodeError> {
-    match wish {
-        Wish::Large(path) => from_file(path, LARGE_SIDE),
-        Wish::Thumbnail { photo, library } => {
-            if catalog.as_ref().is_none_or(|(folder, _)| *folder != library.folder) {
-                let opened = Catalog::open_read_only(&library.folder).ok().flatten();
-                *catalog = opened.map(|opened| (library.folder.clone(), opened));
-            }
-            let stored = catalog.as_ref().and_then(|(_, catalog)| catalog.thumbnail(photo.content).ok().flatten());
-            // Thumbnails can be thrown away at any time: then the photo itself is read.
-            match stored.map(|jpeg| decode::decode(&jpeg)) {
+fn load(request: &PictureRequest, thumbnails: &mut Thumbnails) -> Result<RgbImage, DecodeError> {
+    match request {
+        PictureRequest::Large(path) => from_file(path, LARGE_SIDE),
+        // Thumbnails can be thrown away at any time: then the photo itself is read.
+        PictureRequest::Thumbnail { photo, library } => {
+            match thumbnails.get(library, photo.content).map(|jpeg| decode::decode(&jpeg)) {
                 Some(Ok(picture)) => Ok(picture),
                 _ => from_file(&library.root.join(&photo.path), THUMBNAIL_SIDE),
             }
         }
+    }
+}
+
+type OpenCatalog = fn(&Path) -> Result<Option<Catalog>, CatalogError>;
+
+/// The catalog that thumbnails are read from.
+struct Thumbnails {
+    open: OpenCatalog,
+    /// The catalog's folder, and since when it could not be used.
+    failed: Option<(PathBuf, Instant)>,
+    catalog: Option<(PathBuf, Catalog)>,
+}
+
+impl Thumbnails {
+    fn new(open: OpenCatalog) -> Self {
+        Self { open, failed: None, catalog: None }
+    }
+
+    /// A thumbnail, as JPEG, where the catalog has it. A catalog that cannot be used is told of once and then left alone
+    /// for a while: each try may take as long as another program may keep it locked.
+    fn get(&mut self, library: &Library, content: ContentHash) -> Option<Vec<u8>> {
+        let folder = &library.folder;
+        if self.failed.as_ref().is_some_and(|(failed, since)| failed == folder && since.elapsed() < TRY_AGAIN_AFTER) {
+            return None;
+        }
+        match self.read(folder, content) {
+            Ok(thumbnail) => thumbnail,
+            Err(error) => {
+                log::warn!("Thumbnails are made from the photos for now: {error}");
+                (self.failed, self.catalog) = (Some((folder.clone(), Instant::now())), None);
+                None
+            }
+        }
+    }
+
+    fn read(&mut self, folder: &Path, content: ContentHash) -> Result<Option<Vec<u8>>, CatalogError> {
+        if self.catalog.as_ref().is_none_or(|(opened, _)| opened != folder) {
+            self.catalog = (self.open)(folder)?.map(|catalog| (folder.to_owned(), catalog));
+        }
+        self.catalog.as_ref().map_or(Ok(None), |(_, catalog)| catalog.thumbnail(content))
     }
 }
 
@@ -178,8 +218,7 @@ fn from_file(path: &Path, side: u32) -> Result<RgbImage, DecodeError> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::time::{Duration, Instant};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use super::*;
     use crate::photo::PhotoId;
@@ -214,10 +253,28 @@ mod tests {
         // The catalog has no thumbnail of it, so that the photo itself is read.
         let photo = Arc::new(Photo { id: PhotoId(1), path: "large.png".into(), content: ContentHash([1; 16]) });
         let loader = PictureLoader::start(width, || {}).unwrap();
-        loader.want(vec![Wish::Large(large.clone()), Wish::Thumbnail { photo, library }]);
+        loader.request(vec![PictureRequest::Large(large.clone()), PictureRequest::Thumbnail { photo, library }]);
         let thumbnail = (PictureKey::Thumbnail(ContentHash([1; 16])), Ok(THUMBNAIL_SIDE));
         assert_eq!(wait_for_one(&loader), thumbnail);
         HELD.store(false, Ordering::Relaxed);
         assert_eq!(wait_for_one(&loader), (PictureKey::Large(large), Ok(800)));
+    }
+
+    #[test]
+    fn a_catalog_that_cannot_be_used_is_not_tried_for_each_thumbnail() {
+        static TRIES: AtomicUsize = AtomicUsize::new(0);
+        let folder = tempfile::tempdir().unwrap();
+        let library = Library { root: folder.path().into(), folder: folder.path().into() };
+        let mut thumbnails = Thumbnails::new(|folder| {
+            TRIES.fetch_add(1, Ordering::Relaxed);
+            Err(CatalogError::TooNew(folder.into()))
+        });
+        for content in 0..5 {
+            assert_eq!(thumbnails.get(&library, ContentHash([content; 16])), None);
+        }
+        assert_eq!(TRIES.load(Ordering::Relaxed), 1);
+        // Another library's may well be there.
+        thumbnails.get(&Library { folder: "another".into(), ..library }, ContentHash([0; 16]));
+        assert_eq!(TRIES.load(Ordering::Relaxed), 2);
     }
 }

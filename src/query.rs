@@ -24,6 +24,8 @@ use crate::photo::{Embedding, HalfEmbedding, Metric, Photo, PhotoId, path_to_byt
 const LOAD_CHUNK: usize = 4096;
 /// The longer side of a query's picture beside the results, in pixels.
 pub const PREVIEW_SIDE: u32 = 1024;
+/// Of the JPEG that a pasted picture is kept as: what is lost does not change the answer.
+const PASTED_QUALITY: u8 = 92;
 const WANTED: AtLeast = AtLeast { shorter: INPUT_SIDE, longer: PREVIEW_SIDE };
 
 /// What is searched with.
@@ -31,8 +33,8 @@ const WANTED: AtLeast = AtLeast { shorter: INPUT_SIDE, longer: PREVIEW_SIDE };
 pub enum Query {
     /// A file anywhere on the computer.
     File(PathBuf),
-    /// A picture from the clipboard.
-    Picture(Arc<RgbImage>),
+    /// A picture from the clipboard, as [`pasted_picture`] gives it.
+    Picture(Arc<[u8]>),
     /// A photo of the library.
     Photo(Arc<Photo>),
 }
@@ -89,6 +91,18 @@ pub enum QueryError {
 /// When the file cannot be read as a photo.
 pub fn read_photo(path: &Path) -> Result<RgbImage, QueryError> {
     decode::decode_file_at_least(path, WANTED).map_err(|error| QueryError::Photo { path: path.to_owned(), error })
+}
+
+/// A picture from the clipboard as a query, and with that the history of searches, keeps it: a JPEG no larger than a
+/// search has use for. What a camera's picture takes in memory it takes a hundredth of.
+///
+/// # Errors
+/// When the picture has no pixels.
+pub fn pasted_picture(picture: &RgbImage) -> Result<Arc<[u8]>, QueryError> {
+    let (shorter, longer) = (picture.width().min(picture.height()), picture.width().max(picture.height()));
+    let of_shorter = u64::from(longer) * u64::from(INPUT_SIDE) / u64::from(shorter.max(1));
+    let side = PREVIEW_SIDE.max(u32::try_from(of_shorter).unwrap_or(longer));
+    Ok(decode::shrunk_jpeg(picture, side, PASTED_QUALITY).map_err(QueryError::Picture)?.into())
 }
 
 /// Embeds one picture, before any batch of the indexing job.
@@ -393,6 +407,22 @@ mod tests {
         assert_eq!(paths(&lilies), ["2024/lily/2.jpg"]);
         let others = gallery.rank(&east(), Some(PhotoId(1)), &Filter::All, Some(2));
         assert_eq!(paths(&others), ["top.jpg", "rose/2.jpg"]);
+    }
+
+    #[test]
+    fn a_pasted_picture_is_kept_small_but_large_enough_to_search_with() {
+        let kept = |width, height| {
+            let picture = RgbImage::from_fn(width, height, |x, y| image::Rgb([x as u8, y as u8, (x * y / 97) as u8]));
+            let jpeg = pasted_picture(&picture).unwrap();
+            assert!(jpeg.len() < 1 << 20, "{} bytes", jpeg.len());
+            decode::decode(&jpeg).unwrap().dimensions()
+        };
+        assert_eq!(kept(4000, 3000), (1024, 768));
+        assert_eq!(kept(200, 100), (200, 100));
+        // A panorama's shorter side is what the network sees.
+        let (width, height) = kept(4000, 250);
+        assert!(height >= INPUT_SIDE.min(250) && width > PREVIEW_SIDE, "{width} x {height}");
+        assert!(pasted_picture(&RgbImage::new(0, 0)).is_err());
     }
 
     #[test]

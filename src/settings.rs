@@ -1,7 +1,9 @@
 //! What the window remembers from one start to the next. A small JSON file, replaced whole.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
 use serde::{Deserialize, Serialize};
 
@@ -53,14 +55,28 @@ impl Default for Settings {
     }
 }
 
+/// Why the settings of the last time are not used.
+#[derive(Debug, thiserror::Error)]
+#[error("The settings could not be read, so the standard ones are used ({error}): {path}", path = .path.display())]
+pub struct SettingsError {
+    path: PathBuf,
+    error: io::Error,
+}
+
 impl Settings {
-    /// Reads the settings; where the file is missing or damaged, they are the defaults.
-    pub fn load(file: &Path) -> Self {
-        let read = std::fs::read(file).ok();
-        let mut settings: Self = read.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    /// Reads the settings; where there are none yet, they are the defaults.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is damaged.
+    pub fn load(file: &Path) -> Result<Self, SettingsError> {
+        let read = std::fs::read(file).and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
+        let mut settings: Self = match read {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::default(),
+            read => read.map_err(|error| SettingsError { path: file.to_owned(), error })?,
+        };
         settings.tile_side = settings.tile_side.clamp(*TILE_SIDES.start(), *TILE_SIDES.end());
         settings.window = settings.window.map(|side| side.clamp(400.0, 10_000.0));
-        settings
+        Ok(settings)
     }
 
     /// Writes the settings, whole or not at all.
@@ -72,15 +88,90 @@ impl Settings {
     }
 }
 
+/// Keeps the settings' file as the window's settings are, on a thread of its own. What was told last is on disk when
+/// this is dropped.
+pub struct SettingsFile {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    settings: Option<Settings>,
+    closed: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for settings to write; `None` at the end.
+    fn next(&self) -> Option<Settings> {
+        let mut waiting = self.lock();
+        loop {
+            if let Some(settings) = waiting.settings.take() {
+                return Some(settings);
+            }
+            if waiting.closed {
+                return None;
+            }
+            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl SettingsFile {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(file: PathBuf) -> io::Result<Self> {
+        let shared = Arc::<Shared>::default();
+        let theirs = Arc::clone(&shared);
+        let write = move || {
+            while let Some(settings) = theirs.next() {
+                if let Err(error) = settings.save(&file) {
+                    log::warn!("The settings could not be saved ({error}): {}", file.display());
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("settings".into()).spawn(write)?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Has the settings written. Never waits; of several that come while the disk is busy, only the last are written.
+    pub fn save(&self, settings: Settings) {
+        self.shared.lock().settings = Some(settings);
+        self.shared.changed.notify_one();
+    }
+}
+
+impl Drop for SettingsFile {
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.changed.notify_one();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn settings_come_back_and_damage_gives_the_defaults() {
+    fn settings_come_back_and_damage_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("settings.json");
-        assert_eq!(Settings::load(&file), Settings::default());
+        assert_eq!(Settings::load(&file).unwrap(), Settings::default());
         let settings = Settings {
             theme: ThemeChoice::Dark,
             results: None,
@@ -89,10 +180,23 @@ mod tests {
             ..Settings::default()
         };
         settings.save(&file).unwrap();
-        assert_eq!(Settings::load(&file), settings);
+        assert_eq!(Settings::load(&file).unwrap(), settings);
         std::fs::write(&file, b"{\"tile_side\": -5, \"unknown\": 1}").unwrap();
-        assert_eq!(Settings::load(&file).tile_side, 72.0);
+        assert_eq!(Settings::load(&file).unwrap().tile_side, 72.0);
         std::fs::write(&file, b"{").unwrap();
-        assert_eq!(Settings::load(&file), Settings::default());
+        let message = Settings::load(&file).unwrap_err().to_string();
+        assert!(message.ends_with(&file.display().to_string()), "{message}");
+    }
+
+    #[test]
+    fn the_last_settings_are_on_disk_in_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("settings.json");
+        let kept = SettingsFile::start(file.clone()).unwrap();
+        for side in 80..120 {
+            kept.save(Settings { tile_side: side as f32, ..Settings::default() });
+        }
+        drop(kept);
+        assert_eq!(Settings::load(&file).unwrap().tile_side, 119.0);
     }
 }

@@ -6,7 +6,10 @@
 #[path = "desktop/mod.rs"] // without it this file itself would be meant as well
 mod desktop;
 mod fixtures;
+#[path = "desktop/portal.rs"]
+mod portal;
 
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -15,6 +18,7 @@ use desktop::{Node, Screen, View, Window};
 use fixtures::{Photos, another_of, bytes};
 use florascope::garden::SPECIES;
 use image::ImageFormat;
+use portal::Portal;
 use tempfile::TempDir;
 
 /// For everything that is awaited: generous, as a busy machine may take long.
@@ -66,7 +70,7 @@ fn wait_for_results(window: &Window, query: &str) -> Vec<Node> {
     window.wait_for(&format!("results for {query}"), PATIENCE, |view| {
         let tiles = tiles(view);
         let answered = !tiles.is_empty() && tiles.iter().all(|tile| tile.says(", similarity "));
-        (answered && view.has_text("Searching with") && view.node("Image", &format!("Query: {query}")).is_some())
+        (answered && view.has_text("Photos similar to") && view.node("Image", &format!("Query: {query}")).is_some())
             .then_some(tiles)
     })
 }
@@ -76,7 +80,7 @@ fn wait_for_library(window: &Window) {
     window.wait_for("the whole library", PATIENCE, |view| {
         let tiles = tiles(view);
         let browsing = !tiles.is_empty() && !tiles.iter().any(|tile| tile.says("similarity"));
-        (browsing && !view.has_text("Searching with")).then_some(())
+        (browsing && !view.has_text("Photos similar to")).then_some(())
     });
 }
 
@@ -403,4 +407,78 @@ fn a_second_window_on_the_same_folder_says_so() {
     second.click_node(&wait_for_button(&second, "Try again"));
     wait_until_gone(&second, "Another Florascope window");
     wait_until_indexed(&second, 2);
+}
+
+/// Waits for the field that takes a path, types into it, and presses Enter.
+fn type_path(window: &Window, path: &Path) {
+    window.wait_for("the field", PATIENCE, |view| view.nodes("TextInput").find(|node| node.focused).map(|_| ()));
+    window.type_text(&path.display().to_string());
+    window.key("Return");
+}
+
+#[test]
+fn without_a_file_dialog_a_path_can_be_typed() {
+    let (screen, data, photos) = (screen(), tempfile::tempdir().unwrap(), Photos::drawn("Meadow", 2, 2));
+    let mut command = florascope(data.path());
+    let no_bus = format!("unix:path={}", data.path().join("no-bus").display());
+    let window = Window::launch(&screen, command.env("PATH", data.path()).env("DBUS_SESSION_BUS_ADDRESS", no_bus));
+    window.click_node(&wait_for_button(&window, "Open folder…"));
+    wait_for_text(&window, "No file dialog opened");
+    Shots::new().take(&window, "no file dialog");
+    type_path(&window, photos.path());
+    wait_until_indexed(&window, 4);
+
+    window.click_node(&wait_for_button(&window, "Choose photo…"));
+    wait_for_text(&window, "No file dialog opened");
+    type_path(&window, &photos.path().join("none.jpg"));
+    wait_for_text(&window, "There is nothing at this path");
+    window.key("Escape");
+    wait_until_gone(&window, "There is nothing at this path");
+}
+
+#[test]
+fn a_file_dialog_that_never_comes_gives_way_to_a_field() {
+    let (screen, data, photos) = (screen(), tempfile::tempdir().unwrap(), Photos::drawn("Meadow", 2, 2));
+    // Who calls waits for ever.
+    let bus = data.path().join("silent-bus");
+    let _bus = UnixListener::bind(&bus).unwrap();
+    let mut command = florascope(data.path());
+    command.env("PATH", data.path()).env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", bus.display()));
+    let window = Window::launch(&screen, &mut command);
+    window.click_node(&wait_for_button(&window, "Open folder…"));
+    wait_for_text(&window, "file dialog has not opened");
+    window.key("Escape");
+    wait_until_gone(&window, "file dialog has not opened");
+    // The one that was asked for may still come; there are never two.
+    window.click_node(&wait_for_button(&window, "Open folder…"));
+    wait_for_text(&window, "file dialog has not opened");
+    type_path(&window, photos.path());
+    wait_until_indexed(&window, 4);
+    assert!(window.close().success());
+}
+
+#[test]
+fn a_file_dialog_may_stay_open_for_long() {
+    let Some(portal) = Portal::start() else { return };
+    let (screen, data, photos) = (screen(), tempfile::tempdir().unwrap(), Photos::drawn("Meadow", 2, 2));
+    let mut command = florascope(data.path());
+    let window = Window::launch(&screen, command.env("DBUS_SESSION_BUS_ADDRESS", portal.address()));
+    window.click_node(&wait_for_button(&window, "Open folder…"));
+    portal.wait_until_asked();
+    let dialog = window.lend_focus();
+    // Longer than the window waits for a dialog to appear.
+    std::thread::sleep(Duration::from_secs(6));
+    wait_for_button(&window, "Open folder…");
+    assert!(!window.view().has_text("Type or paste a path"), "{}", window.view().texts());
+    drop(dialog);
+    portal.answer(photos.path());
+    wait_until_indexed(&window, 4);
+}
+
+#[test]
+fn damaged_settings_are_told_of() {
+    let (screen, data) = (screen(), tempfile::tempdir().unwrap());
+    std::fs::write(data.path().join("settings.json"), b"{").unwrap();
+    let window = launch(&screen, &data, None);
+    wait_for_text(&window, "The settings could not be read");
 }

@@ -5,6 +5,8 @@
 mod fixtures;
 #[path = "window/models.rs"] // without it the file would be looked for beside this one
 mod models;
+#[path = "window/opening.rs"]
+mod opening;
 #[path = "window/training.rs"]
 mod training;
 
@@ -49,13 +51,17 @@ impl Window {
     }
 
     fn with(data: TempDir, folder: Option<&Path>, settings: Settings) -> Self {
+        Self::with_device(data, folder, settings, Some(DeviceChoice::Cpu))
+    }
+
+    fn with_device(data: TempDir, folder: Option<&Path>, settings: Settings, device: Option<DeviceChoice>) -> Self {
         let mut start =
             Some((DataFolder::open(Some(data.path().into())).unwrap(), settings, folder.map(Path::to_owned)));
         let harness = Harness::builder().with_size(SIZE).with_step_dt(0.02).build_ui_state(
             move |ui, app| {
                 let ctx = ui.ctx().clone();
                 if let Some((data, settings, folder)) = start.take() {
-                    *app = Some(App::new(&ctx, data, settings, DeviceChoice::Cpu, folder).unwrap());
+                    *app = Some(App::new(&ctx, data, settings, device, folder).unwrap());
                 }
                 let app = app.as_mut().unwrap();
                 app.logic(&ctx);
@@ -173,6 +179,11 @@ impl Window {
         self.harness.step();
     }
 
+    /// The settings as they are on disk.
+    fn saved(&self) -> Settings {
+        Settings::load(&self.data.path().join("settings.json")).unwrap()
+    }
+
     /// What the last frame put into the clipboard.
     fn copied(&self) -> Option<String> {
         self.harness.output().platform_output.commands.iter().find_map(|command| match command {
@@ -233,7 +244,7 @@ fn a_search_goes_into_the_history_and_comes_back() {
     let mut window = Window::on(&photos, 8);
     // By the menu of the third photo.
     window.all(Role::ListBoxOption).nth(2).unwrap().click_secondary();
-    window.choose("Search with this");
+    window.choose("Find similar");
     assert_eq!(window.wait_for_search().len(), 7);
     window.wait_for_text("Query: lily 03.jpg");
     window.wait_until_gone("View large");
@@ -269,10 +280,10 @@ fn shows_as_many_results_as_chosen() {
     window.key_with(Modifiers::COMMAND, Key::Enter);
     assert_eq!(window.wait_for_search().len(), 8);
     window.all(Role::ComboBox).next().unwrap().click();
-    window.press("5 results");
+    window.press("Show 5");
     window.wait_for_tiles(5);
     window.all(Role::ComboBox).next().unwrap().click();
-    window.press("All results");
+    window.press("Show all");
     window.wait_for_tiles(8);
 }
 
@@ -288,8 +299,7 @@ fn thumbnails_grow_and_shrink() {
     window.wait_for("small thumbnails", |window| (width(window) < before * 0.8).then_some(()));
     window.all(Role::Slider).next().unwrap().set_value_accesskit(300.0);
     window.wait_for("large thumbnails", |window| (width(window) > before * 1.3).then_some(()));
-    let saved = || Settings::load(&window.data.path().join("settings.json")).tile_side;
-    assert!((saved() - 300.0).abs() < 1.0, "{}", saved());
+    window.wait_for("the size on disk", |window| ((window.saved().tile_side - 300.0).abs() < 1.0).then_some(()));
 }
 
 #[test]
@@ -343,9 +353,9 @@ fn keys_belong_to_the_button_that_has_the_focus() {
     assert!(!window.says("Photo: "), "Space was the button's, not the photo's");
     window.key(Key::Escape);
     window.harness.step();
-    assert!(window.says("Searching with"), "the first Esc only takes the focus away");
+    assert!(window.says("Photos similar to"), "the first Esc only takes the focus away");
     window.key(Key::Escape);
-    window.wait_until_gone("Searching with");
+    window.wait_until_gone("Photos similar to");
 }
 
 #[test]
@@ -354,13 +364,13 @@ fn a_photos_menu_copies_its_path() {
     let mut window = Window::on(&photos, 2);
     window.all(Role::ListBoxOption).nth(1).unwrap().click_secondary();
     window.wait_for_text("Copy path");
-    for entry in ["Search with this", "Open", "Show in file manager", "Copy path"] {
+    for entry in ["Find similar", "Open", "Show in file manager", "Copy path"] {
         assert!(window.all(Role::Button).any(|node| text_of(&node).starts_with(entry)), "{entry}");
     }
     window.choose("Copy path");
     let path = photos.path().join("rose/rose 02.jpg").display().to_string();
     assert_eq!(window.copied().as_ref(), Some(&path));
-    window.wait_for_text("The path is in the clipboard");
+    window.wait_for_text("Path copied");
     // The shortcut does the same.
     window.key(Key::Home);
     window.wait_until_selected(1);
@@ -402,7 +412,7 @@ fn light_and_dark() {
     window.wait_for("the light theme", |window| (window.harness.ctx.theme() == Theme::Light).then_some(()));
     assert!(!window.harness.ctx.global_style().visuals.dark_mode);
     assert_eq!(window.wait_for_tiles(2).len(), 2);
-    assert_eq!(Settings::load(&window.data.path().join("settings.json")).theme, ThemeChoice::Light);
+    window.wait_for("the theme on disk", |window| (window.saved().theme == ThemeChoice::Light).then_some(()));
 }
 
 #[test]
@@ -447,8 +457,7 @@ fn a_device_that_is_not_there_is_refused_and_the_one_before_stays() {
     let absent = if cfg!(target_os = "macos") { "NVIDIA GPU (CUDA)" } else { "Apple GPU (Metal)" };
     window.press(absent);
     window.wait_for_text("choose another device");
-    let saved = || Settings::load(&window.data.path().join("settings.json")).device;
-    assert_eq!(saved(), DeviceChoice::Cpu);
+    window.wait_for("the device on disk", |window| (window.saved().device == DeviceChoice::Cpu).then_some(()));
 }
 
 #[test]

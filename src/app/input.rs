@@ -1,14 +1,12 @@
 //! What the user does with the keyboard, the clipboard and files dropped on the window. Clicks belong to the panels.
 
-use std::sync::Arc;
-
-use eframe::egui::{self, Context, Event as Input, Key};
+use eframe::egui::{self, ColorImage, Context, Event as Input, Key};
 use image::RgbImage;
 
 use super::App;
 use crate::command::Command;
-use crate::desktop::pasted_path;
-use crate::query::Query;
+use crate::desktop::{Answer, pasted_path};
+use crate::query::pasted_picture;
 use crate::ui::state::{Action, Toast};
 
 impl App {
@@ -22,21 +20,15 @@ impl App {
         if let Some(path) = dropped.into_iter().next() {
             self.desktop.classify(path);
         }
-        if self.was_typing {
+        if self.was_typing || self.path_prompt.is_open() {
             return;
         }
         for input in ctx.input(|input| input.events.clone()) {
             match input {
-                Input::PasteImage(picture) => {
-                    let [width, height] = picture.size;
-                    let rgb = picture.pixels.iter().flat_map(|pixel| [pixel.r(), pixel.g(), pixel.b()]).collect();
-                    if let Some(picture) = RgbImage::from_raw(width as u32, height as u32, rgb) {
-                        self.search(Query::Picture(Arc::new(picture)));
-                    }
-                }
+                Input::PasteImage(picture) => self.desktop.run("paste", move || Some(pasted(&picture))),
                 Input::Paste(text) => match pasted_path(&text) {
                     Some(path) => self.desktop.classify(path),
-                    None => self.complain("The clipboard holds text, not a photo".into()),
+                    None => self.show_error(not_a_photo(&text).into()),
                 },
                 Input::Copy if self.state.selected_hit().is_some() => {
                     self.perform(ctx, vec![Action::Command(Command::CopyPath)]);
@@ -60,6 +52,10 @@ impl App {
                 if is_plain(shortcut) && (menu_is_open || (focused && belongs_to_focus)) {
                     continue;
                 }
+                // Whoever is asked for a path answers or leaves.
+                if self.path_prompt.is_open() && *command != Command::ClearQuery && *command != Command::Quit {
+                    continue;
+                }
                 // All but Ctrl with a key may be meant for the text.
                 if self.was_typing && !shortcut.modifiers.command {
                     continue;
@@ -76,7 +72,7 @@ impl App {
                 }
             }
         }
-        if !focused && !menu_is_open {
+        if !focused && !menu_is_open && !self.path_prompt.is_open() {
             actions.extend(self.arrows(ctx).map(Action::Select));
         }
         actions
@@ -104,5 +100,26 @@ impl App {
         let pressed = moves.iter().find(|(key, _)| ctx.input_mut(|i| i.consume_key(egui::Modifiers::NONE, *key)))?;
         let Some(selected) = self.state.selected else { return Some(0) };
         Some((selected as isize).saturating_add(pressed.1).clamp(0, last as isize) as usize)
+    }
+}
+
+/// A pasted picture as the history keeps it.
+fn pasted(picture: &ColorImage) -> Answer {
+    let [width, height] = picture.size;
+    let rgb = picture.pixels.iter().flat_map(|pixel| [pixel.r(), pixel.g(), pixel.b()]).collect();
+    let kept = RgbImage::from_raw(width as u32, height as u32, rgb).map(|picture| pasted_picture(&picture));
+    match kept {
+        Some(Ok(jpeg)) => Answer::Pasted(jpeg),
+        Some(Err(error)) => Answer::Failed(error.to_string()),
+        None => Answer::Failed("The picture in the clipboard is damaged".into()),
+    }
+}
+
+/// Why a text in the clipboard cannot be searched with, and what can.
+fn not_a_photo(text: &str) -> &'static str {
+    if text.trim_start().starts_with("http") {
+        "The clipboard holds an address, not a photo. In the browser, choose \"Copy image\" instead"
+    } else {
+        "The clipboard holds text, not a photo"
     }
 }

@@ -1,7 +1,8 @@
 //! The window. `logic` takes in what has happened, `draw` composes the panels, and one place, `perform`, does what they
 //! ask for.
 
-mod hear;
+mod dialog;
+mod events;
 mod input;
 mod perform;
 
@@ -15,14 +16,15 @@ use crate::desktop::{Answer as DesktopAnswer, Desktop};
 use crate::device::DeviceChoice;
 use crate::job::{Outcome, give_way};
 use crate::library::DataFolder;
-use crate::query::{Filter, Query};
-use crate::settings::{Settings, ThemeChoice};
+use crate::query::Filter;
+use crate::settings::{Settings, SettingsFile, ThemeChoice};
 use crate::ui::grid::{Grid, Layout, empty_ui};
 use crate::ui::state::{Action, Answer, OpenLibrary, State, Toast};
 use crate::ui::textures::Textures;
 use crate::ui::train::Phase;
 use crate::ui::{
-    drop_target, header, indexing, large, models, problems, shortcuts, sidebar, theme, toasts, train, welcome,
+    drop_target, header, indexing, large, models, path_prompt, problems, shortcuts, sidebar, theme, toasts, train,
+    welcome,
 };
 use crate::worker::{Request, Worker};
 
@@ -39,7 +41,14 @@ pub struct App {
     data: DataFolder,
     settings: Settings,
     saved_settings: Settings,
+    settings_file: SettingsFile,
     state: State,
+    models_panel: models::Models,
+    path_prompt: path_prompt::PathPrompt,
+    /// The system's file dialog, from the request for it to its end.
+    dialog: Option<dialog::PendingDialog>,
+    /// The library of the last time is to be opened once it is known.
+    opens_last: bool,
     grid: Layout,
     reveal: Option<usize>,
     to_top: bool,
@@ -56,7 +65,8 @@ pub struct App {
 }
 
 impl App {
-    /// Starts the worker and the loaders, and opens `folder` or else the library of the last time.
+    /// Starts the worker and the loaders, and opens `folder` or else the library of the last time. `device` goes before
+    /// the one that was chosen the last time.
     ///
     /// # Errors
     /// When the system gives no threads.
@@ -64,12 +74,11 @@ impl App {
         ctx: &Context,
         data: DataFolder,
         settings: Settings,
-        device: DeviceChoice,
+        device: Option<DeviceChoice>,
         folder: Option<PathBuf>,
     ) -> std::io::Result<Self> {
         theme::install(ctx);
-        // What the command line asks for goes before what was chosen the last time.
-        let device = if device == DeviceChoice::Auto { settings.device } else { device };
+        let device = device.unwrap_or(settings.device);
         let wake = |ctx: &Context| {
             let ctx = ctx.clone();
             move || ctx.request_repaint()
@@ -78,10 +87,15 @@ impl App {
             worker: start_worker(data.clone(), device, wake(ctx))?,
             desktop: Desktop::new(wake(ctx)),
             textures: Textures::start(wake(ctx))?,
+            settings_file: SettingsFile::start(data.settings_file())?,
             data,
             saved_settings: settings.clone(),
             settings,
-            state: State { device, ..State::default() },
+            state: State { device, opening: true, ..State::default() },
+            models_panel: models::Models::default(),
+            path_prompt: path_prompt::PathPrompt::default(),
+            dialog: None,
+            opens_last: folder.is_none(),
             grid: Layout::default(),
             reveal: None,
             to_top: false,
@@ -94,8 +108,8 @@ impl App {
         };
         app.apply_theme(ctx);
         app.refresh_recent();
-        if let Some(folder) = folder.or_else(|| app.state.recent.first().cloned()) {
-            app.open(folder);
+        if let Some(folder) = folder {
+            app.request(Request::Open(folder));
         }
         Ok(app)
     }
@@ -103,18 +117,11 @@ impl App {
     /// Takes in what the worker, the desktop and the user have to say.
     pub fn logic(&mut self, ctx: &Context) {
         for event in self.worker.take_events() {
-            self.hear(ctx, event);
+            self.handle_event(ctx, event);
         }
+        self.watch_dialog(ctx);
         for answer in self.desktop.take() {
-            match answer {
-                DesktopAnswer::Folder(path) => self.open(path),
-                DesktopAnswer::Photo(path) => self.search(Query::File(path)),
-                DesktopAnswer::Dark(dark) => self.system_is_dark = Some(dark),
-                DesktopAnswer::Model(path) => self.worker.send(Request::ImportModel(path)),
-                DesktopAnswer::Weights(path) => self.worker.send(Request::LoadWeights(path)),
-                DesktopAnswer::Export { id, path } => self.worker.send(Request::ExportModel { id, path }),
-                DesktopAnswer::Failed(message) => self.complain(message),
-            }
+            self.handle_answer(answer);
         }
         self.take_drops(ctx);
         let actions = self.keyboard(ctx);
@@ -141,12 +148,11 @@ impl App {
                 self.state.library = Some(library);
             }
         }
-        if self.state.models_panel.open {
-            let library = self.state.library.take();
-            models::models_ui(&ctx, &mut self.state, library.as_ref(), &mut actions);
-            self.state.library = library;
+        if self.models_panel.open {
+            models::models_ui(&ctx, &mut self.models_panel, &self.state, &mut actions);
         }
         shortcuts::shortcuts_ui(&ctx, &mut self.state.shortcuts_open);
+        path_prompt::path_prompt_ui(&ctx, &mut self.path_prompt, &mut actions);
         toasts::toasts_ui(&ctx, &self.state, &mut actions);
         drop_target::drop_target_ui(&ctx, ui, self.state.library.is_some());
         self.textures.end_frame();
@@ -208,13 +214,13 @@ impl App {
             _ if self.state.waiting && self.state.is_search() => Some("Searching…".into()),
             Answer::Hits(hits) if hits.is_empty() => Some(match &self.state.filter {
                 _ if library.progress.is_some() || library.loading => {
-                    "The first photos will be here in a moment".into()
+                    "Reading your photos: the first appear in a few seconds".into()
                 }
                 Filter::All if matches!(library.outcome, Some(Outcome::Cancelled { .. })) => {
                     "Nothing has been indexed yet; choose \"Resume\"".into()
                 }
                 Filter::All if library.problems.is_empty() => {
-                    "No photos here yet. Copy some into the folder, then choose \"Check for changes\" (F5).".into()
+                    "No photos in this folder. Copy some into it, then choose \"Check for changes\" (F5).".into()
                 }
                 Filter::All => "None of the files in this folder could be read as a photo; see \"Problems\"".into(),
                 Filter::Folder(_) | Filter::Label(_) => "No photos in this part of the library".into(),
@@ -241,15 +247,32 @@ impl App {
         self.estimates_of = Some(asked);
     }
 
-    fn complain(&mut self, message: String) {
-        log::warn!("{message}");
+    /// Says over the window what went wrong.
+    pub fn show_error(&mut self, message: String) {
         self.state.toasts.push(Toast::new(message, true));
     }
 
-    fn refresh_recent(&mut self) {
-        match self.data.libraries() {
-            Ok(libraries) => self.state.recent = libraries.into_iter().map(|library| library.root).collect(),
-            Err(error) => log::warn!("The recent folders could not be listed: {error}"),
+    /// Has the folders listed that were opened before.
+    fn refresh_recent(&self) {
+        let data = self.data.clone();
+        self.desktop.run("recent folders", move || {
+            Some(match data.libraries() {
+                Ok(libraries) => DesktopAnswer::Recent(libraries.into_iter().map(|library| library.root).collect()),
+                Err(error) => {
+                    log::warn!("The recent folders could not be listed: {error}");
+                    DesktopAnswer::Recent(Vec::new())
+                }
+            })
+        });
+    }
+
+    fn take_recent(&mut self, folders: Vec<PathBuf>) {
+        self.state.recent = folders;
+        if std::mem::take(&mut self.opens_last) {
+            match self.state.recent.first() {
+                Some(folder) => self.request(Request::Open(folder.clone())),
+                None => self.state.opening = false,
+            }
         }
     }
 
@@ -279,9 +302,7 @@ impl App {
         // Once the user has let go: a slider or a window edge moves in every frame.
         let at_rest = !ctx.input(|input| input.pointer.any_down());
         if at_rest && self.settings != self.saved_settings {
-            if let Err(error) = self.settings.save(&self.data.settings_file()) {
-                log::warn!("The settings could not be saved: {error}");
-            }
+            self.settings_file.save(self.settings.clone());
             self.saved_settings = self.settings.clone();
         }
     }

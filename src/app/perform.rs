@@ -7,6 +7,7 @@ use eframe::egui::{Context, ViewportCommand};
 
 use super::App;
 use crate::command::Command;
+use crate::desktop::Purpose;
 use crate::query::Query;
 use crate::settings::TILE_SIDES;
 use crate::ui::problems;
@@ -23,7 +24,9 @@ impl App {
         for action in actions {
             match action {
                 Action::Command(command) => self.command(ctx, command),
-                Action::OpenFolder(path) => self.open(path),
+                Action::Request(request) => self.request(request),
+                Action::AskForPath(purpose) => self.ask_for_path(ctx, purpose),
+                Action::CheckPath { text, purpose } => self.desktop.check_typed(text, purpose),
                 Action::SearchPhoto(photo) => self.search(Query::Photo(photo)),
                 Action::Visit(at) => self.visit(at),
                 Action::Filter(filter) => {
@@ -48,31 +51,8 @@ impl App {
                     self.settings.theme = choice;
                     self.apply_theme(ctx);
                 }
-                Action::SetDevice(device) => {
-                    (self.state.device, self.settings.device) = (device, device);
-                    self.worker.send(Request::SetDevice(device));
-                }
                 Action::SetTrainOptions(options) => self.state.train.options = options,
-                Action::StartTraining { options, resume } => {
-                    self.state.train.begin(options.clone(), self.state.model_in_use.clone());
-                    self.worker.send(Request::Train { options, resume });
-                }
-                Action::StopTraining => {
-                    if let Phase::Running(run) = &mut self.state.train.phase {
-                        run.stopping = true;
-                    }
-                    self.worker.send(Request::StopTraining);
-                }
-                Action::CancelTraining => self.worker.send(Request::CancelJob),
                 Action::TrainAgain => self.state.train.phase = Phase::Setup,
-                Action::UseModel(id) => {
-                    self.state.train.changing = true;
-                    self.state.models_panel.wanted = Some(id.clone());
-                    self.worker.send(Request::UseModel(id));
-                }
-                Action::RenameModel { id, title } => self.worker.send(Request::RenameModel { id, title }),
-                Action::DeleteModel(id) => self.worker.send(Request::DeleteModel(id)),
-                Action::ExportModel { id, title } => self.desktop.choose_export(id, &title),
                 Action::DismissToast(number) => {
                     if number < self.state.toasts.len() {
                         self.state.toasts.remove(number);
@@ -82,19 +62,39 @@ impl App {
         }
     }
 
+    /// Sends a request to the worker, and shows at once what follows from it.
+    pub(super) fn request(&mut self, request: Request) {
+        match &request {
+            Request::Open(_) | Request::OpenGarden => (self.state.opening, self.opens_last) = (true, false),
+            Request::SetDevice(device) => (self.state.device, self.settings.device) = (*device, *device),
+            Request::Train { options, .. } => {
+                self.state.train.begin(options.clone(), self.state.model_in_use.clone());
+            }
+            Request::StopTraining => {
+                if let Phase::Running(run) = &mut self.state.train.phase {
+                    run.stopping = true;
+                }
+            }
+            Request::UseModel(id) => {
+                self.state.train.changing = true;
+                self.models_panel.wanted = Some(id.clone());
+            }
+            _ => {}
+        }
+        self.worker.send(request);
+    }
+
     fn command(&mut self, ctx: &Context, command: Command) {
         match command {
-            Command::OpenFolder => self.desktop.choose_folder(),
-            Command::OpenGarden => {
-                self.state.opening = true;
-                self.worker.send(Request::OpenGarden);
-            }
-            Command::ChoosePhoto => self.desktop.choose_photo(),
+            Command::OpenFolder => self.ask_for_path(ctx, Purpose::Folder),
+            Command::OpenPath => self.path_prompt.show(Purpose::Folder, None),
+            Command::OpenGarden => self.request(Request::OpenGarden),
+            Command::ChoosePhoto => self.ask_for_path(ctx, Purpose::Photo),
             Command::Paste => ctx.send_viewport_cmd(ViewportCommand::RequestPaste),
             Command::ClearQuery => self.escape(),
             Command::Back if self.state.at > 0 => self.visit(self.state.at - 1),
             Command::Forward => self.visit(self.state.at + 1),
-            Command::SearchWithThis => {
+            Command::FindSimilar => {
                 if let Some(hit) = self.state.selected_hit() {
                     self.search(Query::Photo(Arc::clone(&hit.photo)));
                 }
@@ -113,11 +113,11 @@ impl App {
             Command::CopyPath => {
                 if let Some(path) = self.selected_path() {
                     ctx.copy_text(path.display().to_string());
-                    self.state.toasts.push(Toast::new("The path is in the clipboard".into(), false));
+                    self.state.toasts.push(Toast::new("Path copied".into(), false));
                 }
             }
             Command::CheckFolder if self.state.library.as_ref().is_some_and(|library| !library.writable) => {
-                self.complain("Another Florascope window has this folder open; check for changes there".into());
+                self.show_error("Another Florascope window has this folder open; check for changes there".into());
             }
             Command::CheckFolder => self.worker.send(Request::Index),
             Command::StopIndexing => self.worker.send(Request::CancelJob),
@@ -128,10 +128,10 @@ impl App {
             Command::CopyProblems => {
                 if let Some(library) = &self.state.library {
                     ctx.copy_text(problems::as_text(&library.problems));
-                    self.state.toasts.push(Toast::new("The list is in the clipboard".into(), false));
+                    self.state.toasts.push(Toast::new("List copied".into(), false));
                 }
             }
-            Command::Train if self.state.library.is_none() => self.complain("Open a folder first".into()),
+            Command::Train if self.state.library.is_none() => self.show_error("Open a folder first".into()),
             Command::Train => {
                 self.state.train.open = !self.state.train.open;
                 if self.state.train.open {
@@ -139,13 +139,13 @@ impl App {
                 }
             }
             Command::ShowModels => {
-                self.state.models_panel.open = !self.state.models_panel.open;
-                if self.state.models_panel.open {
+                self.models_panel.open = !self.models_panel.open;
+                if self.models_panel.open {
                     self.worker.send(Request::ListModels);
                 }
             }
-            Command::ImportModel => self.desktop.choose_model(),
-            Command::LoadWeights => self.desktop.choose_weights(),
+            Command::ImportModel => self.ask_for_path(ctx, Purpose::Model),
+            Command::LoadWeights => self.ask_for_path(ctx, Purpose::Weights),
             Command::ShowShortcuts => self.state.shortcuts_open = !self.state.shortcuts_open,
             Command::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
             Command::Back => {}
@@ -155,11 +155,15 @@ impl App {
     /// Closes what is uppermost; at last the query.
     fn escape(&mut self) {
         let state = &mut self.state;
-        if state.shortcuts_open || state.problems_open || state.models_panel.open {
-            (state.shortcuts_open, state.problems_open, state.models_panel.open) = (false, false, false);
+        if self.path_prompt.is_open() {
+            self.path_prompt.close();
+        } else if state.shortcuts_open || state.problems_open || self.models_panel.open {
+            (state.shortcuts_open, state.problems_open, self.models_panel.open) = (false, false, false);
         } else if state.large {
             state.large = false;
             self.reveal = state.selected;
+        } else if state.train.open {
+            state.train.open = false;
         } else if state.is_search() {
             self.push_visit(None);
         }
@@ -169,14 +173,9 @@ impl App {
         Some(self.state.library.as_ref()?.library.root.join(&self.state.selected_hit()?.photo.path))
     }
 
-    pub(super) fn open(&mut self, path: PathBuf) {
-        self.state.opening = true;
-        self.worker.send(Request::Open(path));
-    }
-
     pub(super) fn search(&mut self, query: Query) {
         if self.state.library.is_none() {
-            self.complain("Open a folder first: there are no photos to search yet".into());
+            self.show_error("Open a folder first: there are no photos to search yet".into());
             return;
         }
         self.push_visit(Some(query));
@@ -189,13 +188,14 @@ impl App {
         if history.len() > HISTORY {
             history.remove(0);
         }
-        history.push(Visit { query, preview: None });
+        history.push(Visit { query, thumbnail: None });
         self.visit(self.state.history.len() - 1);
     }
 
     fn visit(&mut self, at: usize) {
         if at < self.state.history.len() {
             self.state.at = at;
+            self.state.preview = None;
             self.state.selected = None;
             self.state.large = false;
             self.show();

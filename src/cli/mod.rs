@@ -73,9 +73,9 @@ pub struct Common {
     /// Where the program keeps its own data [default: the system's place for it]
     #[arg(long, global = true, env = "FLORASCOPE_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// What the model computes on
-    #[arg(long, global = true, value_enum, default_value_t, env = "FLORASCOPE_DEVICE")]
-    pub device: DeviceChoice,
+    /// What the model computes on [default: auto; in the window what was chosen there]
+    #[arg(long, global = true, value_enum, env = "FLORASCOPE_DEVICE")]
+    pub device: Option<DeviceChoice>,
     /// Print JSON. A path that is no text is there twice: as near as text comes, and as Base64 in NAME_bytes
     #[arg(long, global = true)]
     pub json: bool,
@@ -149,7 +149,7 @@ fn index(data: &DataFolder, folder: &Path, common: &Common) -> anyhow::Result<u8
         return Ok(exit::IN_USE);
     };
     let mut catalog = Catalog::open(&library.folder)?;
-    let embedder = Embedder::start(common.device, active_model(&catalog, &data.models())?)?;
+    let embedder = Embedder::start(common.device.unwrap_or_default(), active_model(&catalog, &data.models())?)?;
     let device = embedder.info()?.device;
     let cancel = Cancel::default();
     stop_on_interrupt(&cancel)?;
@@ -201,7 +201,7 @@ fn open_indexed(data: &DataFolder, folder: &Path) -> anyhow::Result<Option<(Libr
 
 fn search(data: &DataFolder, folder: &Path, photos: &[PathBuf], results: usize, common: &Common) -> anyhow::Result<u8> {
     let Some((library, catalog)) = open_indexed(data, folder)? else { return Ok(exit::NOT_INDEXED) };
-    let embedder = Embedder::start(common.device, active_model(&catalog, &data.models())?)?;
+    let embedder = Embedder::start(common.device.unwrap_or_default(), active_model(&catalog, &data.models())?)?;
     let model = embedder.info()?;
     let mut gallery = Gallery::load(&catalog, model.key(), model.dimension)?;
     let mut code = exit::DONE;
@@ -297,7 +297,7 @@ fn status(data: &DataFolder, folder: Option<&Path>, common: &Common) -> anyhow::
 
 fn evaluate(data: &DataFolder, folder: &Path, queries: Option<&Path>, common: &Common) -> anyhow::Result<u8> {
     let Some((_, catalog)) = open_indexed(data, folder)? else { return Ok(exit::NOT_INDEXED) };
-    let embedder = Embedder::start(common.device, active_model(&catalog, &data.models())?)?;
+    let embedder = Embedder::start(common.device.unwrap_or_default(), active_model(&catalog, &data.models())?)?;
     let model = embedder.info()?;
     let mut gallery = Gallery::load(&catalog, model.key(), model.dimension)?;
     let mut evaluation = Evaluation::default();

@@ -153,7 +153,7 @@ pub(super) fn use_model(
     bar: &Bar,
 ) -> anyhow::Result<Outcome> {
     let mut catalog = Catalog::open(&library.folder)?;
-    let embedder = Embedder::start(common.device, model.clone())?;
+    let embedder = Embedder::start(common.device.unwrap_or_default(), model.clone())?;
     let mut outcome =
         change_model(library, &mut catalog, &model.id, &embedder, cancel, &mut |progress| bar.show(&progress));
     if matches!(outcome, Outcome::Done { .. }) {

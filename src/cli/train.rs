@@ -59,7 +59,7 @@ pub fn train(data: &DataFolder, arguments: &TrainArguments, common: &Common) -> 
     };
     let models = data.models();
     let active = active_model(&Catalog::open(&library.folder)?, &models)?;
-    let embedder = Embedder::start(common.device, active.clone())?;
+    let embedder = Embedder::start(common.device.unwrap_or_default(), active.clone())?;
     let options = TrainOptions {
         recipe: arguments.recipe,
         loss: arguments.loss,
@@ -73,7 +73,7 @@ pub fn train(data: &DataFolder, arguments: &TrainArguments, common: &Common) -> 
     let plan = TrainingPlan {
         library: &library,
         models: &models,
-        device: common.device,
+        device: common.device.unwrap_or_default(),
         active: &active,
         embedder: &embedder,
         options: &options,

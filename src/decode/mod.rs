@@ -314,8 +314,15 @@ pub fn shrink_to_fit(picture: &RgbImage, side: u32) -> Result<RgbImage, DecodeEr
 /// # Errors
 /// When the picture has no pixels.
 pub fn thumbnail(picture: &RgbImage) -> Result<Vec<u8>, DecodeError> {
-    let small = shrink_to_fit(picture, THUMBNAIL_SIDE)?;
-    jpeg::encode(&small, THUMBNAIL_QUALITY)
+    shrunk_jpeg(picture, THUMBNAIL_SIDE, THUMBNAIL_QUALITY)
+}
+
+/// A JPEG of the picture, with a longer side of at most `side` pixels.
+///
+/// # Errors
+/// When the picture has no pixels.
+pub(crate) fn shrunk_jpeg(picture: &RgbImage, side: u32, quality: u8) -> Result<Vec<u8>, DecodeError> {
+    jpeg::encode(&shrink_to_fit(picture, side)?, quality)
 }
 
 #[cfg(test)]

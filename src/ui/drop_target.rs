@@ -23,7 +23,7 @@ pub fn drop_target_ui(ctx: &Context, ui: &Ui, has_library: bool) {
     let target = window.shrink(28.0);
     painter.rect_stroke(target, CornerRadius::same(16), (3.0, palette.accent), StrokeKind::Inside);
     let color = ui.visuals().text_color();
-    let mut job = LayoutJob::simple(text.to_owned(), FontId::proportional(24.0), color, target.width());
+    let mut job = LayoutJob::simple(text.to_owned(), FontId::proportional(theme::DROP_SIZE), color, target.width());
     job.halign = egui::Align::Center;
     let galley = painter.layout_job(job);
     painter.galley(target.center() - egui::vec2(0.0, galley.size().y / 2.0), galley, color);

@@ -9,7 +9,7 @@ use super::state::{Action, OpenLibrary, State};
 use super::textures::{Picture, Textures};
 use super::{menu_item, theme};
 use crate::command::Command;
-use crate::pictures::Wish;
+use crate::pictures::PictureRequest;
 use crate::query::Hit;
 
 /// Height of the texts under a thumbnail, in points.
@@ -91,8 +91,8 @@ fn tile_ui(
     let picture_rect = Rect::from_min_size(rect.min, egui::Vec2::splat(side));
     let palette = theme::palette(ui);
     ui.painter().rect_filled(picture_rect, theme::ROUNDING, palette.empty);
-    let wish = Wish::Thumbnail { photo: Arc::clone(&hit.photo), library: Arc::clone(&library.library) };
-    match textures.get(wish) {
+    let request = PictureRequest::Thumbnail { photo: Arc::clone(&hit.photo), library: Arc::clone(&library.library) };
+    match textures.get(request) {
         Picture::Ready(texture) => paint_cover(ui, &texture, picture_rect),
         Picture::Loading => {}
         Picture::Failed(reason) => {
@@ -124,7 +124,7 @@ fn tile_ui(
 /// What can be done with the selected photo.
 pub fn photo_menu_ui(ui: &mut Ui, actions: &mut Vec<Action>) {
     ui.set_min_width(220.0);
-    menu_item(ui, Command::SearchWithThis, true, actions);
+    menu_item(ui, Command::FindSimilar, true, actions);
     menu_item(ui, Command::ViewLarge, true, actions);
     ui.separator();
     menu_item(ui, Command::OpenPhoto, true, actions);
@@ -137,7 +137,7 @@ fn caption_ui(ui: &Ui, tile: Rect, top: f32, number: usize, hit: &Hit) {
     let strong = ui.visuals().text_color();
     let weak = ui.visuals().weak_text_color();
     let small = TextStyle::Small.resolve(ui.style());
-    let body = egui::FontId::proportional(13.0);
+    let body = egui::FontId::proportional(theme::CAPTION_SIZE);
     let label = hit.photo.label().map(|label| label.to_string_lossy().into_owned());
     let mut room = tile.width();
     let mut first_line = label.unwrap_or_default();

@@ -6,6 +6,7 @@ use super::state::{Action, OpenLibrary, State};
 use super::{add_command, command_button, count, count_of, menu_item, theme};
 use crate::command::Command;
 use crate::settings::{Settings, TILE_SIDES, ThemeChoice};
+use crate::worker::Request;
 
 const RESULTS: [Option<usize>; 6] = [Some(5), Some(20), Some(100), Some(500), Some(2000), None];
 
@@ -36,8 +37,7 @@ pub fn header_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: &S
 }
 
 fn results_ui(ui: &mut Ui, results: Option<usize>, actions: &mut Vec<Action>) {
-    let text =
-        |results: Option<usize>| results.map_or_else(|| "All results".to_owned(), |n| format!("{} results", count(n)));
+    let text = |results: Option<usize>| results.map_or_else(|| "Show all".to_owned(), |n| format!("Show {}", count(n)));
     let combo = ComboBox::from_id_salt("results").selected_text(text(results)).show_ui(ui, |ui| {
         for choice in RESULTS {
             if ui.selectable_label(results == choice, text(choice)).clicked() {
@@ -63,11 +63,12 @@ fn library_menu_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: 
     let menu = ui.menu_button(name, |ui| {
         ui.set_min_width(240.0);
         menu_item(ui, Command::OpenFolder, true, actions);
+        menu_item(ui, Command::OpenPath, true, actions);
         menu_item(ui, Command::OpenGarden, true, actions);
         ui.menu_button("Recent folders", |ui| {
             for path in &state.recent {
                 if ui.button(path.display().to_string()).clicked() {
-                    actions.push(Action::OpenFolder(path.clone()));
+                    actions.push(Action::Request(Request::Open(path.clone())));
                     ui.close();
                 }
             }
@@ -84,7 +85,7 @@ fn library_menu_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: 
         menu_item(ui, Command::ShowProblems, true, actions);
         ui.menu_button("Appearance", |ui| {
             let choices =
-                [(ThemeChoice::System, "Like the system"), (ThemeChoice::Light, "Light"), (ThemeChoice::Dark, "Dark")];
+                [(ThemeChoice::System, "Follow system"), (ThemeChoice::Light, "Light"), (ThemeChoice::Dark, "Dark")];
             for (choice, text) in choices {
                 if ui.selectable_label(settings.theme == choice, text).clicked() {
                     actions.push(Action::SetTheme(choice));

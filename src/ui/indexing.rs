@@ -7,6 +7,7 @@ use super::train::Phase;
 use super::{command_button, count, count_of, duration, theme, train};
 use crate::command::Command;
 use crate::job::{Outcome, Progress};
+use crate::worker::Request;
 
 /// Whether there is anything to say.
 pub fn is_needed(state: &State, library: &OpenLibrary) -> bool {
@@ -25,10 +26,10 @@ pub fn indexing_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, actions: &
             train::progress::line_ui(ui, run, actions);
         } else if !library.writable {
             ui.label(
-                "Another Florascope window has this folder open; here you can search, and changes are not followed",
+                "Another Florascope window has this folder open; this one is read-only: new files are not picked up",
             );
             if ui.button("Try again").on_hover_text("Open the folder again").clicked() {
-                actions.push(Action::OpenFolder(library.library.root.clone()));
+                actions.push(Action::Request(Request::Open(library.library.root.clone())));
             }
         } else {
             outcome_ui(ui, library.outcome.as_ref(), actions);
@@ -77,7 +78,7 @@ fn outcome_ui(ui: &mut Ui, outcome: Option<&Outcome>, actions: &mut Vec<Action>)
     });
 }
 
-/// "1 234 of 6 552, 120 photos a second, 45 s left".
+/// "1 234 of 6 552, 120 photos/s, 45 s left".
 fn summary(progress: &Progress) -> String {
     let mut text = match progress.total {
         Some(total) => format!("{} of {}", count(progress.done as usize), count(total as usize)),
@@ -85,7 +86,8 @@ fn summary(progress: &Progress) -> String {
         None => String::new(),
     };
     if let Some(rate) = progress.rate {
-        text += &format!(", {rate:.0} photos a second");
+        let unit = if rate.round() == 1.0 { "photo" } else { "photos" };
+        text += &format!(", {rate:.0} {unit}/s");
     }
     if let Some(left) = progress.time_left().filter(|left| !left.is_zero()) {
         text += &format!(", {} left", duration(left));
@@ -102,8 +104,8 @@ mod tests {
         let mut progress = Progress::begin(crate::job::Stage::Indexing, Some(6552));
         progress.done = 552;
         progress.rate = Some(120.0);
-        assert_eq!(summary(&progress), "552 of 6\u{2009}552, 120 photos a second, 50 s left");
+        assert_eq!(summary(&progress), "552 of 6\u{2009}552, 120 photos/s, 50 s left");
         progress.rate = Some(1.0);
-        assert_eq!(summary(&progress), "552 of 6\u{2009}552, 1 photos a second, 1 h 40 min left");
+        assert_eq!(summary(&progress), "552 of 6\u{2009}552, 1 photo/s, 1 h 40 min left");
     }
 }

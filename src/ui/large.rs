@@ -9,7 +9,7 @@ use super::state::{Action, OpenLibrary, State};
 use super::textures::{Picture, Textures};
 use super::{command_button, count, theme};
 use crate::command::Command;
-use crate::pictures::Wish;
+use crate::pictures::PictureRequest;
 use crate::query::Hit;
 
 /// Height of the bar under the pictures, in points.
@@ -28,15 +28,15 @@ pub fn large_ui(
     let (pictures, bar) = area.split_top_bottom_at_y(area.bottom() - BAR);
     let query = state.visit().filter(|visit| visit.query.is_some());
     let mut right = pictures;
-    if let Some((visit, preview)) = query.and_then(|visit| Some((visit, visit.preview.as_ref()?))) {
+    if let Some((visit, preview)) = query.and_then(|visit| Some((visit, state.query_picture()?))) {
         let (left, rest) = pictures.split_left_right_at_fraction(0.5);
         right = rest;
         picture_ui(ui, left.shrink(theme::GAP), Some(preview), &format!("Query: {}", visit.name()));
     }
     let name = hit.photo.file_name();
     let file = library.library.root.join(&hit.photo.path);
-    let thumbnail = Wish::Thumbnail { photo: Arc::clone(&hit.photo), library: Arc::clone(&library.library) };
-    match (textures.get(Wish::Large(file)), textures.get(thumbnail)) {
+    let thumbnail = PictureRequest::Thumbnail { photo: Arc::clone(&hit.photo), library: Arc::clone(&library.library) };
+    match (textures.get(PictureRequest::Large(file)), textures.get(thumbnail)) {
         // Until the file is decoded the thumbnail stands in for it.
         (Picture::Ready(texture), _) | (Picture::Loading, Picture::Ready(texture)) => {
             picture_ui(ui, right.shrink(theme::GAP), Some(&texture), &format!("Photo: {name}"));
@@ -72,7 +72,7 @@ fn bar_ui(ui: &mut Ui, state: &State, hit: &Hit, actions: &mut Vec<Action>) {
         if ui.button("Close").on_hover_text("Back to the grid (Esc)").clicked() {
             actions.push(Action::CloseLarge);
         }
-        for command in [Command::ShowInFileManager, Command::OpenPhoto, Command::SearchWithThis] {
+        for command in [Command::ShowInFileManager, Command::OpenPhoto, Command::FindSimilar] {
             command_button(ui, command, actions);
         }
         ui.with_layout(Layout::top_down(Align::Min), |ui| {

@@ -1,4 +1,5 @@
-//! The window's panels, one file each. They draw what `state.rs` holds and send actions; they change nothing.
+//! The window's panels, one file each. They draw what `state.rs` holds and send actions; all they change themselves is
+//! what they alone have in hand: a text that is being typed, which of two lists is open.
 
 pub mod describe;
 pub mod drop_target;
@@ -8,6 +9,7 @@ pub mod header;
 pub mod indexing;
 pub mod large;
 pub mod models;
+pub mod path_prompt;
 pub mod problems;
 pub mod shortcuts;
 pub mod sidebar;
@@ -34,7 +36,7 @@ pub fn command_button(ui: &mut Ui, command: Command, actions: &mut Vec<Action>) 
 /// The same, for the one thing to do next.
 pub fn primary_button(ui: &mut Ui, command: Command, actions: &mut Vec<Action>) -> Response {
     let palette = theme::palette(ui);
-    let text = RichText::new(command.info().text).color(palette.on_accent).size(16.0);
+    let text = RichText::new(command.info().text).color(palette.on_accent).size(theme::PRIMARY_SIZE);
     let button = egui::Button::new(text).fill(palette.accent).min_size(egui::vec2(180.0, 40.0));
     add_command(ui, command, button, true, actions)
 }

@@ -2,15 +2,18 @@
 //! can be done with them.
 
 use eframe::egui::{self, Align, Button, Context, Frame, Key, Layout, Response, RichText, ScrollArea, Ui};
+use time::OffsetDateTime;
 
 use super::state::{Action, OpenLibrary, State};
 use super::train::recipe_name;
 use super::{command_button, count_of, megabytes, theme};
 use crate::artefact::{BUILT_IN, ModelSummary, TaskResult};
 use crate::command::Command;
+use crate::desktop::Purpose;
 use crate::system::now;
 use crate::text::sanitise_line;
 use crate::train::wording::task_name;
+use crate::worker::Request;
 
 /// Width of the window and of its columns, in points.
 const WIDTH: f32 = 800.0;
@@ -47,8 +50,7 @@ impl Models {
 }
 
 /// A window over the grid.
-pub fn models_ui(ctx: &Context, state: &mut State, library: Option<&OpenLibrary>, actions: &mut Vec<Action>) {
-    let State { models, model_in_use, models_panel: panel, .. } = state;
+pub fn models_ui(ctx: &Context, panel: &mut Models, state: &State, actions: &mut Vec<Action>) {
     let mut open = panel.open;
     let height = (ctx.content_rect().height() - 160.0).clamp(160.0, 560.0);
     egui::Window::new("Models")
@@ -67,8 +69,13 @@ pub fn models_ui(ctx: &Context, state: &mut State, library: Option<&OpenLibrary>
             });
             ui.add_space(theme::GAP);
             ScrollArea::vertical().min_scrolled_height(height).max_height(height).show(ui, |ui| {
-                for model in models.iter() {
-                    let usage = Usage::of(model, model_in_use.as_deref(), panel.wanted.as_deref(), library);
+                for model in state.models.iter() {
+                    let usage = Usage::of(
+                        model,
+                        state.model_in_use.as_deref(),
+                        panel.wanted.as_deref(),
+                        state.library.as_ref(),
+                    );
                     model_ui(ui, model, usage, panel, actions);
                 }
             });
@@ -145,13 +152,14 @@ fn name_ui(ui: &mut Ui, model: &ModelSummary, panel: &mut Models, actions: &mut 
             } else if response.lost_focus() {
                 let kept = ui.input(|input| input.key_pressed(Key::Escape)) || sanitise_line(title, 60).is_empty();
                 if !kept && *title != model.card.title {
-                    actions.push(Action::RenameModel { id: model.id.clone(), title: std::mem::take(title) });
+                    let title = std::mem::take(title);
+                    actions.push(Action::Request(Request::RenameModel { id: model.id.clone(), title }));
                 }
                 panel.edit = None;
             }
         }
         _ => {
-            let title = RichText::new(&model.card.title).strong().size(15.0);
+            let title = RichText::new(&model.card.title).strong().size(theme::TITLE_SIZE);
             ui.add(egui::Label::new(title).truncate());
         }
     }
@@ -164,7 +172,7 @@ fn name_ui(ui: &mut Ui, model: &ModelSummary, panel: &mut Models, actions: &mut 
 fn origin(model: &ModelSummary) -> Vec<String> {
     let card = &model.card;
     if model.id == BUILT_IN {
-        return vec![format!("{}, trained on ImageNet", card.architecture.name()), "Part of the program".into()];
+        return vec![format!("{}, trained on ImageNet", card.architecture.name()), "Built-in".into()];
     }
     let when = date(card.made, now());
     let Some(trained) = &card.trained else {
@@ -184,13 +192,9 @@ fn quality_ui(ui: &mut Ui, model: &ModelSummary) {
         ui.weak("Not measured");
         return;
     }
-    let hint = "How often the first result was of the right species: with the model in use before, and with this one";
-    figures_ui(
-        ui,
-        RichText::new("First result right").weak(),
-        ["Before", "Now"].map(|text| RichText::new(text).weak()),
-    )
-    .on_hover_text(hint);
+    let hint = "How often the first result is of the right species (Recall@1): with the model in use before, and with this one";
+    figures_ui(ui, RichText::new("Top-1 accuracy").weak(), ["Before", "Now"].map(|text| RichText::new(text).weak()))
+        .on_hover_text(hint);
     for row in rows {
         let [before, after] = [&row.before, &row.after].map(|score| score.recall_at_1.value);
         let palette = theme::palette(ui);
@@ -225,7 +229,7 @@ fn buttons_ui(ui: &mut Ui, model: &ModelSummary, usage: Usage, panel: &mut Model
             ui.label(RichText::new("In use").strong().color(theme::palette(ui).accent));
         }
         Usage::Wanted => {
-            ui.weak("Preparing…").on_hover_text("The present model answers until this one has seen every photo");
+            ui.weak("Preparing…").on_hover_text("The current model answers until this one has seen every photo");
         }
         Usage::Possible | Usage::Impossible(_) => {
             let hint = match usage {
@@ -235,7 +239,7 @@ fn buttons_ui(ui: &mut Ui, model: &ModelSummary, usage: Usage, panel: &mut Model
             let button = ui.add_enabled(usage == Usage::Possible, Button::new("Use"));
             let button = button.on_hover_text(hint).on_disabled_hover_text(hint);
             if button.accessible_name(format!("Use {title}")).clicked() {
-                actions.push(Action::UseModel(model.id.clone()));
+                actions.push(Action::Request(Request::UseModel(model.id.clone())));
             }
         }
     }
@@ -253,7 +257,8 @@ fn more_ui(ui: &mut Ui, model: &ModelSummary, usage: Usage, panel: &mut Models, 
             ui.close();
         }
         if ui.button("Export…").on_hover_text("Write the model to a file, for another computer").clicked() {
-            actions.push(Action::ExportModel { id: model.id.clone(), title: model.card.title.clone() });
+            let (id, title) = (model.id.clone(), model.card.title.clone());
+            actions.push(Action::AskForPath(Purpose::Export { id, title }));
             ui.close();
         }
         let delete = ui.add_enabled(matches!(usage, Usage::Possible | Usage::Impossible(_)), Button::new("Delete…"));
@@ -276,7 +281,7 @@ fn confirmation_ui(ui: &mut Ui, model: &ModelSummary, panel: &mut Models, action
             let delete = Button::new(RichText::new("Delete").color(palette.error));
             if ui.add(delete).accessible_name(format!("Delete {}", model.card.title)).clicked() {
                 panel.edit = None;
-                actions.push(Action::DeleteModel(model.id.clone()));
+                actions.push(Action::Request(Request::DeleteModel(model.id.clone())));
             }
         });
     });
@@ -291,25 +296,15 @@ fn date(then: u64, now: u64) -> String {
         minutes @ 1..60 => ago(minutes, "minute", "minutes"),
         minutes @ 60..1440 => ago(minutes / 60, "hour", "hours"),
         minutes if minutes / 1440 < RECENT_DAYS => ago(minutes / 1440, "day", "days"),
-        _ => {
-            let (year, month, day) = civil(then / 86_400);
-            let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-            format!("{day} {} {year}", months[month as usize - 1])
-        }
+        // From a model's file, so perhaps no time at all.
+        _ => i64::try_from(then).ok().and_then(|then| OffsetDateTime::from_unix_timestamp(then).ok()).map_or_else(
+            || "at an unknown time".into(),
+            |then| {
+                let month = then.month().to_string();
+                format!("{} {} {}", then.day(), month.get(..3).unwrap_or(&month), then.year())
+            },
+        ),
     }
-}
-
-/// Year, month from 1 and day of a day since 1970-01-01: the days of March to February are counted, so that a leap day
-/// comes last (Hinnant 2013, "chrono-Compatible Low-Level Date Algorithms").
-fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]
@@ -334,7 +329,8 @@ mod tests {
         // A clock that was wrong.
         assert_eq!(date(now + 99, now), "just now");
         assert_eq!(date(0, now), "1 Jan 1970");
-        assert_eq!((civil(11_016), civil(19_782), civil(47_540)), ((2000, 2, 29), (2024, 2, 29), (2100, 2, 28)));
-        assert_eq!(civil(47_541), (2100, 3, 1));
+        assert_eq!(date(11_016 * day, now), "29 Feb 2000");
+        assert_eq!(date(u64::MAX, u64::MAX), "just now");
+        assert_eq!(date(u64::MAX / 2, u64::MAX), "at an unknown time");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use eframe::egui::{self, Button, RichText, ScrollArea, Sense, Ui};
+use eframe::egui::{self, Button, RichText, ScrollArea, Sense, TextureHandle, Ui};
 
 use super::state::{Action, OpenLibrary, State, Visit};
 use super::{add_command, count, theme};
@@ -11,12 +11,14 @@ use crate::query::Filter;
 
 /// Earlier queries shown as small pictures.
 const HISTORY_SHOWN: usize = 12;
+/// Most of the height that the query's picture takes, in points.
+const QUERY_HEIGHT: f32 = 240.0;
 
 /// The side panel.
 pub fn sidebar_ui(ui: &mut Ui, state: &mut State, library: &OpenLibrary, actions: &mut Vec<Action>) {
     model_ui(ui, state, actions);
     if let Some(visit) = state.visit().filter(|visit| visit.query.is_some()) {
-        query_ui(ui, visit, actions);
+        query_ui(ui, visit, state.query_picture(), actions);
     }
     history_ui(ui, state, actions);
     browse_ui(ui, state, library, actions);
@@ -34,19 +36,20 @@ fn model_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     });
 }
 
-fn query_ui(ui: &mut Ui, visit: &Visit, actions: &mut Vec<Action>) {
+fn query_ui(ui: &mut Ui, visit: &Visit, picture: Option<&TextureHandle>, actions: &mut Vec<Action>) {
     ui.horizontal(|ui| {
-        ui.label(RichText::new("Searching with").strong());
+        ui.label(RichText::new("Photos similar to").strong());
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             add_command(ui, Command::ClearQuery, Button::new("×").frame(false), true, actions)
                 .accessible_name("Clear search");
         });
     });
     let width = ui.available_width();
-    match &visit.preview {
+    match picture {
         Some(texture) => {
             let image = egui::Image::from_texture(texture).corner_radius(theme::ROUNDING);
-            ui.add(image.max_size(egui::vec2(width, 240.0)).alt_text(format!("Query: {}", visit.name())));
+            let image = image.fit_to_exact_size(egui::vec2(width, QUERY_HEIGHT));
+            ui.add(image.alt_text(format!("Query: {}", visit.name())));
         }
         None => {
             let (rect, _) = ui.allocate_exact_size(egui::vec2(width, 140.0), Sense::hover());
@@ -77,7 +80,7 @@ fn history_entry_ui(ui: &mut Ui, visit: &Visit, number: usize, is_shown: bool, a
     let (rect, response) = ui.allocate_exact_size(egui::Vec2::splat(44.0), Sense::click());
     let palette = theme::palette(ui);
     ui.painter().rect_filled(rect, theme::ROUNDING, palette.empty);
-    if let Some(texture) = &visit.preview {
+    if let Some(texture) = &visit.thumbnail {
         super::grid::paint_cover(ui, texture, rect);
     }
     if is_shown || response.has_focus() {

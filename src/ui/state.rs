@@ -1,5 +1,5 @@
 //! What the window shows and what its panels can ask for. Plain data: panels read it and send [`Action`]s, and one
-//! place, `app.rs`, changes it.
+//! place, `app/`, changes it. It knows no panel; what a panel has in hand is a value of its own beside this.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use eframe::egui::TextureHandle;
 use crate::artefact::{ModelSummary, TrainOptions};
 use crate::catalog::Problem;
 use crate::command::Command;
+use crate::desktop::Purpose;
 use crate::device::DeviceChoice;
 use crate::embed::ModelInfo;
 use crate::job::{Outcome, Progress};
@@ -17,15 +18,16 @@ use crate::library::Library;
 use crate::photo::Photo;
 use crate::query::{Facets, Filter, Hit, Query};
 use crate::settings::ThemeChoice;
+use crate::worker::Request;
 
-use super::models::Models;
 use super::train::Train;
 
 /// What a panel asks for.
 #[derive(Clone, Debug)]
 pub enum Action {
     Command(Command),
-    OpenFolder(PathBuf),
+    /// Something for the worker to do.
+    Request(Request),
     SearchPhoto(Arc<Photo>),
     /// Go to a place in the history.
     Visit(usize),
@@ -36,26 +38,15 @@ pub enum Action {
     SetTileSide(f32),
     SetTheme(ThemeChoice),
     DismissToast(usize),
-    SetDevice(DeviceChoice),
     SetTrainOptions(TrainOptions),
-    StartTraining {
-        options: TrainOptions,
-        resume: bool,
-    },
-    StopTraining,
-    CancelTraining,
     /// Back to the choice of a recipe.
     TrainAgain,
-    UseModel(String),
-    RenameModel {
-        id: String,
-        title: String,
-    },
-    DeleteModel(String),
-    /// Ask for a file, and write the model to it.
-    ExportModel {
-        id: String,
-        title: String,
+    /// Have the user choose a path in the system's dialog.
+    AskForPath(Purpose),
+    /// Find out what a path that was typed leads to.
+    CheckPath {
+        text: String,
+        purpose: Purpose,
     },
 }
 
@@ -75,8 +66,8 @@ pub struct OpenLibrary {
 #[derive(Clone)]
 pub struct Visit {
     pub query: Option<Query>,
-    /// Its picture, once it is there.
-    pub preview: Option<TextureHandle>,
+    /// Its picture, a few dozen pixels large, once it is there. The large one is kept for one visit only.
+    pub thumbnail: Option<TextureHandle>,
 }
 
 impl Visit {
@@ -128,6 +119,8 @@ pub struct State {
     pub history: Vec<Visit>,
     /// Where in the history we are.
     pub at: usize,
+    /// The picture that is searched with, once it is there.
+    pub preview: Option<TextureHandle>,
     pub filter: Filter,
     /// The number of the view that is shown; an answer to another is too late.
     pub number: u64,
@@ -142,7 +135,6 @@ pub struct State {
     pub model_in_use: Option<String>,
     pub train: Train,
     pub problems_open: bool,
-    pub models_panel: Models,
     pub shortcuts_open: bool,
     /// Labels rather than folders in the side panel.
     pub by_label: bool,
@@ -168,6 +160,11 @@ impl State {
         self.history.get(self.at)
     }
 
+    /// The picture that is searched with; until it is there, the small one of an earlier visit.
+    pub fn query_picture(&self) -> Option<&TextureHandle> {
+        self.preview.as_ref().or(self.visit()?.thumbnail.as_ref())
+    }
+
     /// Whether there is a query.
     pub fn is_search(&self) -> bool {
         self.visit().is_some_and(|visit| visit.query.is_some())
@@ -176,10 +173,5 @@ impl State {
     /// Whether searches are answered by the model of this id.
     pub fn is_in_use(&self, id: &str) -> bool {
         self.model.as_ref().is_some_and(|model| model.name == id)
-    }
-
-    /// Whether the indexing job is running.
-    pub fn is_indexing(&self) -> bool {
-        self.library.as_ref().is_some_and(|library| library.progress.is_some())
     }
 }

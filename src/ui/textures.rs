@@ -1,11 +1,11 @@
-//! Pictures on the graphics card: asked of the loader, uploaded a few a frame, thrown away when too many.
+//! Pictures on the graphics card: requested from the loader, uploaded a few a frame, thrown away when too many.
 
 use std::collections::HashMap;
 
 use eframe::egui::{self, ColorImage, TextureHandle, TextureOptions};
 use image::RgbImage;
 
-use crate::pictures::{PictureKey, PictureLoader, Wish};
+use crate::pictures::{PictureKey, PictureLoader, PictureRequest};
 
 /// Uploads in one frame at most. Each takes a third of a millisecond where OpenGL is computed in software, and several
 /// times that where other work holds the processor.
@@ -45,7 +45,7 @@ pub struct Textures {
     bytes: usize,
     /// Textures whose pictures went, by size: to write over one takes half the time of making one.
     spare: HashMap<[usize; 2], Vec<TextureHandle>>,
-    wishes: Vec<Wish>,
+    requests: Vec<PictureRequest>,
 }
 
 impl Textures {
@@ -56,7 +56,7 @@ impl Textures {
     pub fn start(wake: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
         let loader = PictureLoader::start(|picture| color_image(&picture), wake)?;
         let (slots, spare) = (HashMap::new(), HashMap::new());
-        Ok(Self { loader, slots, frame: 0, uploads: MOST_UPLOADS, bytes: 0, spare, wishes: Vec::new() })
+        Ok(Self { loader, slots, frame: 0, uploads: MOST_UPLOADS, bytes: 0, spare, requests: Vec::new() })
     }
 
     /// Before a frame is drawn: uploads what has been loaded, as much as the frame before leaves time for; it took
@@ -91,9 +91,9 @@ impl Textures {
         }
     }
 
-    /// A picture, if it is there; otherwise it is wished for.
-    pub fn get(&mut self, wish: Wish) -> Picture {
-        match self.slots.get_mut(&wish.key()) {
+    /// A picture, if it is there; otherwise it is requested.
+    pub fn get(&mut self, request: PictureRequest) -> Picture {
+        match self.slots.get_mut(&request.key()) {
             Some((slot, used)) => {
                 *used = self.frame;
                 match slot {
@@ -102,15 +102,15 @@ impl Textures {
                 }
             }
             None => {
-                self.wishes.push(wish);
+                self.requests.push(request);
                 Picture::Loading
             }
         }
     }
 
-    /// After a frame is drawn: hands the wishes on, and throws away what has long not been seen.
+    /// After a frame is drawn: hands the requests on, and throws away what has long not been seen.
     pub fn end_frame(&mut self) {
-        self.loader.want(std::mem::take(&mut self.wishes));
+        self.loader.request(std::mem::take(&mut self.requests));
         if self.bytes <= BUDGET {
             return;
         }

@@ -1,4 +1,4 @@
-//! Colours, spacing and text sizes: the only place where they are chosen.
+//! Colours, spacing and text sizes. Only the measures of a single panel are chosen there.
 
 use eframe::egui::{self, Color32, CornerRadius, FontFamily, FontId, Margin, Stroke, TextStyle, Theme, Visuals};
 
@@ -7,8 +7,21 @@ pub const GAP: f32 = 8.0;
 pub const WIDE_GAP: f32 = 16.0;
 /// Inside margin of panels.
 pub const MARGIN: Margin = Margin::same(12);
+/// Inside margin of what lies over the window and asks something.
+pub const DIALOG_MARGIN: Margin = Margin::same(20);
+/// Inside margin of a field for text.
+pub const FIELD_MARGIN: Margin = Margin::symmetric(8, 6);
 /// Rounding of pictures and buttons.
 pub const ROUNDING: CornerRadius = CornerRadius::same(6);
+
+/// Sizes of text beside those of egui's text styles, in points: the program's name, what is said to a newcomer, what a
+/// drop would do, what to do next, the name of a thing among its properties, the first line under a thumbnail.
+pub const NAME_SIZE: f32 = 44.0;
+pub const LEAD_SIZE: f32 = 18.0;
+pub const DROP_SIZE: f32 = 24.0;
+pub const PRIMARY_SIZE: f32 = 16.0;
+pub const TITLE_SIZE: f32 = 15.0;
+pub const CAPTION_SIZE: f32 = 13.0;
 
 /// Colours that egui's own visuals have no place for.
 pub struct Palette {

@@ -26,7 +26,7 @@ pub struct Listing {
 }
 
 /// What the window asks for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Request {
     /// Open a folder's library, and bring it up to date.
     Open(PathBuf),

@@ -11,7 +11,7 @@ use super::messages::{Event, Listing, Outbox};
 use super::tasks::{BackgroundTasks, Slot};
 use crate::artefact::Model;
 use crate::catalog::{Catalog, CatalogError};
-use crate::decode::shrink_to_fit;
+use crate::decode::{decode, shrink_to_fit};
 use crate::embed::Embedder;
 use crate::index::{Approximate, BackgroundBuild, BuildSpec};
 use crate::ingest::IngestEvent;
@@ -215,9 +215,9 @@ impl Session {
     fn embed_query(&mut self) {
         let Some(shown) = &mut self.shown else { return };
         let (number, embedder, outbox) = (shown.number, self.embedder.clone(), self.outbox.clone());
-        let read: Box<dyn FnOnce() -> Result<Arc<RgbImage>, QueryError> + Send> = match shown.listing.query.clone() {
-            Some(Query::File(path)) => Box::new(move || Ok(Arc::new(read_photo(&path)?))),
-            Some(Query::Picture(picture)) => Box::new(move || Ok(picture)),
+        let read: Box<dyn FnOnce() -> Result<RgbImage, QueryError> + Send> = match shown.listing.query.clone() {
+            Some(Query::File(path)) => Box::new(move || read_photo(&path)),
+            Some(Query::Picture(jpeg)) => Box::new(move || decode(&jpeg).map_err(QueryError::Picture)),
             Some(Query::Photo(_)) | None => return,
         };
         shown.awaited = Some(self.queries.ask(Slot::Query, move || {

@@ -444,6 +444,17 @@ impl Window {
         });
     }
 
+    /// Gives the keyboard to another window, as a dialog that opens would take it, until the returned value is dropped.
+    pub fn lend_focus(&self) -> Borrowed<'_> {
+        let dialog = self.conn.generate_id().expect("X");
+        let look = CreateWindowAux::new().override_redirect(1);
+        let class = WindowClass::INPUT_ONLY;
+        self.conn.create_window(0, dialog, self.root, 0, 0, 1, 1, 0, class, 0, &look).expect("X");
+        self.conn.map_window(dialog).expect("X");
+        self.conn.set_input_focus(InputFocus::PARENT, dialog, x11rb::CURRENT_TIME).expect("X").check().expect("focus");
+        Borrowed { window: self, dialog }
+    }
+
     // ---- drags from another window
 
     /// Drags files here from another window (to the middle if not told where) and drops them.
@@ -542,6 +553,19 @@ impl Window {
 impl Drop for Window {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// The keyboard's focus, while another window has it.
+pub struct Borrowed<'a> {
+    window: &'a Window,
+    dialog: u32,
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        let _ = self.window.conn.destroy_window(self.dialog);
+        self.window.focus();
     }
 }
 

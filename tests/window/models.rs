@@ -125,7 +125,7 @@ fn each_model_says_where_it_comes_from_and_what_it_is_worth() {
     for text in [
         "Built in",
         "EfficientNet-Lite0, trained on ImageNet",
-        "Part of the program",
+        "Built-in",
         "Quick training, 14 Nov 2023, 0.2 MB",
         "Full training, 14 Nov 2023, 0.2 MB",
         // On one line, whatever the file says.

@@ -18,7 +18,7 @@ use florascope::train::progress::{CurvePoint, LabelPreview, TrainEvent, TrainPro
 use florascope::ui::state::{Action, OpenLibrary, State};
 use florascope::ui::textures::Textures;
 use florascope::ui::train::train_ui;
-use florascope::worker::TrainingEnd;
+use florascope::worker::{Request, TrainingEnd};
 
 use super::text_of;
 
@@ -224,14 +224,14 @@ fn before_the_start_it_says_what_is_learnt_from_and_how_long_that_takes() {
     panel.expect_not("Resume");
     let asked = panel.press("Train");
     assert!(
-        matches!(&asked[..], [Action::StartTraining { options, resume: false }] if *options == TrainOptions::default()),
+        matches!(&asked[..], [Action::Request(Request::Train { options, resume: false })] if *options == TrainOptions::default()),
         "{asked:?}"
     );
     panel.node(Role::RadioButton, "Full").unwrap().click();
     panel.step();
     let asked = panel.press("Train");
     assert!(
-        matches!(&asked[..], [Action::StartTraining { options, .. }] if options.recipe == Recipe::Full),
+        matches!(&asked[..], [Action::Request(Request::Train { options, .. })] if options.recipe == Recipe::Full),
         "{asked:?}"
     );
     panel.0.check_accessibility();
@@ -269,7 +269,9 @@ fn without_labels_only_the_quick_recipe_is_offered() {
         assert!(panel.is_disabled(Role::RadioButton, "Tutorial"));
         assert!(!panel.is_disabled(Role::RadioButton, "Quick"));
         let asked = panel.press("Train");
-        assert!(matches!(&asked[..], [Action::StartTraining { options, .. }] if options.recipe == Recipe::Quick));
+        assert!(
+            matches!(&asked[..], [Action::Request(Request::Train { options, .. })] if options.recipe == Recipe::Quick)
+        );
     }
 }
 
@@ -295,7 +297,7 @@ fn an_interrupted_training_can_go_on() {
     panel.expect(&["A training was interrupted", "Full; it can be resumed"]);
     let asked = panel.press("Resume");
     assert!(
-        matches!(&asked[..], [Action::StartTraining { options: asked, resume: true }] if *asked == options),
+        matches!(&asked[..], [Action::Request(Request::Train { options: asked, resume: true })] if *asked == options),
         "{asked:?}"
     );
 }
@@ -336,8 +338,8 @@ fn while_it_trains_it_shows_how_far_it_is_and_what_happened() {
     assert!(panel.node(Role::ProgressIndicator, "Training").is_some(), "{:#?}", panel.texts());
     assert!(panel.node(Role::Image, "Loss: 0.667 after 3 values").is_some(), "{:#?}", panel.texts());
     assert!(panel.node(Role::Image, "Top-1 accuracy: 86.0 % after 3 values").is_some());
-    assert!(matches!(panel.press("Cancel")[..], [Action::CancelTraining]));
-    assert!(matches!(panel.press("Stop and keep the best so far")[..], [Action::StopTraining]));
+    assert!(matches!(panel.press("Cancel")[..], [Action::Request(Request::CancelJob)]));
+    assert!(matches!(panel.press("Stop and keep the best so far")[..], [Action::Request(Request::StopTraining)]));
     panel.0.check_accessibility();
 }
 
@@ -365,7 +367,7 @@ fn a_better_model_is_shown_with_its_proof() {
         "After 1: Rose, 1.jpg, right",
     ]);
     let asked = panel.press("Revert to previous model");
-    assert!(matches!(&asked[..], [Action::UseModel(id)] if id == PRESENT), "{asked:?}");
+    assert!(matches!(&asked[..], [Action::Request(Request::UseModel(id))] if id == PRESENT), "{asked:?}");
     assert!(matches!(panel.press("Done")[..], [Action::TrainAgain]));
     panel.0.check_accessibility();
 }
@@ -375,7 +377,7 @@ fn a_model_that_is_not_better_is_not_used_unless_the_user_says_so() {
     let mut panel = Panel::ended(vec![TrainEvent::Evaluated(proof(false))], done(false));
     panel.expect(&["The new model is worse", "The current model is in use"]);
     let asked = panel.press("Use it anyway");
-    assert!(matches!(&asked[..], [Action::UseModel(id)] if id == NEW), "{asked:?}");
+    assert!(matches!(&asked[..], [Action::Request(Request::UseModel(id))] if id == NEW), "{asked:?}");
     assert!(matches!(panel.press("Keep current model")[..], [Action::TrainAgain]));
 }
 
@@ -427,7 +429,7 @@ fn a_stopped_training_that_can_go_on_offers_it() {
     panel.expect_not("Resume");
     panel.0.state_mut().state.train.resumable = Some(TrainOptions::default());
     panel.step();
-    assert!(matches!(panel.press("Resume")[..], [Action::StartTraining { resume: true, .. }]));
+    assert!(matches!(panel.press("Resume")[..], [Action::Request(Request::Train { resume: true, .. })]));
 }
 
 #[test]

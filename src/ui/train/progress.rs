@@ -9,6 +9,7 @@ use crate::job::{Progress, Stage};
 use crate::train::progress::{CurvePoint, TrainProgress};
 use crate::ui::state::{Action, OpenLibrary};
 use crate::ui::{count, count_of, duration, megabytes, theme};
+use crate::worker::Request;
 
 /// Height of each plot, in points.
 const PLOT: f32 = 130.0;
@@ -155,11 +156,11 @@ pub fn foot_ui(ui: &mut Ui, run: &Run, actions: &mut Vec<Action>) {
         let text = if run.stopping { "Stopping…" } else { "Stop and keep the best so far" };
         let stop = ui.add_enabled(!run.stopping, primary(ui, text));
         if stop.on_hover_text("What has been learnt is measured, and used where it is better").clicked() {
-            actions.push(Action::StopTraining);
+            actions.push(Action::Request(Request::StopTraining));
         }
         let cancel = ui.add(secondary("Cancel")).on_hover_text("Stop at once; the current model stays in use");
         if cancel.clicked() {
-            actions.push(Action::CancelTraining);
+            actions.push(Action::Request(Request::CancelJob));
         }
     });
 }

@@ -13,6 +13,7 @@ use crate::train::progress::LabelPreview;
 use crate::train::{MIN_PHOTOS, wording};
 use crate::ui::state::{Action, OpenLibrary, State};
 use crate::ui::{count, count_of, duration, theme};
+use crate::worker::Request;
 
 const RECIPES: [Recipe; 3] = [Recipe::Quick, Recipe::Full, Recipe::Tutorial];
 const LOSSES: [Loss; 6] = [
@@ -90,7 +91,7 @@ fn resume_ui(ui: &mut Ui, options: &TrainOptions, enabled: bool, actions: &mut V
         ui.label(RichText::new("A training was interrupted").strong());
         explain(ui, format!("{}; it can be resumed.", recipe_name(options.recipe)));
         if ui.add_enabled(enabled, primary(ui, "Resume")).on_hover_text("Continue from the last checkpoint").clicked() {
-            actions.push(Action::StartTraining { options: options.clone(), resume: true });
+            actions.push(Action::Request(Request::Train { options: options.clone(), resume: true }));
         }
     });
     ui.add_space(theme::GAP);
@@ -277,7 +278,7 @@ fn advanced_ui(ui: &mut Ui, state: &State, is_labelled: bool, options: &mut Trai
                 .show_ui(ui, |ui| {
                     for device in DEVICES {
                         if ui.selectable_label(state.device == device, device_name(device)).clicked() {
-                            actions.push(Action::SetDevice(device));
+                            actions.push(Action::Request(Request::SetDevice(device)));
                         }
                     }
                 })
@@ -345,7 +346,7 @@ pub fn foot_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, actions: &mut 
     ui.horizontal(|ui| {
         let button = if train.resumable.is_some() { secondary("Train") } else { primary(ui, "Train") };
         if ui.add_enabled(obstacle.is_none(), button).clicked() {
-            actions.push(Action::StartTraining { options: train.options.clone(), resume: false });
+            actions.push(Action::Request(Request::Train { options: train.options.clone(), resume: false }));
         }
         let device = state.model.as_ref().map(|model| model.device.clone());
         let time = train.estimate(&train.options).map(about);

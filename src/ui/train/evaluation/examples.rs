@@ -8,7 +8,7 @@ use super::super::section;
 use super::mark::{Mark, paint_mark};
 use crate::artefact::{EvaluationReport, Example};
 use crate::photo::Photo;
-use crate::pictures::Wish;
+use crate::pictures::PictureRequest;
 use crate::ui::grid::paint_cover;
 use crate::ui::state::OpenLibrary;
 use crate::ui::textures::{Picture, Textures};
@@ -81,7 +81,7 @@ fn thumbnail_ui(
         return;
     }
     ui.painter().rect_filled(rect, theme::ROUNDING, theme::palette(ui).empty);
-    let wish = Wish::Thumbnail { photo: Arc::clone(photo), library: Arc::clone(&library.library) };
+    let wish = PictureRequest::Thumbnail { photo: Arc::clone(photo), library: Arc::clone(&library.library) };
     if let Picture::Ready(texture) = textures.get(wish) {
         paint_cover(ui, &texture, rect);
     }

@@ -14,7 +14,7 @@ use crate::train::wording;
 use crate::ui::state::{Action, OpenLibrary, State};
 use crate::ui::textures::Textures;
 use crate::ui::theme;
-use crate::worker::TrainingEnd;
+use crate::worker::{Request, TrainingEnd};
 use examples::examples_ui;
 use mark::{Mark, verdict_ui};
 use measures::task_ui;
@@ -124,7 +124,7 @@ pub fn foot_ui(
             TrainingEnd::Stopped | TrainingEnd::Failed { .. } => {
                 if let Some(options) = &state.train.resumable {
                     if ui.add_enabled(library.writable, primary(ui, "Resume")).clicked() {
-                        actions.push(Action::StartTraining { options: options.clone(), resume: true });
+                        actions.push(Action::Request(Request::Train { options: options.clone(), resume: true }));
                     }
                     again(ui, false, "Back", actions);
                 } else {
@@ -154,6 +154,6 @@ pub fn foot_ui(
 
 fn use_button_ui(ui: &mut Ui, button: egui::Button<'_>, id: &str, actions: &mut Vec<Action>) {
     if ui.add(button).clicked() {
-        actions.push(Action::UseModel(id.to_owned()));
+        actions.push(Action::Request(Request::UseModel(id.to_owned())));
     }
 }

@@ -1,18 +1,36 @@
-//! What the worker tells, taken into the window's state.
+//! What the worker and the desktop tell, taken into the window's state.
 
 use std::sync::Arc;
 
 use eframe::egui::{Context, TextureOptions};
+use image::RgbImage;
 
 use super::App;
+use crate::decode::shrink_to_fit;
+use crate::desktop::Answer as DesktopAnswer;
 use crate::job::Outcome;
-use crate::query::Filter;
+use crate::query::{Filter, Query};
 use crate::ui::state::{Answer, OpenLibrary, Toast, Visit};
 use crate::ui::textures::color_image;
 use crate::worker::{Event, Request, TrainingEnd};
 
+/// The longer side of an earlier search's picture, in pixels: twice what it takes in points.
+const VISIT_SIDE: u32 = 88;
+
 impl App {
-    pub(super) fn hear(&mut self, ctx: &Context, event: Event) {
+    pub(super) fn handle_answer(&mut self, answer: DesktopAnswer) {
+        match answer {
+            DesktopAnswer::Dropped(choice) => self.take_choice(choice),
+            DesktopAnswer::Typed(result) => self.take_typed(result),
+            DesktopAnswer::Dialog(choice) => self.end_dialog(choice),
+            DesktopAnswer::Pasted(jpeg) => self.search(Query::Picture(jpeg)),
+            DesktopAnswer::Recent(folders) => self.take_recent(folders),
+            DesktopAnswer::Dark(dark) => self.system_is_dark = Some(dark),
+            DesktopAnswer::Failed(message) => self.show_error(message),
+        }
+    }
+
+    pub(super) fn handle_event(&mut self, ctx: &Context, event: Event) {
         match event {
             Event::ModelReady(model) => self.state.model = Some(model),
             Event::Opened { library, writable } => {
@@ -28,8 +46,9 @@ impl App {
                     progress: None,
                     outcome: None,
                 });
-                self.state.history = vec![Visit { query: None, preview: None }];
+                self.state.history = vec![Visit { query: None, thumbnail: None }];
                 self.state.at = 0;
+                self.state.preview = None;
                 self.state.filter = Filter::All;
                 self.state.train.reset();
                 self.estimates_of = None;
@@ -38,22 +57,27 @@ impl App {
             }
             Event::OpenFailed { message } => {
                 self.state.opening = false;
-                self.complain(message);
+                self.show_error(message);
             }
-            Event::ModelLoadFailed { message } | Event::GalleryFailed { message } => self.complain(message),
+            Event::ModelLoadFailed { message } | Event::GalleryFailed { message } => self.show_error(message),
             // Files may have been mended or changed since they were drawn.
             Event::IndexStarted => self.textures.clear(),
             Event::IndexQueued => {
                 let text = "The folder is checked when the running job has ended";
                 self.state.toasts.push(Toast::new(text.into(), false));
             }
-            Event::TaskPanicked => self.complain(
+            Event::TaskPanicked => self.show_error(
                 "A part of the program failed unexpectedly; if something does not answer any more, restart it".into(),
             ),
             Event::WorkerDied => self.end_without_worker(),
             Event::Preview { number, picture } if number == self.state.number => {
-                if let Some(visit) = self.state.history.get_mut(self.state.at) {
-                    visit.preview = Some(ctx.load_texture("query", color_image(&picture), TextureOptions::LINEAR));
+                let texture =
+                    |picture: &RgbImage| ctx.load_texture("query", color_image(picture), TextureOptions::LINEAR);
+                self.state.preview = Some(texture(&picture));
+                if let Some(visit) = self.state.history.get_mut(self.state.at)
+                    && let Ok(small) = shrink_to_fit(&picture, VISIT_SIDE)
+                {
+                    visit.thumbnail = Some(texture(&small));
                 }
             }
             Event::Answer { number, hits } if number == self.state.number => {
@@ -73,20 +97,20 @@ impl App {
             Event::Preview { .. } | Event::Answer { .. } | Event::QueryFailed { .. } => {}
             Event::DeviceRefused { device, message } => {
                 (self.state.device, self.settings.device) = (device, device);
-                self.complain(message);
+                self.show_error(message);
             }
             Event::Gallery { .. } | Event::Problems(_) | Event::Progress(_) | Event::JobEnded(_) => {
-                self.hear_of_library(event);
+                self.handle_library_event(event);
             }
             Event::Models { models, in_use } => {
-                self.state.models_panel.wanted.take_if(|wanted| in_use.as_ref() == Some(wanted));
+                self.models_panel.wanted.take_if(|wanted| in_use.as_ref() == Some(wanted));
                 (self.state.models, self.state.model_in_use) = (models, in_use);
             }
             Event::ModelDone(text) => self.state.toasts.push(Toast::new(text, false)),
             Event::ModelFailed(message) => {
                 self.state.train.changing = false;
-                self.state.models_panel.wanted = None;
-                self.complain(message);
+                self.models_panel.wanted = None;
+                self.show_error(message);
             }
             Event::TrainingPreview { labels, resumable } => {
                 self.state.train.resumable = resumable;
@@ -114,9 +138,9 @@ impl App {
         }
         if !self.state.train.open && self.state.train.is_running() {
             let (text, is_error) = match &end {
-                TrainingEnd::Done { .. } => ("The training is done; see \"Train…\" for what it brought".into(), false),
-                TrainingEnd::Stopped => ("The training was stopped".into(), false),
-                TrainingEnd::Failed { message } => (format!("The training failed: {message}"), true),
+                TrainingEnd::Done { .. } => ("Training finished – see the result under \"Train…\"".into(), false),
+                TrainingEnd::Stopped => ("Training stopped".into(), false),
+                TrainingEnd::Failed { message } => (format!("Training failed: {message}"), true),
             };
             self.state.toasts.push(Toast::new(text, is_error));
         }
@@ -135,10 +159,10 @@ impl App {
             (library.progress, library.loading) = (None, false);
         }
         self.state.train.end(TrainingEnd::Failed { message: message.into() });
-        self.complain(message.into());
+        self.show_error(message.into());
     }
 
-    fn hear_of_library(&mut self, event: Event) {
+    fn handle_library_event(&mut self, event: Event) {
         let Some(library) = &mut self.state.library else { return };
         match event {
             Event::Gallery { photos, loading, facets } => {
@@ -153,7 +177,7 @@ impl App {
                 library.progress = None;
                 // Indexing that was cancelled may have made way for the change of the model.
                 if !matches!(outcome, Outcome::Cancelled { .. }) {
-                    self.state.models_panel.wanted = None;
+                    self.models_panel.wanted = None;
                     self.state.train.changing = false;
                 }
                 if let Outcome::Done { completed } = &outcome

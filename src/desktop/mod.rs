@@ -1,0 +1,191 @@
+//! What only the desktop can do: its file dialogs, its photo viewer, its file manager, its choice of light or dark.
+//! Each may take long, so each has a thread for a moment; answers come back through [`Desktop::take`].
+
+#[cfg(target_os = "linux")]
+mod dbus;
+mod paths;
+
+use std::path::{Path, PathBuf};
+#[cfg(not(target_os = "linux"))]
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rfd::FileDialog;
+
+pub use self::paths::{file_uri, pasted_path};
+use crate::artefact::EXTENSION;
+use crate::decode::EXTENSIONS;
+
+/// What a path is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A folder to open.
+    Folder,
+    /// A photo to search with.
+    Photo,
+    /// A model's file to import.
+    Model,
+    /// A file of a network's weights.
+    Weights,
+    /// Where to write the model of this id and title.
+    Export { id: String, title: String },
+}
+
+/// A path with what is to be done with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    Folder(PathBuf),
+    Photo(PathBuf),
+    Model(PathBuf),
+    Weights(PathBuf),
+    Export { id: String, path: PathBuf },
+}
+
+/// What the desktop answers.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// What was dropped or pasted.
+    Dropped(Choice),
+    /// What was typed, or why that cannot be used.
+    Typed(Result<Choice, String>),
+    /// The end of a dialog; `None` where nothing was chosen, or the system has no dialog.
+    Dialog(Option<Choice>),
+    /// A picture from the clipboard, as [`crate::query::Query::Picture`] keeps it.
+    Pasted(Arc<[u8]>),
+    /// The folders that were opened before, the last one first.
+    Recent(Vec<PathBuf>),
+    /// The system prefers dark windows, or light ones.
+    Dark(bool),
+    Failed(String),
+}
+
+/// The desktop, as the window asks it.
+pub struct Desktop {
+    answers: Receiver<Answer>,
+    sender: Sender<Answer>,
+    wake: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Desktop {
+    /// `wake` is called after every answer.
+    pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
+        let (sender, answers) = bounded(16);
+        Self { answers, sender, wake: Arc::new(wake) }
+    }
+
+    /// The answers since the last call.
+    pub fn take(&self) -> Vec<Answer> {
+        self.answers.try_iter().collect()
+    }
+
+    /// Lets the user choose a file or folder in the system's dialog. Answers once with [`Answer::Dialog`], or, where the
+    /// system's service for dialogs hangs, never.
+    pub fn ask_for_path(&self, purpose: Purpose) {
+        self.run("dialog", || Some(Answer::Dialog(choose(purpose))));
+    }
+
+    /// Finds out whether something that was dropped or pasted is a folder or a file.
+    pub fn classify(&self, path: PathBuf) {
+        self.run("classify", move || {
+            let choice = paths::folder_or_photo(path.clone());
+            Some(choice.map_or_else(|why| Answer::Failed(format!("{why}: {}", path.display())), Answer::Dropped))
+        });
+    }
+
+    /// Finds out what a path that was typed leads to.
+    pub fn check_typed(&self, text: String, purpose: Purpose) {
+        self.run("classify", move || Some(Answer::Typed(paths::typed(&text, &purpose))));
+    }
+
+    /// Opens a file in the program that the system uses for it.
+    pub fn open(&self, path: PathBuf) {
+        self.run("open", move || {
+            let error = open::that_detached(&path).err()?;
+            Some(Answer::Failed(format!("No program opened this photo ({error}): {}", path.display())))
+        });
+    }
+
+    /// Shows a file in the file manager.
+    pub fn show_in_file_manager(&self, path: PathBuf) {
+        self.run("file-manager", move || {
+            if reveal(&path) {
+                return None;
+            }
+            let folder = path.parent().unwrap_or(&path);
+            let error = open::that_detached(folder).err()?;
+            Some(Answer::Failed(format!("No file manager opened ({error}): {}", folder.display())))
+        });
+    }
+
+    /// Finds out whether the system prefers dark windows; no answer where it does not say.
+    pub fn ask_for_theme(&self) {
+        self.run("theme", || prefers_dark().map(Answer::Dark));
+    }
+
+    /// Does something that may take long on a thread of its own; what it gives is among the answers.
+    pub fn run(&self, name: &str, work: impl FnOnce() -> Option<Answer> + Send + 'static) {
+        let (sender, wake) = (self.sender.clone(), Arc::clone(&self.wake));
+        let started = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            if let Some(answer) = work() {
+                let _ = sender.send(answer);
+                wake();
+            }
+        });
+        if let Err(error) = started {
+            // Full only where nobody has looked at the answers for long.
+            let _ = self.sender.try_send(Answer::Failed(format!("A thread could not be started: {error}")));
+            (self.wake)();
+        }
+    }
+}
+
+/// Shows the system's dialog until the user has chosen. `None` also where it has none: that cannot be told apart here.
+fn choose(purpose: Purpose) -> Option<Choice> {
+    let dialog = FileDialog::new();
+    let all_files = |dialog: FileDialog| dialog.add_filter("All files", &["*"]);
+    match purpose {
+        Purpose::Folder => dialog.set_title("Open a folder of photos").pick_folder().map(Choice::Folder),
+        Purpose::Photo => {
+            let dialog = dialog.set_title("Choose a photo to search with").add_filter("Photos", EXTENSIONS);
+            all_files(dialog).pick_file().map(Choice::Photo)
+        }
+        Purpose::Model => {
+            let dialog = dialog.set_title("Import a model").add_filter("Models", &[EXTENSION]);
+            all_files(dialog).pick_file().map(Choice::Model)
+        }
+        Purpose::Weights => {
+            let dialog = dialog.set_title("Load a network's weights");
+            let dialog = dialog.add_filter("Weights", &["safetensors", "pt", "pth", "bin"]);
+            all_files(dialog).pick_file().map(Choice::Weights)
+        }
+        Purpose::Export { id, title } => {
+            let dialog = dialog.set_title("Export the model").add_filter("Models", &[EXTENSION]);
+            let path = dialog.set_file_name(paths::file_name(&title)).save_file()?;
+            Some(Choice::Export { id, path: paths::with_extension(path) })
+        }
+    }
+}
+
+/// Asks the file manager to show the file selected in its folder.
+#[cfg(target_os = "linux")]
+fn reveal(path: &Path) -> bool {
+    dbus::show_in_file_manager(path)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reveal(path: &Path) -> bool {
+    let (program, option) = if cfg!(target_os = "macos") { ("open", "-R") } else { ("explorer", "/select,") };
+    let mut command = Command::new(program);
+    let status =
+        command.arg(option).arg(path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+/// The desktop's setting on Linux; elsewhere the window toolkit knows it.
+fn prefers_dark() -> Option<bool> {
+    #[cfg(target_os = "linux")]
+    return dbus::prefers_dark();
+    #[cfg(not(target_os = "linux"))]
+    None
+}
