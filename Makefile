@@ -27,4 +27,5 @@ test: setup  ## Set up and run all checks and tests
 	$(PYTHON) -B -m unittest discover --start-directory packaging
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 	cargo test --locked

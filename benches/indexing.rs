@@ -8,7 +8,7 @@
 //! system's memory before each measurement, ours and theirs, where the system allows it. Peers run in an environment that
 //! `benches/peers/environment.py` makes; `FLORASCOPE_PEERS_PYTHON` names another one.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark fails by panicking")]
 
 #[path = "../tests/camera/mod.rs"]
 mod camera;
@@ -65,14 +65,15 @@ fn ours(library: &Library, data: &Path, runs: usize) -> (f64, u64) {
         program.args(["index", "--json", "--data-dir"]).args([data, &library.root]);
         let child = program.stdout(Stdio::piped()).spawn().unwrap();
         let process = child.id().to_string();
-        let watch = std::thread::spawn(move || {
+        let watch = move || {
             let mut peak = 0;
             while let Some(megabytes) = support::peak_megabytes(&process) {
                 peak = megabytes;
                 std::thread::sleep(Duration::from_millis(20));
             }
             peak
-        });
+        };
+        let watch = std::thread::Builder::new().name("watch".into()).spawn(watch).unwrap();
         let output = child.wait_with_output().unwrap();
         let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("the program's JSON");
         let rate = said["read"].as_f64().unwrap() / said["seconds"].as_f64().unwrap();

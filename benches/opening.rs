@@ -4,7 +4,7 @@
 //! The peer of the check for changes is the hashing of all files, as programs do that know a file by its content only:
 //! with the same SHA-256, on all cores, files in the system's cache.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark fails by panicking")]
 
 #[path = "support/mod.rs"]
 mod support;
@@ -17,7 +17,7 @@ use clap::Parser;
 use florascope::catalog::{Catalog, FileStamp};
 use florascope::device::DeviceChoice;
 use florascope::ingest::{COMPLETE, YES};
-use florascope::job::Outcome;
+use florascope::job::{Cancel, Outcome};
 use florascope::library::DataFolder;
 use florascope::photo::ContentHash;
 use florascope::random::Random;
@@ -93,7 +93,7 @@ fn main() {
     }
     let began = Instant::now();
     let known = Catalog::open_read_only(&library.folder).unwrap().unwrap().known_files(support::key().name).unwrap();
-    let scan = florascope::scan::scan(&library.root, known, &Default::default(), |_| {}).unwrap();
+    let scan = florascope::scan::scan(&library.root, known, &Cancel::default(), |_| {}).unwrap();
     let check = began.elapsed().as_secs_f64();
     assert_eq!((scan.unchanged, scan.to_read.len(), scan.gone.len()), (count as u64, 0, 0));
     let hash = |()| {

@@ -9,7 +9,7 @@
 //! The program's build leaves Faiss's half precision without optimisation, for it uses none of it: the comparison wants
 //! `FLORASCOPE_OPTIMISE_FAISS=1` and a `CARGO_TARGET_DIR` of its own.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark fails by panicking")]
 
 #[path = "support/mod.rs"]
 mod support;

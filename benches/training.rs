@@ -6,7 +6,7 @@
 //! arithmetic on both sides. Full: photos a second of an epoch on the CPU, reading included, over some steps after five of
 //! warming up. The peers are in `benches/peers/train_loop.py`, which runs in an environment of its own.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark fails by panicking")]
 
 #[path = "support/mod.rs"]
 mod support;

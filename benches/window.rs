@@ -8,7 +8,7 @@
 //! all; and the time from the start of the process to the first frame, beside its limit of 400 ms. A ratio above 1 misses
 //! the limit. Needs about 1 GB of disk for a few minutes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark fails by panicking")]
 
 #[path = "../tests/desktop/mod.rs"]
 mod desktop;

@@ -165,11 +165,13 @@ mod tests {
             stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().parse().unwrap()
         };
         let before = nice();
-        let lowered = std::thread::spawn(move || {
-            give_way(2);
-            [nice(), std::thread::spawn(nice).join().unwrap()]
+        std::thread::scope(|scope| {
+            let lowered = scope.spawn(|| {
+                give_way(2);
+                [nice(), scope.spawn(nice).join().unwrap()]
+            });
+            assert_eq!(lowered.join().unwrap(), [before + 2; 2]);
         });
-        assert_eq!(lowered.join().unwrap(), [before + 2; 2]);
         assert_eq!(nice(), before);
     }
 

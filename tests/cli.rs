@@ -1,7 +1,6 @@
 //! The command line from outside: the real binary on small folders.
 
-// Tests may fail loudly.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -1,7 +1,6 @@
 //! A folder with everything that can be wrong with a file: indexed around, and each bad file named with its reason.
 
-// Tests may fail loudly.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![cfg(unix)]
 
 mod common;

@@ -1,7 +1,6 @@
 //! Models from outside: trained, listed, exported, deleted, imported and used by the real binary on a small folder.
 
-// Tests may fail loudly.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -4,6 +4,7 @@ mod models;
 mod output;
 mod train;
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -345,7 +346,7 @@ fn embed_labelled(
     bar: &Bar,
 ) -> anyhow::Result<Vec<(crate::photo::Embedding, OsString)>> {
     let root = folder.canonicalize().with_context(|| format!("The folder cannot be opened: {}", folder.display()))?;
-    let found = scan(&root, Default::default(), &Cancel::default(), |_| {}).context("The scan was stopped")?;
+    let found = scan(&root, HashMap::new(), &Cancel::default(), |_| {}).context("The scan was stopped")?;
     print_problems(&found.problems);
     found.problems.iter().for_each(|_| evaluation.add_error());
     let mut progress = Progress::begin(Stage::EmbeddingQueries, Some(found.to_read.len() as u64));

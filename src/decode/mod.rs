@@ -390,7 +390,7 @@ mod tests {
     }
 
     /// A PNG chunk, with its checksum.
-    fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    fn chunk(kind: &[u8], data: &[u8]) -> Vec<u8> {
         let body = [kind, data].concat();
         let crc = !body.iter().fold(u32::MAX, |crc, byte| {
             (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & 0_u32.wrapping_sub(crc & 1)))
@@ -489,14 +489,14 @@ mod tests {
 
     #[test]
     fn a_file_that_is_cut_short_is_refused() {
+        use ImageFormat::*;
         // Noise, so that most of the bytes are picture data.
         let noise = RgbImage::from_fn(64, 64, |x, y| Rgb([x, y, x ^ y].map(|v| ((v * 2_654_435) >> 8) as u8)));
-        let jpeg = with_orientation(&encode(noise.clone(), ImageFormat::Jpeg), 1);
+        let jpeg = with_orientation(&encode(noise.clone(), Jpeg), 1);
         for end in [3, 20, jpeg.len() / 2, jpeg.len() - 2] {
             let error = decode(&jpeg[..end]).unwrap_err();
             assert!(matches!(error, DecodeError::Truncated), "{end} bytes of a JPEG: {error}");
         }
-        use ImageFormat::*;
         for format in [Png, WebP, Tiff, Gif, Bmp] {
             let bytes = encode(noise.clone(), format);
             for end in [bytes.len() / 8, bytes.len() / 2, bytes.len() * 7 / 8] {

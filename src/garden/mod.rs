@@ -12,7 +12,7 @@ use crate::atomic_file::{self, Survives};
 pub use drawing::draw;
 pub use species::{SPECIES, Species};
 
-/// How many different pictures [`write`] makes of each species.
+/// How many different pictures [`write()`] makes of each species.
 pub const PHOTOS_PER_SPECIES: usize = 12;
 const JPEG_QUALITY: u8 = 88;
 
@@ -20,6 +20,9 @@ const JPEG_QUALITY: u8 = 88;
 ///
 /// `progress` hears how many pictures are done and of how many, and stops the work by returning
 /// false. Returns whether the garden is complete. A picture gets its name only once it is whole.
+///
+/// # Errors
+/// When a picture cannot be written.
 pub fn write(folder: &Path, progress: &mut dyn FnMut(usize, usize) -> bool) -> io::Result<bool> {
     let total = SPECIES.len() * PHOTOS_PER_SPECIES;
     for done in 0..total {

@@ -127,7 +127,7 @@ impl Approximate {
                     all += 1;
                 }
             }
-            self.recall = found as f64 / all.max(1) as f64;
+            self.recall = found as f64 / f64::from(all.max(1));
         }
         Ok(true)
     }

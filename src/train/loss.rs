@@ -329,7 +329,7 @@ mod tests {
     fn proxies_by_hand() {
         let set = |objective: &Objective| {
             tch::no_grad(|| {
-                objective.parameters()[0].copy_(&Tensor::from_slice(&[3.0f32, 0.0, 0.0, 0.5]).view([2, 2]))
+                objective.parameters()[0].copy_(&Tensor::from_slice(&[3.0f32, 0.0, 0.0, 0.5]).view([2, 2]));
             });
         };
         let points = circle(&[0.0, 60.0]);

@@ -121,7 +121,7 @@ fn model_ui(ui: &mut Ui, model: &ModelSummary, usage: Usage, panel: &mut Models,
             column(ui, QUALITY_WIDTH, |ui| quality_ui(ui, model));
             ui.add_space(theme::GAP);
             ui.allocate_ui_with_layout(egui::vec2(ACTIONS_WIDTH, 28.0), Layout::right_to_left(Align::Center), |ui| {
-                buttons_ui(ui, model, usage, panel, actions)
+                buttons_ui(ui, model, usage, panel, actions);
             });
         });
         if panel.is_deleting(&model.id) {

@@ -1,61 +1,24 @@
-//! What the tests of the whole program share: small photos, a folder of them, and the real binary run on it.
+//! What the tests of the whole program share: photos and folders of them, the real binary, random numbers.
 
-// Each test binary uses a part of this.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part of this")]
+
+mod photos;
+pub mod random;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use florascope::catalog::Catalog;
-use florascope::garden;
 use florascope::library::{DataFolder, Library};
-use image::{ImageFormat, RgbImage};
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub const SPECIES: usize = 4;
-pub const PHOTOS_EACH: usize = 3;
-pub const PHOTOS: usize = SPECIES * PHOTOS_EACH;
-
-/// A drawn photo: its species, a file name, and the bytes of a small JPEG.
-pub struct Flower {
-    pub species: &'static str,
-    pub name: String,
-    pub jpeg: Vec<u8>,
-}
-
-/// Drawn once for each test binary.
-pub static FLOWERS: LazyLock<Vec<Flower>> = LazyLock::new(|| {
-    let draw = |species: &'static garden::Species| {
-        (1..=PHOTOS_EACH).map(|number| Flower {
-            species: species.name,
-            name: format!("{number}.jpg"),
-            // Portraits of one flower, which a small picture shows best.
-            jpeg: encode(&small(&garden::draw(species, 2 * number + 1)), ImageFormat::Jpeg),
-        })
-    };
-    garden::SPECIES.iter().take(SPECIES).flat_map(draw).collect()
-});
-
-fn small(picture: &RgbImage) -> RgbImage {
-    image::imageops::thumbnail(picture, picture.width() / 2, picture.height() / 2)
-}
-
-pub fn encode(picture: &RgbImage, format: ImageFormat) -> Vec<u8> {
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, format).unwrap();
-    bytes.into_inner()
-}
-
-/// The same picture with a comment in the file: to the program another content.
-pub fn commented(jpeg: &[u8], comment: &str) -> Vec<u8> {
-    let length = (comment.len() as u16 + 2).to_be_bytes();
-    [&jpeg[..2], &[0xFF, 0xFE], &length, comment.as_bytes(), &jpeg[2..]].concat()
-}
+pub use photos::{
+    FLOWERS, PHOTOS, PHOTOS_EACH, Photos, SPECIES, another_backbone, another_of, commented, encode, write_file,
+};
 
 /// How a run of the program ended.
 pub struct Ended {
@@ -118,8 +81,7 @@ impl Place {
     /// Writes a file into the user's folder.
     pub fn write(&self, name: impl AsRef<Path>, bytes: &[u8]) -> PathBuf {
         let path = self.photos().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, bytes).unwrap();
+        write_file(&path, bytes);
         path
     }
 
@@ -141,13 +103,13 @@ impl Place {
         self.run(["index", "--json"], [self.photos()])
     }
 
-    /// The program with its data in this place, ended after two minutes at the latest.
     /// When a model was last written; `None` where there is none.
     pub fn last_model(&self) -> Option<SystemTime> {
         let files = std::fs::read_dir(self.data().join("models")).into_iter().flatten().flatten();
         files.filter_map(|file| file.metadata().ok()?.modified().ok()).max()
     }
 
+    /// The program with its data in this place, ended after two minutes at the latest.
     pub fn run<O: AsRef<OsStr>, P: AsRef<OsStr>>(
         &self,
         options: impl IntoIterator<Item = O>,

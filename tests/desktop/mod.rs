@@ -8,8 +8,8 @@
 //! What this hand does comes faster than a person's: several acts may fall into one frame. So wait for what an act
 //! brings about before the next: for the focus before typing, for a menu before choosing from it.
 
-#![allow(dead_code)] // each test file uses its part
-#![allow(clippy::expect_used, clippy::panic)] // a test fails by panicking
+#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -17,7 +17,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -583,6 +583,7 @@ impl Hover<'_> {
     }
 
     /// Moves away without dropping.
+    #[expect(clippy::unused_self, reason = "what is dropped lets go of the mouse")]
     pub fn leave(self) {}
 
     /// Lets go, and waits until the window has taken what was held.
@@ -671,19 +672,20 @@ impl Source {
 
     /// Goes on handing out in the background.
     fn serve(self) -> Serving {
-        let (stop, stopped) = mpsc::channel();
-        let thread = thread::spawn(move || {
+        let (stop, stopped) = mpsc::sync_channel(0);
+        let serve = move || {
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(GLANCE) {
                 self.answer(x11rb::NONE);
             }
             self
-        });
+        };
+        let thread = thread::Builder::new().name("other window".into()).spawn(serve).expect("a thread");
         Serving { stop, thread }
     }
 }
 
 struct Serving {
-    stop: Sender<()>,
+    stop: SyncSender<()>,
     thread: JoinHandle<Source>,
 }
 

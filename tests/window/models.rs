@@ -25,7 +25,7 @@ use florascope::worker::{Event, Listing, Request, TrainingEnd, Worker};
 use image::{ImageFormat, Rgb, RgbImage};
 use tempfile::TempDir;
 
-use super::fixtures::{Photos, another_backbone, bytes};
+use super::common::{Photos, another_backbone, encode};
 use super::{PATIENCE, Window};
 
 /// A head on the built-in backbone with a history.
@@ -303,7 +303,7 @@ fn every_photo_stays_while_a_model_on_another_backbone_is_prepared_and_after_a_s
     let mut open = Open::on(&data, &photos, 84);
     let before = open.photos();
     // Something is new on disk, too: it is not forgotten over the change.
-    photos.write("rose/new.jpg", &bytes(&RgbImage::from_pixel(48, 36, Rgb([9, 9, 9])), ImageFormat::Jpeg));
+    photos.write("rose/new.jpg", &encode(&RgbImage::from_pixel(48, 36, Rgb([9, 9, 9])), ImageFormat::Jpeg));
     open.worker.send(Request::UseModel(model.id.clone()));
     open.until(|event| matches!(event, Event::Progress(progress) if progress.total.is_some() && progress.done > 0));
     open.worker.send(Request::CancelJob);
@@ -341,7 +341,7 @@ fn every_photo_stays_when_a_model_on_another_backbone_fails() {
 fn photos_that_are_new_on_disk_follow_a_change_of_the_model() {
     let (_folder, data, photos, model) = with_another_backbone();
     let mut open = Open::on(&data, &photos, 84);
-    photos.write("rose/new.jpg", &bytes(&RgbImage::from_pixel(48, 36, Rgb([9, 9, 9])), ImageFormat::Jpeg));
+    photos.write("rose/new.jpg", &encode(&RgbImage::from_pixel(48, 36, Rgb([9, 9, 9])), ImageFormat::Jpeg));
     open.worker.send(Request::UseModel(model.id.clone()));
     open.until(|event| matches!(event, Event::JobEnded(Outcome::Done { completed: 1 })));
     assert_eq!(open.photos().len(), 85);

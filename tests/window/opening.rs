@@ -10,7 +10,7 @@ use florascope::settings::Settings;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use super::Window;
-use super::fixtures::Photos;
+use super::common::Photos;
 
 /// Types into the field that has the focus, in place of what it holds, and presses Enter.
 fn enter(window: &mut Window, text: &str) {
