@@ -84,7 +84,7 @@ fn full(data: &DataFolder, library: &Library, embedder: &Embedder, steps: u64) {
     let (mut began, mut seconds) = (None, 0.0);
     let result = training.run(&mut |event| match event {
         TrainingEvent::Train(TrainEvent::Progress(progress)) if progress.step == WARM_UP => {
-            began = Some(Instant::now())
+            began = Some(Instant::now());
         }
         TrainingEvent::Train(TrainEvent::Progress(progress)) if progress.step == WARM_UP + steps => {
             seconds = began.unwrap().elapsed().as_secs_f64();

@@ -106,48 +106,39 @@ pub fn delete_model(data: &DataFolder, models: &ModelFolder, id: &str) -> Result
 
 /// Throws away the embeddings and features that no model needs any more: what is kept are those of every model on this
 /// computer and of its backbone, but not of a model of the id `unused`, unless this library uses it. Nothing is thrown
-/// away where the models cannot all be read, or while a training can go on, which has features of its own. The caller
-/// holds the library's lock, and no job runs on the library.
-///
-/// # Errors
-/// When the catalog cannot be written.
-pub fn forget_unneeded(
-    library: &Library,
-    catalog: &mut Catalog,
-    models: &ModelFolder,
-    unused: Option<&str>,
-) -> Result<(), CatalogError> {
-    if checkpoint::pending(&library.folder).is_some() {
-        return Ok(());
+/// away where the models cannot all be read, or while a training can go on, which has features of its own. That it fails
+/// is only logged: it is done when the library is next indexed. The caller holds the library's lock, and no job runs on
+/// the library.
+pub fn forget_unneeded(library: &Library, catalog: &mut Catalog, models: &ModelFolder, unused: Option<&str>) {
+    if checkpoint::pending(&library.folder).is_none() {
+        let forgotten = catalog.models().and_then(|names| forget(catalog, names, models, unused));
+        log_failure(forgotten);
     }
-    let names = catalog.models()?;
-    forget(catalog, names, models, unused)
 }
 
-/// [`forget_unneeded`] in all libraries that nobody has open. Where it fails, it is done when they are next indexed.
+/// [`forget_unneeded`] in all libraries that nobody has open.
 pub fn forget_unneeded_everywhere(data: &DataFolder, models: &ModelFolder) {
     let forget = |library: &Library| -> Result<(), Box<dyn std::error::Error>> {
         let Some(_lock) = library.try_lock()? else { return Ok(()) };
         if Catalog::open_read_only(&library.folder)?.is_some() {
-            forget_unneeded(library, &mut Catalog::open(&library.folder)?, models, None)?;
+            forget_unneeded(library, &mut Catalog::open(&library.folder)?, models, None);
         }
         Ok(())
     };
-    for library in data.libraries().unwrap_or_default() {
-        if let Err(error) = forget(&library) {
-            log::warn!("{error}");
-        }
-    }
+    data.libraries().unwrap_or_default().iter().for_each(|library| log_failure(forget(library)));
 }
 
 /// Throws away the embeddings of a model that was deleted, and its backbone's features where no other model needs them.
-/// The caller holds the library's lock.
-///
-/// # Errors
-/// When the catalog cannot be written.
-pub fn forget_deleted(catalog: &mut Catalog, models: &ModelFolder, deleted: &ModelSummary) -> Result<(), CatalogError> {
+/// That it fails is only logged, as in [`forget_unneeded`]. The caller holds the library's lock.
+pub fn forget_deleted(library: &Library, models: &ModelFolder, deleted: &ModelSummary) {
     let names = vec![deleted.id.clone(), deleted.card.backbone.clone()];
-    forget(catalog, names, models, None)
+    log_failure(Catalog::open(&library.folder).and_then(|mut catalog| forget(&mut catalog, names, models, None)));
+}
+
+fn log_failure<E: std::fmt::Display>(result: Result<(), E>) {
+    if let Err(error) = result {
+        log::warn!("What no model needs any more could not be thrown away: {error}");
+    }
 }
 
 fn forget(

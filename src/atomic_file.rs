@@ -32,7 +32,7 @@ pub fn write(path: &Path, bytes: &[u8], survives: Survives) -> io::Result<()> {
 }
 
 /// A file that has no name of its own yet; deleted if it never gets one. For writers that want a path; all others use
-/// [`write`].
+/// [`write()`].
 pub struct Partial(NamedTempFile);
 
 impl Partial {

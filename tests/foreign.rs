@@ -24,7 +24,7 @@ use common::random::{Random, any, seed};
 use florascope::artefact::{BUILT_IN, Card, Model, ModelFolder, NamedTensor, TrainedBy};
 use florascope::decode::{self, AtLeast, DecodeError};
 use florascope::desktop::pasted_path;
-use florascope::model::weight_file::{self, WeightFileError};
+use florascope::model::weight_file;
 use florascope::model::{Architecture, Head, HeadPart};
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use safetensors::SafeTensors;
@@ -223,7 +223,7 @@ fn picture(width: u32, height: u32) -> RgbImage {
 
 /// At its full size and as the indexing job decodes it. A decoder's panic is caught by the program, and is a bug even so.
 fn is_picture(bytes: &[u8]) -> bool {
-    let decoded = [AtLeast::FULL, AtLeast { shorter: 30, longer: 40 }].map(|size| decode::decode_at_least(bytes, size));
+    let decoded = [AtLeast::FULL, AtLeast { shorter: 8, longer: 12 }].map(|size| decode::decode_at_least(bytes, size));
     for error in decoded.iter().filter_map(|decoded| decoded.as_ref().err()) {
         assert!(!matches!(error, DecodeError::Panicked(_)), "{error}");
     }
@@ -295,8 +295,8 @@ fn place(bytes: &[u8], needle: &[u8]) -> usize {
 
 #[test]
 fn previews_of_cameras() {
-    let photo = camera::with_exif(&encode(&picture(160, 120), ImageFormat::Jpeg), (160, 120), 6, None);
-    let previews = [(64, 48), (80, 60)].map(|(width, height)| encode(&picture(width, height), ImageFormat::Jpeg));
+    let photo = camera::with_exif(&encode(&picture(64, 48), ImageFormat::Jpeg), (64, 48), 6, None);
+    let previews = [(24, 18), (32, 24)].map(|(width, height)| encode(&picture(width, height), ImageFormat::Jpeg));
     let kinds = [camera::VGA, camera::FULL_HD];
     let previews: Vec<(u32, &[u8])> = kinds.into_iter().zip(&previews).map(|(kind, jpeg)| (kind, &**jpeg)).collect();
     let files = [true, false].map(|is_little_endian| {
@@ -311,8 +311,8 @@ fn previews_of_cameras() {
 
 #[test]
 fn exif_blocks() {
-    let (photo, thumbnail) = (picture(160, 120), encode(&picture(64, 48), ImageFormat::Jpeg));
-    let bytes = camera::with_exif(&encode(&photo, ImageFormat::Jpeg), (160, 120), 6, Some(&thumbnail));
+    let (photo, thumbnail) = (picture(64, 48), encode(&picture(24, 18), ImageFormat::Jpeg));
+    let bytes = camera::with_exif(&encode(&photo, ImageFormat::Jpeg), (64, 48), 6, Some(&thumbnail));
     let (block, description) = (place(&bytes, b"Exif\0\0"), place(&bytes, &[b' '; 5000]));
     let behind = description + 5000;
     let files = [block - 4..description, behind..behind + 60, behind..behind + thumbnail.len()];
@@ -320,11 +320,10 @@ fn exif_blocks() {
     try_changed(3, files.to_vec(), is_picture, |_| PICTURE_BYTES);
 }
 
-/// Whether a file was read to its end: none of them holds the weights of a network.
+/// Whether the tensors of a file of weights were read.
 fn is_read(bytes: &[u8], file: &Path) -> bool {
     std::fs::write(file, bytes).unwrap();
-    let network = weight_file::read(file).and_then(|tensors| weight_file::recognise(&tensors));
-    matches!(network, Err(WeightFileError::Unknown { .. }))
+    weight_file::read(file).is_ok()
 }
 
 /// What a file of weights may take: its numbers four times over, and a description of which a byte makes a value.

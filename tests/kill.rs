@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use common::random::{Random, new_seed};
-use common::{BINARY, FLOWERS, Place, commented, encode, listing, plain};
+use common::{BINARY, FLOWERS, Place, another_backbone, commented, encode, listing, plain};
 use florascope::artefact::BUILT_IN;
 use florascope::catalog::{Catalog, ModelKey};
 use florascope::cli::exit;
@@ -204,7 +204,7 @@ fn a_change_of_the_model_that_is_killed_leaves_every_photo_to_the_model_in_use()
     let _turn = turn();
     let place = place_with(150);
     place.index().expect_code(exit::DONE);
-    let model = common::another_backbone(1.0);
+    let model = another_backbone(1.0);
     DataFolder::open(Some(place.data())).unwrap().models().save(&model).unwrap();
     let active = || {
         let stored = place.catalog().unwrap().photos_after(PhotoId(0), 1000, ModelKey::features(BUILT_IN)).unwrap();

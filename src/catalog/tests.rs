@@ -280,12 +280,13 @@ fn a_reader_tells_what_is_not_there_yet_and_writes_nothing() {
 /// Locks one file of a catalog for writing and gives it free after a while, as another process may.
 fn locked_for_a_while(file: &Path) -> std::thread::JoinHandle<()> {
     let mut connection = Connection::open(file).unwrap();
-    let (locked, wait) = std::sync::mpsc::channel();
-    let lock = std::thread::spawn(move || {
+    let (locked, wait) = std::sync::mpsc::sync_channel(1);
+    let lock = move || {
         let _transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
         locked.send(()).unwrap();
         std::thread::sleep(Duration::from_millis(300));
-    });
+    };
+    let lock = std::thread::Builder::new().name("lock".into()).spawn(lock).unwrap();
     wait.recv().unwrap();
     lock
 }

@@ -163,7 +163,7 @@ fn index(data: &DataFolder, folder: &Path, common: &Common) -> anyhow::Result<u8
     });
     bar.clear();
     if matches!(outcome, Outcome::Done { .. }) {
-        forget_unneeded(&library, &mut catalog, &data.models(), None)?;
+        forget_unneeded(&library, &mut catalog, &data.models(), None);
     }
     let seconds = started.elapsed().as_secs_f64();
     let (word, completed, code) = match outcome {

@@ -161,7 +161,7 @@ pub(super) fn use_model(
     }
     bar.clear();
     if matches!(outcome, Outcome::Done { .. }) {
-        forget_unneeded(library, &mut catalog, models, None)?;
+        forget_unneeded(library, &mut catalog, models, None);
     }
     Ok(outcome)
 }

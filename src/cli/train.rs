@@ -103,7 +103,7 @@ pub fn train(data: &DataFolder, arguments: &TrainArguments, common: &Common) -> 
             Outcome::Failed { message } => bail!(message),
         }
     } else {
-        forget_unneeded(&library, &mut Catalog::open(&library.folder)?, &models, Some(&model.id))?;
+        forget_unneeded(&library, &mut Catalog::open(&library.folder)?, &models, Some(&model.id));
     }
     if common.json {
         print_line_json(&json!({ "model": model.id, "used": used, "seconds": seconds, "proof": *evaluation }))?;

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! [`ingest`] follows the folder with the model in use and tells what changed, so that the open gallery can follow, too.
-//! [`embed_library`] gives the library the embeddings of another model; nothing changes for the gallery by that.
+//! [`embed_library()`] gives the library the embeddings of another model; nothing changes for the gallery by that.
 
 mod embed_library;
 mod pipeline;

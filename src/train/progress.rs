@@ -80,6 +80,7 @@ impl LabelPreview {
     }
 }
 
+#[expect(clippy::ref_option, reason = "what serde hands over")]
 fn as_seconds<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     duration.map(|duration| duration.as_secs_f64()).serialize(serializer)
 }

@@ -152,7 +152,7 @@ impl JobWork {
             });
             if matches!(outcome, Outcome::Done { .. }) {
                 // A model may have been deleted while another library was open.
-                forget_unneeded(&self.library, &mut catalog, &self.models, None)?;
+                forget_unneeded(&self.library, &mut catalog, &self.models, None);
             }
             Ok(outcome)
         };
@@ -220,9 +220,11 @@ impl JobWork {
 
     /// Throws away what a training has embedded for a model that is not used.
     fn forget_training(&self, unused: Option<&str>) -> Outcome {
-        let forget = |mut catalog| forget_unneeded(&self.library, &mut catalog, &self.models, unused);
-        match Catalog::open(&self.library.folder).and_then(forget) {
-            Ok(()) => Outcome::Done { completed: 0 },
+        match Catalog::open(&self.library.folder) {
+            Ok(mut catalog) => {
+                forget_unneeded(&self.library, &mut catalog, &self.models, unused);
+                Outcome::Done { completed: 0 }
+            }
             Err(error) => Outcome::Failed { message: error.to_string() },
         }
     }

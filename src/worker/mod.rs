@@ -200,7 +200,7 @@ impl Loop {
             match Embedder::start(self.device, self.model.clone()) {
                 Ok(embedder) => self.embedder = embedder,
                 Err(error) => {
-                    self.outbox.send(Event::ModelLoadFailed { message: OpenError::Thread(error).to_string() })
+                    self.outbox.send(Event::ModelLoadFailed { message: OpenError::Thread(error).to_string() });
                 }
             }
         }
@@ -390,16 +390,13 @@ impl Loop {
         // A training may have begun with this model; the next indexing throws away what it leaves.
         let changes_model = |open: &Session| open.job.as_ref().is_some_and(|job| job.changes_model);
         let open = self.open.as_ref().filter(|open| !changes_model(open));
-        let open = open.and_then(|open| Some((open.library.folder.clone(), open.lock.clone()?)));
+        let open = open.and_then(|open| Some((Arc::clone(&open.library), open.lock.clone()?)));
         self.with_models(move |models| {
             let deleted = models.list().into_iter().find(|model| model.id == id);
             let away = delete_model(&data, models, &id).map_err(|error| error.to_string())?;
             // Other libraries follow when they are next indexed.
-            if let (Some((folder, _lock)), Some(deleted)) = (open, deleted)
-                && let Err(error) =
-                    Catalog::open(&folder).and_then(|mut catalog| forget_deleted(&mut catalog, models, &deleted))
-            {
-                log::warn!("{error}");
+            if let (Some((library, _lock)), Some(deleted)) = (open, deleted) {
+                forget_deleted(&library, models, &deleted);
             }
             Ok(match away.as_slice() {
                 [] => "The model was deleted".to_owned(),

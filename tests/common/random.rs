@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub use florascope::train::random::Random;
+pub use florascope::random::Random;
 
 /// The variable that runs a random test again with the seed that it printed.
 const VARIABLE: &str = "FLORASCOPE_TEST_SEED";
