@@ -28,7 +28,7 @@ use florascope::ingest::WANTED;
 use florascope::job::Cancel;
 use florascope::library::{DataFolder, Library};
 use florascope::model::NetworkInput;
-use florascope::tune::{self, Split};
+use florascope::tune::{self, InferenceConfig};
 use image::RgbImage;
 use rustix::fs::{Advice, fadvise};
 use turbojpeg::{PixelFormat, Subsamp};
@@ -116,16 +116,16 @@ fn small(folder: &Path, data: &DataFolder, place: &Path) {
     let embedder = Embedder::start(DeviceChoice::Auto, Model::built_in()).unwrap();
     let info = embedder.info().unwrap();
     let begun = Instant::now();
-    let split = tune::split(&library, &info, &embedder, usize::MAX, &Cancel::default()).unwrap();
-    let Split { networks, batch } = split;
+    let config = tune::inference_config(&library, &info, &embedder, usize::MAX, &Cancel::default()).unwrap();
+    let InferenceConfig { networks, batch } = config;
     println!(
         "{}: {networks} networks with {} threads, {batch} photos a batch; measured in {:.1} s",
         info.device,
-        split.threads(),
+        config.threads(),
         begun.elapsed().as_secs_f64()
     );
     let network = median(
-        (0..RUNS).map(|_| tune::rate(&embedder, split, 400 / split.batch, &Cancel::default()).unwrap()).collect(),
+        (0..RUNS).map(|_| tune::rate(&embedder, config, 400 / config.batch, &Cancel::default()).unwrap()).collect(),
     );
     drop(embedder);
     let files = files(folder);

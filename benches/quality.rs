@@ -10,10 +10,11 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use clap::Parser;
 use florascope::artefact::{BUILT_IN, Focus, Loss};
 use florascope::device::DeviceChoice;
 use florascope::library::DataFolder;
@@ -23,7 +24,7 @@ use florascope::train::dataset::{Dataset, rows_of};
 use florascope::train::evaluation::{ModelEmbeddings, Tally};
 use florascope::train::head::{self, HeadOptions};
 use florascope::train::unlabelled;
-use support::{Indexed, data_folder, option};
+use support::{Indexed, data_folder};
 use tch::Tensor;
 
 fn load(data: &DataFolder, folder: &Path) -> Dataset {
@@ -89,17 +90,27 @@ impl Bench {
     }
 }
 
+#[derive(Parser)]
+struct Arguments {
+    /// TRAIN and VALID: labelled photos
+    folders: Vec<PathBuf>,
+    /// Trainings of each kind
+    #[arg(long, default_value_t = 3)]
+    seeds: u64,
+    /// Lines whose names contain this
+    #[arg(long, default_value = "")]
+    only: String,
+}
+
 fn main() {
-    let mut arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    let seeds = option(&mut arguments, "--seeds").map_or(3, |seeds| seeds.parse().expect("a number of seeds"));
-    let only = option(&mut arguments, "--only").unwrap_or_default();
-    let [train, valid] = arguments.as_slice() else {
+    let Arguments { folders, seeds, only } = support::arguments();
+    let [train, valid] = folders.as_slice() else {
         println!("Skipped: needs two folders of labelled photos, TRAIN and VALID");
         return;
     };
     let temporary = tempfile::tempdir().unwrap();
     let data = data_folder(&temporary);
-    let bench = Bench::new(load(&data, train.as_ref()), load(&data, valid.as_ref()), only);
+    let bench = Bench::new(load(&data, train), load(&data, valid), only);
     tch::set_num_threads(std::thread::available_parallelism().map_or(1, |n| n.get() as i32));
     println!("{} queries for seen species, {} for unseen", bench.queries.len(), bench.halves[1].len());
     println!("{:44} seen: R@1, MAP@R, errors  unseen        seconds", "");

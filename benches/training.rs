@@ -11,8 +11,10 @@
 #[path = "support/mod.rs"]
 mod support;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
+use clap::Parser;
 use florascope::artefact::{BUILT_IN, Model, Recipe, TrainOptions};
 use florascope::catalog::{Catalog, FileStamp};
 use florascope::device::DeviceChoice;
@@ -20,13 +22,13 @@ use florascope::embed::Embedder;
 use florascope::job::Cancel;
 use florascope::library::{DataFolder, Library};
 use florascope::photo::Embedding;
+use florascope::random::Random;
 use florascope::train::dataset::Dataset;
 use florascope::train::head::{self, HeadOptions};
 use florascope::train::plan::TrainingPlan;
 use florascope::train::progress::TrainEvent;
-use florascope::train::random::Random;
 use florascope::train::{Training, TrainingEvent, decompose_on_one_thread};
-use support::{Indexed, data_folder, option, peer};
+use support::{Indexed, data_folder, peer};
 use tch::Tensor;
 
 const WARM_UP: u64 = 5;
@@ -136,20 +138,32 @@ fn memory_of(photos: usize) {
     report("embeddings projected");
 }
 
+#[derive(Parser)]
+struct Arguments {
+    /// Labelled photos
+    folder: Option<PathBuf>,
+    #[arg(long, default_value_t = 30)]
+    steps: u64,
+    /// quick or full
+    #[arg(long, default_value = "")]
+    only: String,
+    /// The memory that so many made-up photos take instead
+    #[arg(long)]
+    made_up: Option<usize>,
+}
+
 fn main() {
-    let mut arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    let steps = option(&mut arguments, "--steps").map_or(30, |steps| steps.parse().expect("a number of steps"));
-    let only = option(&mut arguments, "--only").unwrap_or_default();
-    if let Some(photos) = option(&mut arguments, "--made-up") {
-        return memory_of(photos.parse().expect("a number of photos"));
+    let Arguments { folder, steps, only, made_up } = support::arguments();
+    if let Some(photos) = made_up {
+        return memory_of(photos);
     }
-    let [folder] = arguments.as_slice() else {
+    let Some(folder) = folder else {
         println!("Skipped: needs a folder of labelled photos");
         return;
     };
     let temporary = tempfile::tempdir().unwrap();
     let data = data_folder(&temporary);
-    let Indexed { library, catalog, embedder, .. } = &Indexed::new(&data, folder.as_ref(), DeviceChoice::Cpu);
+    let Indexed { library, catalog, embedder, .. } = &Indexed::new(&data, &folder, DeviceChoice::Cpu);
     let dataset = Dataset::load(catalog, BUILT_IN).unwrap();
     if "quick".contains(&only) {
         quick(&dataset);

@@ -21,6 +21,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use clap::Parser;
 use desktop::{Screen, Window};
 use florascope::catalog::{Catalog, FileStamp, NewPhoto};
 use florascope::decode;
@@ -270,12 +271,22 @@ impl Run {
     }
 }
 
+#[derive(Parser)]
+struct Arguments {
+    /// Photos in the library
+    #[arg(long, default_value_t = 100_000)]
+    photos: usize,
+    /// Of each measurement
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// One state: idle, quick, full or indexing
+    #[arg(long)]
+    only: Option<String>,
+}
+
 fn main() {
-    let mut arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    let mut option = |name: &str| support::option(&mut arguments, name);
-    let photos = option("--photos").map_or(100_000, |photos| photos.parse().expect("a number of photos"));
-    let time = Duration::from_secs(option("--seconds").map_or(5, |seconds| seconds.parse().expect("a number")));
-    let only = option("--only");
+    let Arguments { photos, seconds, only } = support::arguments();
+    let time = Duration::from_secs(seconds);
     println!("Making a library of {photos} photos");
     let world = World::new(photos);
     // The last library opens by itself. The first start makes what the graphics driver caches.

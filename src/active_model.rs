@@ -131,7 +131,7 @@ pub fn forget_unneeded_everywhere(data: &DataFolder, models: &ModelFolder) {
 /// Throws away the embeddings of a model that was deleted, and its backbone's features where no other model needs them.
 /// That it fails is only logged, as in [`forget_unneeded`]. The caller holds the library's lock.
 pub fn forget_deleted(library: &Library, models: &ModelFolder, deleted: &ModelSummary) {
-    let names = vec![deleted.id.clone(), deleted.card.backbone.clone()];
+    let names = vec![deleted.id.to_string(), deleted.card.backbone.to_string()];
     log_failure(Catalog::open(&library.folder).and_then(|mut catalog| forget(&mut catalog, names, models, None)));
 }
 

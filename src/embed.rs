@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use tch::Device;
 
-use crate::artefact::Model;
+use crate::artefact::{Model, ModelId};
 use crate::catalog::ModelKey;
 use crate::device::{DeviceChoice, NoSuchDevice, gpu_name, open_device, says_out_of_memory};
 use crate::model::threads::on_own_thread;
@@ -46,11 +46,11 @@ pub enum EmbedError {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelInfo {
     /// [`Model::id`]: names the embeddings.
-    pub name: String,
+    pub name: ModelId,
     /// What people call it.
     pub title: String,
     /// [`crate::artefact::Card::backbone`]: names the features. The same as `name` where there is no head.
-    pub backbone: String,
+    pub backbone: ModelId,
     /// Floats in an embedding.
     pub dimension: usize,
     /// Of its backbone.

@@ -25,7 +25,7 @@ impl Cancel {
 
 /// Lets other threads go first: adds to this thread's "nice" value, which threads that it starts inherit. Only Linux
 /// knows that of a thread by itself; elsewhere nothing happens.
-pub fn give_way(steps: i32) {
+pub fn lower_priority(steps: i32) {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(steps) {
         log::warn!("The priority of a thread could not be lowered: {error}");
@@ -167,7 +167,7 @@ mod tests {
         let before = nice();
         std::thread::scope(|scope| {
             let lowered = scope.spawn(|| {
-                give_way(2);
+                lower_priority(2);
                 [nice(), scope.spawn(nice).join().unwrap()]
             });
             assert_eq!(lowered.join().unwrap(), [before + 2; 2]);

@@ -159,7 +159,7 @@ impl HalfEmbedding {
     }
 
     /// In full precision again, with [`Metric::Cosine`] of length 1 again. `None` where it is no embedding.
-    pub fn raised(&self, metric: Metric) -> Option<Embedding> {
+    pub fn to_embedding(&self, metric: Metric) -> Option<Embedding> {
         let mut values = vec![0.0; self.0.len()];
         self.0.convert_to_f32_slice(&mut values);
         Embedding::new(values, metric)
@@ -206,7 +206,7 @@ mod tests {
         let embedding = Embedding::normalised(vec![3.0, 4.0]).unwrap();
         assert_eq!(embedding.values(), [0.6, 0.8]);
         let bytes = HalfEmbedding::from(&embedding).to_bytes();
-        let stored = HalfEmbedding::from_bytes(&bytes).raised(Metric::Cosine).unwrap();
+        let stored = HalfEmbedding::from_bytes(&bytes).to_embedding(Metric::Cosine).unwrap();
         let length: f32 = stored.values().iter().map(|v| v * v).sum();
         assert!((length - 1.0).abs() < 1e-6);
         assert!((stored.values()[0] - 0.6).abs() < 1e-3);

@@ -12,7 +12,7 @@ use image::RgbImage;
 
 use crate::catalog::{Catalog, CatalogError};
 use crate::decode::{self, AtLeast, DecodeError, THUMBNAIL_SIDE};
-use crate::job::give_way;
+use crate::job::lower_priority;
 use crate::library::Library;
 use crate::photo::{ContentHash, Photo};
 
@@ -89,7 +89,7 @@ impl<P: Send + 'static> PictureLoader<P> {
         for (name, is_large) in [("thumbnails", false), ("large pictures", true)] {
             let (shared, wake) = (Arc::clone(&loader.shared), Arc::clone(&wake));
             let work = move || {
-                give_way(NICE);
+                lower_priority(NICE);
                 work(&shared, is_large, convert, &*wake);
             };
             std::thread::Builder::new().name(name.into()).spawn(work)?;

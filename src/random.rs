@@ -12,6 +12,7 @@ impl Random {
     }
 
     /// Another sequence, which belongs to where this one stands.
+    #[must_use]
     pub fn fork(&self) -> Self {
         Self(!self.0)
     }

@@ -18,17 +18,17 @@ use crate::system::cores;
 const WORTH_IT: usize = 1000;
 /// Photos that each network embeds for a measurement, after a batch that is not counted.
 const PHOTOS: usize = 48;
-/// What is not clearly quicker than the usual split is noise.
+/// What is not clearly quicker than the usual config is noise.
 const CLEARLY: f64 = 1.05;
 
 /// Networks that work side by side, and the photos that each embeds at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Split {
+pub struct InferenceConfig {
     pub networks: usize,
     pub batch: usize,
 }
 
-impl Split {
+impl InferenceConfig {
     /// Before anything was measured.
     pub fn usual(info: &ModelInfo) -> Self {
         Self { networks: info.parallel, batch: info.batch }
@@ -40,28 +40,29 @@ impl Split {
     }
 }
 
-/// The best split that is known; measures it where `photos` are many and none is. A query that comes meanwhile is
+/// The best config that is known; measures it where `photos` are many and none is. A query that comes meanwhile is
 /// answered first, as always.
 ///
 /// # Errors
 /// When the model fails.
-pub fn split(
+pub fn inference_config(
     library: &Library,
     info: &ModelInfo,
     embedder: &Embedder,
     photos: usize,
     cancel: &Cancel,
-) -> Result<Split, EmbedError> {
+) -> Result<InferenceConfig, EmbedError> {
     let file = library.speed_file();
     let key = format!("{} {} {} cores {}", env!("CARGO_PKG_VERSION"), info.architecture.id(), info.device, cores());
     let mut known = read(&file);
     // A file from elsewhere cannot ask for more than there is.
-    let fits = |split: &Split| (1..=info.parallel).contains(&split.networks) && (1..=1024).contains(&split.batch);
-    if let Some(split) = known.get(&key).copied().filter(fits) {
-        return Ok(split);
+    let fits =
+        |config: &InferenceConfig| (1..=info.parallel).contains(&config.networks) && (1..=1024).contains(&config.batch);
+    if let Some(config) = known.get(&key).copied().filter(fits) {
+        return Ok(config);
     }
     if photos < WORTH_IT {
-        return Ok(Split::usual(info));
+        return Ok(InferenceConfig::usual(info));
     }
     let best = measure(info, embedder, cancel)?;
     if !cancel.is_cancelled() {
@@ -75,28 +76,28 @@ pub fn split(
     Ok(best)
 }
 
-fn read(file: &Path) -> BTreeMap<String, Split> {
+fn read(file: &Path) -> BTreeMap<String, InferenceConfig> {
     std::fs::read(file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 
 /// First the batch, with all networks; then whether half as many, each with twice the threads, are quicker.
-fn measure(info: &ModelInfo, embedder: &Embedder, cancel: &Cancel) -> Result<Split, EmbedError> {
-    let mut best = (0.0, Split::usual(info));
-    let consider = |split: Split, best: &mut (f64, Split)| -> Result<(), EmbedError> {
+fn measure(info: &ModelInfo, embedder: &Embedder, cancel: &Cancel) -> Result<InferenceConfig, EmbedError> {
+    let mut best = (0.0, InferenceConfig::usual(info));
+    let consider = |config: InferenceConfig, best: &mut (f64, InferenceConfig)| -> Result<(), EmbedError> {
         if !cancel.is_cancelled() {
-            let rate = rate(embedder, split, PHOTOS.div_ceil(split.batch), cancel)?;
-            log::info!("{split:?}: {rate:.0} photos a second");
+            let rate = rate(embedder, config, PHOTOS.div_ceil(config.batch), cancel)?;
+            log::info!("{config:?}: {rate:.0} photos a second");
             if rate > best.0 * CLEARLY && !cancel.is_cancelled() {
-                *best = (rate, split);
+                *best = (rate, config);
             }
         }
         Ok(())
     };
     for batch in [info.batch, info.batch / 2, info.batch * 2, info.batch * 4] {
-        consider(Split { networks: info.parallel, batch: batch.max(1) }, &mut best)?;
+        consider(InferenceConfig { networks: info.parallel, batch: batch.max(1) }, &mut best)?;
     }
     if info.parallel > 1 {
-        consider(Split { networks: info.parallel / 2, batch: best.1.batch }, &mut best)?;
+        consider(InferenceConfig { networks: info.parallel / 2, batch: best.1.batch }, &mut best)?;
     }
     Ok(best.1)
 }
@@ -106,20 +107,20 @@ fn measure(info: &ModelInfo, embedder: &Embedder, cancel: &Cancel) -> Result<Spl
 ///
 /// # Errors
 /// When the model fails.
-pub fn rate(embedder: &Embedder, split: Split, batches: usize, cancel: &Cancel) -> Result<f64, EmbedError> {
+pub fn rate(embedder: &Embedder, config: InferenceConfig, batches: usize, cancel: &Cancel) -> Result<f64, EmbedError> {
     let grey = NetworkInput(vec![128; (3 * INPUT_SIDE * INPUT_SIDE) as usize]);
-    let embed = || embedder.embed_batch_on(vec![grey.clone(); split.batch], split.threads());
+    let embed = || embedder.embed_batch_on(vec![grey.clone(); config.batch], config.threads());
     let side_by_side = |batches: usize| {
         std::thread::scope(|scope| {
             let work = || (0..batches).take_while(|_| !cancel.is_cancelled()).try_for_each(|_| embed().map(drop));
-            let networks: Vec<_> = (0..split.networks).map(|_| scope.spawn(work)).collect();
+            let networks: Vec<_> = (0..config.networks).map(|_| scope.spawn(work)).collect();
             networks.into_iter().try_for_each(|network| network.join().unwrap_or(Err(EmbedError::Gone)))
         })
     };
     side_by_side(1)?;
     let begun = Instant::now();
     side_by_side(batches)?;
-    Ok((split.networks * batches * split.batch) as f64 / begun.elapsed().as_secs_f64())
+    Ok((config.networks * batches * config.batch) as f64 / begun.elapsed().as_secs_f64())
 }
 
 #[cfg(test)]
@@ -134,14 +135,14 @@ mod tests {
         let library = Library { root: data.path().into(), folder: data.path().join("libraries/0") };
         let embedder = Embedder::start(DeviceChoice::Cpu, Model::built_in()).unwrap();
         let info = embedder.info().unwrap();
-        let split = |photos| split(&library, &info, &embedder, photos, &Cancel::default()).unwrap();
+        let config = |photos| inference_config(&library, &info, &embedder, photos, &Cancel::default()).unwrap();
 
-        assert_eq!(split(WORTH_IT - 1), Split::usual(&info));
+        assert_eq!(config(WORTH_IT - 1), InferenceConfig::usual(&info));
         assert!(!library.speed_file().exists());
         std::fs::write(library.speed_file(), b"{}").unwrap();
         let kept = data.path().join("kept");
         std::fs::hard_link(library.speed_file(), &kept).unwrap();
-        let measured = split(WORTH_IT);
+        let measured = config(WORTH_IT);
         assert_eq!(std::fs::read(kept).unwrap(), b"{}", "a file is replaced, not cut off and filled");
         assert!(measured.networks >= 1 && measured.networks <= info.parallel && measured.batch >= 1);
 
@@ -150,8 +151,8 @@ mod tests {
         let batch =
             |number: usize| text.replace(&format!("\"batch\": {}", measured.batch), &format!("\"batch\": {number}"));
         std::fs::write(library.speed_file(), batch(7)).unwrap();
-        assert_eq!(split(1), Split { batch: 7, ..measured });
+        assert_eq!(config(1), InferenceConfig { batch: 7, ..measured });
         std::fs::write(library.speed_file(), batch(0)).unwrap();
-        assert_eq!(split(1), Split::usual(&info));
+        assert_eq!(config(1), InferenceConfig::usual(&info));
     }
 }

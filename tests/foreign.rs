@@ -288,6 +288,13 @@ fn pictures_of_every_format() {
     try_all(1, &sound, make, is_picture, |_| PICTURE_BYTES);
 }
 
+/// That a photo which is stored lying on its side is known from a preview of 24 x 18 pixels, at half its size.
+#[track_caller]
+fn assert_known_from_preview(bytes: &[u8]) {
+    let size = decode::decode_at_least(bytes, AtLeast { shorter: 8, longer: 12 }).unwrap().dimensions();
+    assert_eq!(size, (9, 12));
+}
+
 /// Where `needle` first lies in a file.
 fn place(bytes: &[u8], needle: &[u8]) -> usize {
     bytes.windows(needle.len()).position(|window| window == needle).expect("it is there")
@@ -301,6 +308,7 @@ fn previews_of_cameras() {
     let previews: Vec<(u32, &[u8])> = kinds.into_iter().zip(&previews).map(|(kind, jpeg)| (kind, &**jpeg)).collect();
     let files = [true, false].map(|is_little_endian| {
         let bytes = camera::with_previews(&photo, &previews, is_little_endian);
+        assert_known_from_preview(&bytes);
         let index = place(&bytes, b"MPF\0");
         // Its index with what stands around it.
         Sound { bytes, part: index - 4..index + 120 }
@@ -313,6 +321,7 @@ fn previews_of_cameras() {
 fn exif_blocks() {
     let (photo, thumbnail) = (picture(64, 48), encode(&picture(24, 18), ImageFormat::Jpeg));
     let bytes = camera::with_exif(&encode(&photo, ImageFormat::Jpeg), (64, 48), 6, Some(&thumbnail));
+    assert_known_from_preview(&bytes);
     let (block, description) = (place(&bytes, b"Exif\0\0"), place(&bytes, &[b' '; 5000]));
     let behind = description + 5000;
     let files = [block - 4..description, behind..behind + 60, behind..behind + thumbnail.len()];

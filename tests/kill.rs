@@ -218,7 +218,7 @@ fn a_change_of_the_model_that_is_killed_leaves_every_photo_to_the_model_in_use()
     let mut child = plain(&mut command).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let embedded = || -> u64 {
         let count = "SELECT count(*) FROM embeddings WHERE model = (SELECT id FROM models WHERE name = ?)";
-        place.sql().query_row(count, [&model.id], |row| row.get::<_, i64>(0)).unwrap() as u64
+        place.sql().query_row(count, [model.id.as_str()], |row| row.get::<_, i64>(0)).unwrap() as u64
     };
     while embedded() == 0 {
         assert!(child.try_wait().unwrap().is_none(), "it takes longer than to the first commit");

@@ -24,12 +24,6 @@ pub fn arguments<T: clap::Parser>() -> T {
     T::parse_from(std::env::args().filter(|argument| argument != "--bench"))
 }
 
-/// The option of this name, taken out of the arguments, with the value that follows it.
-pub fn option(arguments: &mut Vec<String>, name: &str) -> Option<String> {
-    let at = arguments.iter().position(|argument| argument == name)?;
-    arguments.drain(at..(at + 2).min(arguments.len())).nth(1)
-}
-
 /// Milliseconds below which the given share of the times lie.
 pub fn percentile(seconds: &[f64], share: f64) -> f64 {
     let mut sorted = seconds.to_vec();
@@ -118,7 +112,7 @@ impl Real {
         let catalog = Indexed::new(data, &folder, DeviceChoice::Auto).catalog;
         let mut species = std::collections::BTreeMap::<_, Vec<Embedding>>::new();
         for (photo, embedding) in catalog.photos_after(PhotoId(0), usize::MAX >> 1, key()).unwrap() {
-            let embedding = embedding.and_then(|half| half.raised(Metric::Cosine)).expect("an embedding");
+            let embedding = embedding.and_then(|half| half.to_embedding(Metric::Cosine)).expect("an embedding");
             species.entry(photo.label().unwrap_or_default().to_owned()).or_default().push(embedding);
         }
         Self(species.into_values().filter(|photos| photos.len() > 1).collect())

@@ -14,7 +14,7 @@ use eframe::egui::{self, CentralPanel, Context, Frame, Panel, Ui, ViewportComman
 use crate::artefact::TrainOptions;
 use crate::desktop::{Answer as DesktopAnswer, Desktop};
 use crate::device::DeviceChoice;
-use crate::job::{Outcome, give_way};
+use crate::job::{Outcome, lower_priority};
 use crate::library::DataFolder;
 use crate::query::Filter;
 use crate::settings::{Settings, SettingsFile, ThemeChoice};
@@ -315,7 +315,7 @@ fn start_worker(
     wake: impl Fn() + Send + Sync + 'static,
 ) -> std::io::Result<Worker> {
     let start = move || {
-        give_way(NICE_OF_WORKER);
+        lower_priority(NICE_OF_WORKER);
         Worker::start(data, device, wake)
     };
     let starting = std::thread::Builder::new().name("start".into()).spawn(start)?;

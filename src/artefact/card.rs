@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArtefactError, BUILT_IN, Flaw, MAX_TITLE, Model, TrainedBy};
+use super::{ArtefactError, BUILT_IN, Flaw, MAX_TITLE, Model, ModelId, TrainedBy};
 use crate::model::{Architecture, Head};
 use crate::photo::Metric;
 use crate::text::sanitise_line;
@@ -22,7 +22,7 @@ pub struct Card {
     pub architecture: Architecture,
     /// Names the backbone with its weights: features of one name can be compared, and are kept in catalogs under it.
     /// For a model without a head this is its own id. It follows from the numbers, see [`Model::pack`].
-    pub backbone: String,
+    pub backbone: ModelId,
     pub metric: Metric,
     /// Seconds since 1970.
     pub made: u64,
@@ -34,12 +34,12 @@ pub struct Card {
 #[derive(Serialize, Deserialize)]
 pub(super) struct Description {
     pub(super) format: u32,
-    pub(super) id: String,
+    pub(super) id: ModelId,
     pub(super) card: Card,
 }
 
 pub(super) fn metadata(id: &str, card: &Card) -> Result<HashMap<String, String>, ArtefactError> {
-    let description = Description { format: FORMAT, id: id.to_owned(), card: card.clone() };
+    let description = Description { format: FORMAT, id: id.into(), card: card.clone() };
     let json = serde_json::to_string(&description).map_err(|error| ArtefactError::Pack(error.to_string()))?;
     Ok(HashMap::from([(DESCRIPTION.to_owned(), json)]))
 }

@@ -237,7 +237,7 @@ mod tests {
         assert!(models.list_all().is_err(), "it may be a model that cannot be read now");
         models.export(&model(0.75), &models.0.join("copied by hand.safetensors")).unwrap();
         models.export(&old, &models.0.join("twice.safetensors")).unwrap();
-        let ids: Vec<String> = models.list().into_iter().map(|summary| summary.id).collect();
+        let ids: Vec<_> = models.list().into_iter().map(|summary| summary.id).collect();
         assert_eq!(ids, [BUILT_IN, new.id.as_str(), old.id.as_str()]);
         assert!(ids.iter().all(|id| models.load(id).is_ok()));
     }

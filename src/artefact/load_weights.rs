@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{ArtefactError, Card, Model, is_model};
+use super::{ArtefactError, Card, Model, ModelId, is_model};
 use crate::model::weight_file::{self, WeightFileError};
 use crate::model::weight_format::{WeightFormatError, short};
 use crate::model::{ModelError, metadata_in, read_header};
@@ -57,7 +57,7 @@ fn try_load(path: &Path) -> Result<Model, Reason> {
         title: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         architecture,
         // Follows from the numbers when it is packed.
-        backbone: String::new(),
+        backbone: ModelId::default(),
         metric: Metric::Cosine,
         made: now(),
         trained: None,

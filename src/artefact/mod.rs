@@ -7,6 +7,7 @@
 mod card;
 mod error;
 mod folder;
+mod id;
 mod load_weights;
 mod pack;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use self::card::is_model;
 pub use self::error::ArtefactError;
 use self::error::Flaw;
 pub use self::folder::ModelFolder;
+pub use self::id::ModelId;
 pub use self::load_weights::{LoadError, load_weights};
 use self::pack::head_in;
 pub use self::trained::{
@@ -46,7 +48,7 @@ const MAX_TITLE: usize = 60;
 #[derive(Clone, Debug)]
 pub struct Model {
     /// Names the model in catalogs: embeddings of one id can be compared with each other.
-    pub id: String,
+    pub id: ModelId,
     pub card: Arc<Card>,
     /// Floats in an embedding.
     pub dimension: usize,
@@ -58,7 +60,7 @@ pub struct Model {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelSummary {
     /// [`Model::id`].
-    pub id: String,
+    pub id: ModelId,
     pub card: Arc<Card>,
     /// Bytes on disk; 0 for the model in the program.
     pub size: u64,

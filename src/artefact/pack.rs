@@ -9,7 +9,7 @@ use safetensors::tensor::{Dtype, SafeTensors, View};
 use sha2::{Digest, Sha256};
 
 use super::card::{Description, check_card, description, metadata};
-use super::{ArtefactError, BACKBONE, BUILT_IN, Card, Flaw, MAX_TITLE, Model};
+use super::{ArtefactError, BACKBONE, BUILT_IN, Card, Flaw, MAX_TITLE, Model, ModelId};
 use crate::model::{Head, HeadPart, NamedTensor, floats};
 use crate::photo::hex;
 use crate::text::sanitise_line;
@@ -82,8 +82,8 @@ impl Model {
 
 /// Names that follow from the numbers.
 pub(super) struct Ids {
-    pub(super) model: String,
-    pub(super) backbone: String,
+    pub(super) model: ModelId,
+    pub(super) backbone: ModelId,
 }
 
 impl Ids {
@@ -92,7 +92,7 @@ impl Ids {
         tensors.sort_by_key(|(name, _)| *name);
         let (weights, head): (Vec<_>, Vec<_>) = tensors.into_iter().partition(|(name, _)| name.starts_with(BACKBONE));
         let backbone = if weights.is_empty() {
-            BUILT_IN.to_owned()
+            ModelId::from(BUILT_IN)
         } else {
             name_by_numbers(card.architecture.id(), "", &weights)
         };
@@ -107,13 +107,13 @@ impl Ids {
 }
 
 /// `kind`, and the first 6 bytes of the SHA-256 of `base` and of the tensors with their names and shapes.
-fn name_by_numbers<V: View>(kind: &str, base: &str, tensors: &[(&str, V)]) -> String {
+fn name_by_numbers<V: View>(kind: &str, base: &str, tensors: &[(&str, V)]) -> ModelId {
     let mut hasher = Sha256::new_with_prefix(base);
     for (name, tensor) in tensors {
         hasher.update(format!("\0{name}{:?}", tensor.shape()));
         hasher.update(tensor.data());
     }
-    format!("{kind}-{}", hex(&hasher.finalize()[..6]))
+    format!("{kind}-{}", hex(&hasher.finalize()[..6])).into()
 }
 
 /// Finite 32-bit floats, all of them.

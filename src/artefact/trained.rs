@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::ModelId;
 use crate::photo::Photo;
 
 /// Which way a model is trained.
@@ -92,7 +93,7 @@ pub struct TrainOptions {
     pub focus: Focus,
     /// The model whose backbone is the starting point; `None` for the one in use or, where that one's whole network was
     /// trained, the one in the program.
-    pub start: Option<String>,
+    pub start: Option<ModelId>,
 }
 
 /// A share of queries, 0 to 1, with its 95 % interval by resampling species and their photos; or the difference of two.

@@ -32,7 +32,7 @@ impl Catalog {
             )?;
             let vector: Option<Vec<u8>> =
                 statement.query_row(params![content.0, model.name], |row| row.get(0)).optional()?;
-            Ok(vector.and_then(|bytes| HalfEmbedding::from_bytes(&bytes).raised(model.metric)))
+            Ok(vector.and_then(|bytes| HalfEmbedding::from_bytes(&bytes).to_embedding(model.metric)))
         })
     }
 
@@ -56,7 +56,7 @@ impl Catalog {
             let after = after.map_or(Vec::new(), |content| content.0.to_vec());
             let rows = statement.query_map(params![model.name, model.backbone, after, limit as i64], |row| {
                 let vector: Vec<u8> = row.get(1)?;
-                Ok((ContentHash(row.get(0)?), HalfEmbedding::from_bytes(&vector).raised(Metric::Cosine)))
+                Ok((ContentHash(row.get(0)?), HalfEmbedding::from_bytes(&vector).to_embedding(Metric::Cosine)))
             })?;
             rows.collect()
         })

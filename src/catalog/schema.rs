@@ -58,7 +58,7 @@ impl Catalog {
     /// # Errors
     /// When the file cannot be opened or is of a newer version.
     pub fn open(folder: &Path) -> Result<Self, CatalogError> {
-        patiently(|| Self::open_at_once(folder))
+        retry_while_busy(|| Self::open_at_once(folder))
     }
 
     fn open_at_once(folder: &Path) -> Result<Self, CatalogError> {
@@ -88,7 +88,7 @@ impl Catalog {
         if !folder.join(FILE).exists() {
             return Ok(None);
         }
-        let catalog = patiently(|| Self::connect(folder, Access::Read))?;
+        let catalog = retry_while_busy(|| Self::connect(folder, Access::Read))?;
         match catalog.version()? {
             0 => Ok(None),
             version if version < MIGRATIONS.len() => Err(CatalogError::TooOld(catalog.file)),
@@ -139,7 +139,7 @@ impl Catalog {
 }
 
 /// Opens, again and again while others hold locks. SQLite's own waiting does not cover the change to WAL mode.
-fn patiently<T>(open: impl Fn() -> Result<T, CatalogError>) -> Result<T, CatalogError> {
+fn retry_while_busy<T>(open: impl Fn() -> Result<T, CatalogError>) -> Result<T, CatalogError> {
     let until = Instant::now() + PATIENCE;
     loop {
         match open() {

@@ -35,7 +35,7 @@ fn what_is_written_is_there_after_opening_again() {
     let catalog = Catalog::open_read_only(folder.path()).unwrap().unwrap();
     let stored = catalog.photos_after(PhotoId(0), 10, M).unwrap();
     assert_eq!(stored.iter().map(|(photo, _)| photo.clone()).collect::<Vec<_>>(), photos_of(&written));
-    let embedding = stored[1].1.as_ref().unwrap().raised(Metric::Cosine).unwrap();
+    let embedding = stored[1].1.as_ref().unwrap().to_embedding(Metric::Cosine).unwrap();
     let vector = embedding.values();
     assert!((vector[1] / vector[0] - 2.0).abs() < 1e-2);
     assert_eq!((catalog.problems().unwrap(), catalog.problem_count().unwrap()), (vec![problem], 1));

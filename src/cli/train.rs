@@ -10,7 +10,7 @@ use super::models::{show_ingest, use_model};
 use super::output::{Bar, count_of, print_error, print_line_json, print_lines};
 use super::{Common, exit, library_of, stop_on_interrupt};
 use crate::active_model::{active_model, forget_unneeded};
-use crate::artefact::{EvaluationReport, Focus, Interval, Loss, Recipe, TrainOptions};
+use crate::artefact::{EvaluationReport, Focus, Interval, Loss, ModelId, Recipe, TrainOptions};
 use crate::catalog::Catalog;
 use crate::embed::Embedder;
 use crate::job::{Cancel, Outcome, Progress};
@@ -41,7 +41,7 @@ pub struct TrainArguments {
     /// The model to start from, see `florascope models list` [default: the one in use; the built-in one
     /// where that one's whole network was trained]
     #[arg(long, value_name = "MODEL")]
-    start: Option<String>,
+    start: Option<ModelId>,
     /// Go on from the last checkpoint of a training that was stopped or killed
     #[arg(long)]
     resume: bool,

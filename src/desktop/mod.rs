@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use rfd::FileDialog;
 
 pub use self::paths::{file_uri, pasted_path};
-use crate::artefact::EXTENSION;
+use crate::artefact::{EXTENSION, ModelId};
 use crate::decode::EXTENSIONS;
 
 /// What a path is asked for.
@@ -29,7 +29,7 @@ pub enum Purpose {
     /// A file of a network's weights.
     Weights,
     /// Where to write the model of this id and title.
-    Export { id: String, title: String },
+    Export { id: ModelId, title: String },
 }
 
 /// A path with what is to be done with it.
@@ -39,7 +39,7 @@ pub enum Choice {
     Photo(PathBuf),
     Model(PathBuf),
     Weights(PathBuf),
-    Export { id: String, path: PathBuf },
+    Export { id: ModelId, path: PathBuf },
 }
 
 /// What the desktop answers.

@@ -21,7 +21,7 @@ use crate::library::Library;
 use crate::model::NetworkInput;
 use crate::photo::Embedded;
 use crate::system::cores;
-use crate::tune::{self, Split};
+use crate::tune::{self, InferenceConfig};
 
 /// Each holds a decoded photo.
 const MAX_DECODE_THREADS: usize = 32;
@@ -72,8 +72,8 @@ impl Pipeline<'_> {
     {
         let progress = Progress::begin(stage, Some(files.len() as u64));
         tell(Told::Progress(progress.clone()))?;
-        let split = tune::split(self.library, self.info, self.embedder, files.len(), self.cancel)?;
-        let threads = self.start(split, files, read, finish)?;
+        let config = tune::inference_config(self.library, self.info, self.embedder, files.len(), self.cancel)?;
+        let threads = self.start(config, files, read, finish)?;
         let result = collect(&threads.finished, self.cancel, progress, tell);
         threads.end();
         result
@@ -81,7 +81,7 @@ impl Pipeline<'_> {
 
     fn start<F, T, O>(
         self,
-        split: Split,
+        config: InferenceConfig,
         files: Vec<F>,
         read: impl Fn(Option<&Catalog>, F) -> Read<T, O> + Send + Sync + 'static,
         finish: impl Fn(T, Option<Embedded>) -> O + Send + Sync + 'static,
@@ -91,7 +91,7 @@ impl Pipeline<'_> {
         T: Send + 'static,
         O: Send + 'static,
     {
-        let in_work = split.batch * split.networks;
+        let in_work = config.batch * config.networks;
         let (file_queue, queued) = bounded::<F>(in_work);
         let (read_queue, to_embed) = bounded(in_work);
         let (finished_queue, finished) = bounded(2 * in_work);
@@ -126,11 +126,11 @@ impl Pipeline<'_> {
         }
         drop(read_queue);
         let finish = Arc::new(finish);
-        let mut batches = Vec::with_capacity(split.networks);
-        for number in 1..=split.networks {
+        let mut batches = Vec::with_capacity(config.networks);
+        for number in 1..=config.networks {
             let (embedder, flag) = (self.embedder.clone(), self.cancel.clone());
             let (to_embed, finished, finish) = (to_embed.clone(), finished_queue.clone(), Arc::clone(&finish));
-            let work = move || embed_batches(&embedder, split, &to_embed, &*finish, &finished, &flag);
+            let work = move || embed_batches(&embedder, config, &to_embed, &*finish, &finished, &flag);
             batches.push(spawn(&format!("batch-{number}"), work)?);
         }
         Ok(Threads { finished, batches })
@@ -168,13 +168,13 @@ fn decode_threads() -> usize {
 /// Collects photos to batches and has them embedded. Ends when its channels close.
 fn embed_batches<T, O>(
     embedder: &Embedder,
-    split: Split,
+    config: InferenceConfig,
     to_embed: &Receiver<(T, NetworkInput)>,
     finish: &impl Fn(T, Option<Embedded>) -> O,
     finished: &Sender<Result<O, EmbedError>>,
     cancel: &Cancel,
 ) {
-    let size = split.batch;
+    let size = config.batch;
     let (mut items, mut inputs) = (Vec::with_capacity(size), Vec::with_capacity(size));
     let (mut more, mut begun) = (true, Instant::now());
     while more && !cancel.is_cancelled() {
@@ -194,7 +194,7 @@ fn embed_batches<T, O>(
         if inputs.is_empty() || (more && !late && inputs.len() < size) {
             continue;
         }
-        let embedded = embedder.embed_batch_on(std::mem::take(&mut inputs), split.threads());
+        let embedded = embedder.embed_batch_on(std::mem::take(&mut inputs), config.threads());
         let results: Vec<_> = match embedded {
             Ok(embedded) => items.drain(..).zip(embedded).map(|(item, embedded)| Ok(finish(item, embedded))).collect(),
             Err(error) => vec![Err(error)],

@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::catalog::{Catalog, CatalogError, ModelKey};
 use crate::model::ModelError;
-use crate::photo::{Embedding, HalfEmbedding, Metric, Photo, PhotoId};
+use crate::photo::{Embedding, HalfEmbedding, Metric, Photo, PhotoId, hex};
 
 /// Fewer photos of a class teach nothing: there is no pair to learn from.
 pub const MIN_PHOTOS_PER_CLASS: usize = 2;
@@ -125,7 +125,7 @@ impl Dataset {
             hasher.update(self.photos[*position].content.0);
             hasher.update(self.labels[*position].to_le_bytes());
         }
-        hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        hex(&hasher.finalize()[..8])
     }
 
     /// Features of some of the photos, in the order given.
@@ -154,7 +154,7 @@ fn for_each_chunk(
         let Some((photo, _)) = chunk.last() else { return Ok(()) };
         last = photo.id;
         let usable =
-            |(photo, features): (Photo, Option<HalfEmbedding>)| Some((photo, features?.raised(Metric::Cosine)?));
+            |(photo, features): (Photo, Option<HalfEmbedding>)| Some((photo, features?.to_embedding(Metric::Cosine)?));
         each(chunk.into_iter().filter_map(usable).collect())?;
     }
 }

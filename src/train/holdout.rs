@@ -178,7 +178,7 @@ impl HoldOut {
         }
         let mut seen = Shots::new(self.scheme, &sizes);
         self.classes.iter().for_each(|shots| seen.add(&sizes_of(shots)));
-        self.scheme.too_few(&sizes).or_else(|| seen.not_measured())
+        seen.not_measured().map(|by_shots| by_shots.or_too_few(self.scheme, &sizes))
     }
 }
 
@@ -213,6 +213,13 @@ impl Shots {
         let reason =
             if self.single == self.classes { NotMeasured::OneShotPerSpecies } else { NotMeasured::TooFewShots };
         (!self.is_enough()).then_some(reason)
+    }
+}
+
+impl NotMeasured {
+    /// Bursts are the reason that helps most; few different shots are only where there would be enough photos.
+    fn or_too_few(self, scheme: Scheme, sizes: &[usize]) -> Self {
+        if self == Self::OneShotPerSpecies { self } else { scheme.too_few(sizes).unwrap_or(self) }
     }
 }
 
@@ -256,8 +263,10 @@ pub fn preview<'a>(
         seen.iter_mut().for_each(|seen| seen.add(&shots));
     }
     let reason = |(scheme, seen): (&Scheme, &Shots)| {
-        let by_shots = if looked_at > PREVIEWED { None } else { seen.not_measured() };
-        scheme.too_few(&sizes).or(by_shots)
+        if looked_at > PREVIEWED {
+            return scheme.too_few(&sizes);
+        }
+        seen.not_measured().map(|by_shots| by_shots.or_too_few(*scheme, &sizes))
     };
     let [quick, network] = [0, 1].map(|number| reason((&schemes[number], &seen[number])));
     Ok(LabelPreview { quick, network, ..preview })
@@ -435,8 +444,10 @@ mod tests {
     fn why_nothing_can_be_measured_is_known_before() {
         let reason =
             |data: &Dataset, recipe| HoldOut::new(data, Scheme::of(recipe, data.len())).unwrap().not_measured();
-        assert_eq!(reason(&dataset(5, 2), Recipe::Quick), Some(NotMeasured::TooFewPhotos));
-        assert_eq!(reason(&dataset(5, 2), Recipe::Full), Some(NotMeasured::TooFewPhotos));
+        assert_eq!(reason(&dataset(5, 3), Recipe::Quick), Some(NotMeasured::TooFewPhotos));
+        assert_eq!(reason(&dataset(5, 3), Recipe::Full), Some(NotMeasured::TooFewPhotos));
+        // Both photos of each species are one shot.
+        assert_eq!(reason(&dataset(5, 2), Recipe::Full), Some(NotMeasured::OneShotPerSpecies));
         assert_eq!(reason(&dataset(5, 6), Recipe::Quick), None);
         // Four fifths of a network's photos are learnt from.
         assert_eq!(reason(&dataset(5, 6), Recipe::Full), Some(NotMeasured::TooFewPhotos));
@@ -476,7 +487,8 @@ mod tests {
             (preview.quick, preview.network)
         };
         let too_few = Some(NotMeasured::TooFewPhotos);
-        assert_eq!(preview_of(1, "backbone"), (Some(NotMeasured::OneShotPerSpecies), too_few));
+        let bursts = Some(NotMeasured::OneShotPerSpecies);
+        assert_eq!(preview_of(1, "backbone"), (bursts, bursts));
         assert_eq!(preview_of(12, "backbone"), (None, too_few));
         // Nothing is known of another backbone's features.
         assert_eq!(preview_of(1, "another"), (None, too_few));

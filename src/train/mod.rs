@@ -36,7 +36,7 @@ use std::time::Instant;
 
 use tch::Tensor;
 
-use crate::artefact::{ArtefactError, Card, EvaluationReport, Model, NamedTensor, Recipe, TrainedBy, Verdict};
+use crate::artefact::{ArtefactError, Card, EvaluationReport, Model, ModelId, NamedTensor, Recipe, TrainedBy, Verdict};
 use crate::catalog::{Catalog, CatalogError, ModelKey};
 use crate::device::{NoSuchDevice, open_device, says_out_of_memory};
 use crate::embed::{EmbedError, Embedder};
@@ -145,7 +145,7 @@ struct TrainedWeights {
     evaluation: EvaluationReport,
     architecture: Architecture,
     /// Names the features that the head works on.
-    backbone: String,
+    backbone: ModelId,
     metric: Metric,
     /// Empty for the backbone in the program.
     weights: Vec<NamedTensor>,
@@ -312,7 +312,8 @@ impl<'a> Training<'a> {
         } else {
             (Architecture::SiameseResNet18, Metric::Euclidean)
         };
-        let card = Card { title: String::new(), architecture, backbone: String::new(), metric, made: 0, trained: None };
+        let card =
+            Card { title: String::new(), architecture, backbone: ModelId::default(), metric, made: 0, trained: None };
         let bare = Model::pack(card, weights.clone(), None)?;
         let embedder = Embedder::start(self.plan.device, bare.clone())?;
         let outcome = embed_library(self.plan.library, catalog, &embedder, self.plan.cancel, &mut |progress| {

@@ -55,7 +55,11 @@ pub fn add_command(
         Some(shortcut) => format!("{} ({shortcut})", info.tooltip),
         None => info.tooltip.to_owned(),
     };
-    let response = ui.add_enabled(enabled, button).on_hover_text(tooltip);
+    let mut response = ui.add_enabled(enabled, button);
+    // One that was open would stay over a dialog that opens.
+    if ui.ctx().memory(|memory| memory.allows_interaction(ui.layer_id())) {
+        response = response.on_hover_text(tooltip);
+    }
     if response.clicked() {
         actions.push(Action::Command(command));
     }

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use super::state::{Action, OpenLibrary, State};
 use super::train::recipe_name;
 use super::{command_button, count_of, megabytes, theme};
-use crate::artefact::{BUILT_IN, ModelSummary, TaskResult};
+use crate::artefact::{BUILT_IN, ModelId, ModelSummary, TaskResult};
 use crate::command::Command;
 use crate::desktop::Purpose;
 use crate::system::now;
@@ -29,18 +29,18 @@ pub struct Models {
     pub open: bool,
     edit: Option<Edit>,
     /// The model that the library is changing to.
-    pub wanted: Option<String>,
+    pub wanted: Option<ModelId>,
 }
 
 /// What is being done to one model, by its id.
 enum Edit {
     Rename {
-        id: String,
+        id: ModelId,
         title: String,
         begun: bool,
     },
     /// Waiting for a yes.
-    Delete(String),
+    Delete(ModelId),
 }
 
 impl Models {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use eframe::egui::TextureHandle;
 
-use crate::artefact::{ModelSummary, TrainOptions};
+use crate::artefact::{ModelId, ModelSummary, TrainOptions};
 use crate::catalog::Problem;
 use crate::command::Command;
 use crate::desktop::Purpose;
@@ -132,7 +132,7 @@ pub struct State {
     pub large: bool,
     /// All models on this computer, and the id of the one that the open library uses.
     pub models: Arc<[ModelSummary]>,
-    pub model_in_use: Option<String>,
+    pub model_in_use: Option<ModelId>,
     pub train: Train,
     pub problems_open: bool,
     pub shortcuts_open: bool,

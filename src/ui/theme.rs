@@ -37,6 +37,9 @@ pub struct Palette {
     pub veil: Color32,
 }
 
+const LIGHT_ACCENT: Color32 = Color32::from_rgb(46, 112, 70);
+const DARK_ACCENT: Color32 = Color32::from_rgb(118, 190, 138);
+
 /// The palette of the theme in use.
 pub fn palette(ui: &egui::Ui) -> Palette {
     let dark = ui.visuals().dark_mode;
@@ -45,7 +48,7 @@ pub fn palette(ui: &egui::Ui) -> Palette {
         Color32::from_rgb(r, g, b)
     };
     Palette {
-        accent: pick([46, 112, 70], [118, 190, 138]),
+        accent: if dark { DARK_ACCENT } else { LIGHT_ACCENT },
         on_accent: pick([255, 255, 255], [14, 28, 19]),
         empty: pick([226, 229, 220], [42, 47, 43]),
         error: pick([176, 42, 42], [240, 128, 120]),
@@ -85,6 +88,7 @@ fn light() -> Visuals {
     visuals.faint_bg_color = Color32::from_rgb(238, 240, 232);
     visuals.override_text_color = Some(Color32::from_rgb(32, 38, 34));
     visuals.weak_text_color = Some(Color32::from_rgb(92, 100, 94));
+    visuals.hyperlink_color = LIGHT_ACCENT;
     visuals.selection.bg_fill = Color32::from_rgb(200, 226, 207);
     visuals.selection.stroke = Stroke::new(1.0, Color32::from_rgb(24, 74, 44));
     finish(visuals, Color32::from_rgb(229, 233, 222), Color32::from_rgb(216, 223, 207))
@@ -98,6 +102,7 @@ fn dark() -> Visuals {
     visuals.faint_bg_color = Color32::from_rgb(32, 37, 33);
     visuals.override_text_color = Some(Color32::from_rgb(226, 231, 226));
     visuals.weak_text_color = Some(Color32::from_rgb(154, 164, 156));
+    visuals.hyperlink_color = DARK_ACCENT;
     visuals.selection.bg_fill = Color32::from_rgb(40, 78, 54);
     visuals.selection.stroke = Stroke::new(1.0, Color32::from_rgb(206, 236, 214));
     finish(visuals, Color32::from_rgb(45, 51, 46), Color32::from_rgb(58, 66, 60))

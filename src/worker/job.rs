@@ -9,13 +9,13 @@ use crossbeam_channel::{Receiver, Sender};
 use super::OpenError;
 use super::messages::TrainingEnd;
 use crate::active_model::{cancel_model_change, change_model, forget_unneeded};
-use crate::artefact::{Model, ModelFolder, TrainOptions};
+use crate::artefact::{Model, ModelFolder, ModelId, TrainOptions};
 use crate::catalog::{Catalog, CatalogError};
 use crate::device::DeviceChoice;
 use crate::embed::{Embedder, ModelInfo};
 use crate::garden;
 use crate::ingest::{IngestEvent, ingest};
-use crate::job::{Cancel, Outcome, Progress, Stage, give_way};
+use crate::job::{Cancel, Outcome, Progress, Stage, lower_priority};
 use crate::library::{Library, WriterLock};
 use crate::query::Gallery;
 use crate::train::plan::TrainingPlan;
@@ -34,7 +34,7 @@ pub(super) enum JobKind {
         resume: bool,
     },
     /// Take the model of this id into use.
-    Use(String),
+    Use(ModelId),
 }
 
 pub(super) enum JobMessage {
@@ -87,7 +87,7 @@ impl RunningJob {
         let is_training = matches!(work.kind, JobKind::Train { .. });
         let changes_model = !matches!(work.kind, JobKind::Index);
         let thread = std::thread::Builder::new().name(format!("job-{number}")).spawn(move || {
-            give_way(NICE_OF_JOBS);
+            lower_priority(NICE_OF_JOBS);
             work.run();
             drop(lock);
         })?;

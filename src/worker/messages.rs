@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use image::RgbImage;
 
-use crate::artefact::{ModelSummary, TrainOptions};
+use crate::artefact::{ModelId, ModelSummary, TrainOptions};
 use crate::catalog::Problem;
 use crate::device::DeviceChoice;
 use crate::embed::ModelInfo;
@@ -50,16 +50,16 @@ pub enum Request {
     /// Stop the training and keep the best so far.
     StopTraining,
     /// Use a model for the open library.
-    UseModel(String),
+    UseModel(ModelId),
     /// List the models on this computer.
     ListModels,
     RenameModel {
-        id: String,
+        id: ModelId,
         title: String,
     },
-    DeleteModel(String),
+    DeleteModel(ModelId),
     ExportModel {
-        id: String,
+        id: ModelId,
         path: PathBuf,
     },
     ImportModel(PathBuf),
@@ -141,7 +141,7 @@ pub enum Event {
     /// All models, and the one that the open library uses.
     Models {
         models: Arc<[ModelSummary]>,
-        in_use: Option<String>,
+        in_use: Option<ModelId>,
     },
     /// Something about a model went well, in words.
     ModelDone(String),
@@ -159,7 +159,7 @@ pub enum Event {
 pub enum TrainingEnd {
     /// There is a new model; `used` tells whether the library takes it into use.
     Done {
-        id: String,
+        id: ModelId,
         used: bool,
         stopped_early: bool,
     },
@@ -285,7 +285,7 @@ mod tests {
         for number in 1..=3 {
             requests.push(show(number));
             requests.push(Request::EstimateTraining(TrainOptions { seed: number, ..TrainOptions::default() }));
-            requests.push(Request::DeleteModel(number.to_string()));
+            requests.push(Request::DeleteModel(number.to_string().into()));
         }
         let requests = requests.take();
         assert_eq!(requests.len(), 5, "{requests:?}");

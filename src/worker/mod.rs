@@ -21,7 +21,7 @@ use self::messages::{Mailbox, Outbox};
 use self::open::Session;
 use self::tasks::{BackgroundTasks, Slot};
 use crate::active_model::{active_model, cancel_model_change, delete_model, forget_deleted, model_wanted, names};
-use crate::artefact::{Model, ModelFolder, Recipe, TrainOptions, load_weights};
+use crate::artefact::{Model, ModelFolder, ModelId, Recipe, TrainOptions, load_weights};
 use crate::catalog::{Catalog, CatalogError};
 use crate::device::DeviceChoice;
 use crate::embed::{EmbedError, Embedder, ModelInfo};
@@ -147,7 +147,7 @@ type Loaded = Result<ModelInfo, EmbedError>;
 
 /// A model by its id, opened on another device.
 struct OnDevice {
-    model: String,
+    model: ModelId,
     result: Result<(Embedder, ModelInfo), String>,
 }
 
@@ -385,7 +385,7 @@ impl Loop {
         }
     }
 
-    fn delete_model(&self, id: String) {
+    fn delete_model(&self, id: ModelId) {
         let data = self.data.clone();
         // A training may have begun with this model; the next indexing throws away what it leaves.
         let changes_model = |open: &Session| open.job.as_ref().is_some_and(|job| job.changes_model);
@@ -616,7 +616,7 @@ impl Loop {
     }
 }
 
-fn send_models(models: &ModelFolder, in_use: Option<String>, outbox: &Outbox) {
+fn send_models(models: &ModelFolder, in_use: Option<ModelId>, outbox: &Outbox) {
     outbox.send(Event::Models { models: models.list().into(), in_use });
 }
 

@@ -136,7 +136,7 @@ impl Session {
         let spec = BuildSpec {
             rows: index.rows(),
             folder: self.library.folder.clone(),
-            model: self.model.id.clone(),
+            model: self.model.id.to_string(),
             anew: index.approximate().is_some(),
             writable: self.lock.is_some(),
             running: running.clone(),

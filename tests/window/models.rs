@@ -11,7 +11,8 @@ use eframe::egui::{Event as Input, Key, Modifiers};
 use egui_kittest::kittest::NodeT;
 use florascope::active_model::active_model;
 use florascope::artefact::{
-    BUILT_IN, Card, EvaluationReport, Interval, Model, Recipe, Score, Task, TaskResult, TrainOptions, TrainedBy,
+    BUILT_IN, Card, EvaluationReport, Interval, Model, ModelId, Recipe, Score, Task, TaskResult, TrainOptions,
+    TrainedBy,
 };
 use florascope::catalog::Catalog;
 use florascope::device::DeviceChoice;
@@ -98,7 +99,7 @@ impl Panel {
         self.data().models().list().into_iter().map(|model| model.card.title.clone()).collect()
     }
 
-    fn in_use(&self) -> String {
+    fn in_use(&self) -> ModelId {
         let library = self.data().library(self.photos.path()).unwrap();
         let catalog = Catalog::open_read_only(&library.folder).unwrap().unwrap();
         active_model(&catalog, &self.data().models()).unwrap().id

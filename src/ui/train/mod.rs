@@ -14,7 +14,7 @@ use egui_plot::Plot;
 use super::state::{Action, OpenLibrary, State};
 use super::textures::Textures;
 use super::{add_command, theme};
-use crate::artefact::{EvaluationReport, Loss, Recipe, TrainOptions};
+use crate::artefact::{EvaluationReport, Loss, ModelId, Recipe, TrainOptions};
 use crate::command::Command;
 use crate::train::progress::{CurvePoint, LabelPreview, TrainEvent, TrainProgress};
 use crate::worker::TrainingEnd;
@@ -53,7 +53,7 @@ pub enum Phase {
 pub struct Run {
     pub options: TrainOptions,
     /// The model that was in use before.
-    pub before: Option<String>,
+    pub before: Option<ModelId>,
     pub progress: Option<TrainProgress>,
     pub curve: Vec<CurvePoint>,
     pub notices: Vec<String>,
@@ -74,7 +74,7 @@ impl Train {
     }
 
     /// A training begins while this model is in use.
-    pub fn begin(&mut self, options: TrainOptions, before: Option<String>) {
+    pub fn begin(&mut self, options: TrainOptions, before: Option<ModelId>) {
         self.phase = Phase::Running(Run { options, before, ..Run::default() });
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use eframe::egui::{self, Align, ComboBox, DragValue, Frame, Grid, Label, Layout, RichText, ScrollArea, Sense, Ui};
 
 use super::{Train, explain, loss_name, notice_ui, primary, recipe_name, secondary, section};
-use crate::artefact::{Focus, Loss, Recipe, TrainOptions};
+use crate::artefact::{Focus, Loss, ModelId, Recipe, TrainOptions};
 use crate::device::DeviceChoice;
 use crate::train::dataset::{MIN_CLASSES, MIN_PHOTOS_PER_CLASS};
 use crate::train::progress::LabelPreview;
@@ -311,7 +311,7 @@ fn epochs_ui(ui: &mut Ui, epochs: &mut Option<u32>) -> egui::Response {
     response.on_hover_text("Passes over the photos; 0 for the recipe's default")
 }
 
-fn start_ui(ui: &mut Ui, state: &State, start: &mut Option<String>) -> egui::Response {
+fn start_ui(ui: &mut Ui, state: &State, start: &mut Option<ModelId>) -> egui::Response {
     let title = |id: &str| {
         let model = state.models.iter().find(|model| model.id == id);
         model.map_or_else(|| id.to_owned(), |model| model.card.title.clone())

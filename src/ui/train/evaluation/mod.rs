@@ -154,6 +154,6 @@ pub fn foot_ui(
 
 fn use_button_ui(ui: &mut Ui, button: egui::Button<'_>, id: &str, actions: &mut Vec<Action>) {
     if ui.add(button).clicked() {
-        actions.push(Action::Request(Request::UseModel(id.to_owned())));
+        actions.push(Action::Request(Request::UseModel(id.into())));
     }
 }
