@@ -446,10 +446,11 @@ fn trains_while_the_library_can_be_searched() {
 
 #[test]
 fn a_device_that_is_not_there_is_refused_and_the_one_before_stays() {
-    let photos = Photos::plain("Garden", &[("rose", 12)]);
-    let mut window = Window::on(&photos, 12);
+    // Fewer bring a notice that moves the settings out of sight.
+    let photos = Photos::plain("Garden", &[("rose", 24)]);
+    let mut window = Window::on(&photos, 24);
     window.key_with(Modifiers::COMMAND, Key::T);
-    window.wait_for_text("12 photos, without labels");
+    window.wait_for_text("24 photos, without labels");
     window.all(Role::DisclosureTriangle).next().unwrap().click();
     window.wait_for_text("In use: CPU");
     window.harness.run_steps(20);
