@@ -168,22 +168,4 @@ mod tests {
         let missing = load_weights(Path::new("/nowhere/x.pt")).unwrap_err().to_string();
         assert!(missing.starts_with("The file cannot be read (") && missing.ends_with(": /nowhere/x.pt"), "{missing}");
     }
-
-    /// `FLORASCOPE_WEIGHTS=file:file cargo test --lib -- --ignored real_weights --nocapture`: published files, to be
-    /// compared with what PyTorch makes of them.
-    #[test]
-    #[ignore = "needs files of weights"]
-    fn real_weights_give_features() {
-        for path in std::env::split_paths(&std::env::var_os("FLORASCOPE_WEIGHTS").unwrap()) {
-            let begun = std::time::Instant::now();
-            let model = load_weights(&path).unwrap();
-            let loaded = begun.elapsed();
-            let weights = model.weights().unwrap();
-            let network = Backbone::build(model.card.architecture, &weights, Device::Cpu, tch::Kind::Float).unwrap();
-            let features = network.features(&[formula::picture()]).unwrap();
-            let length = features.iter().map(|v| v * v).sum::<f32>().sqrt();
-            let first: Vec<f32> = features.into_iter().filter(|v| *v != 0.0).take(6).collect();
-            println!("{} in {loaded:?}: {first:?}, length {length}", model.id);
-        }
-    }
 }
