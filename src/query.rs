@@ -371,7 +371,7 @@ impl Gallery {
 mod tests {
     use super::*;
     use crate::photo::ContentHash;
-    use crate::train::random::Random;
+    use crate::random::Random;
 
     fn gallery(photos: &[(&str, [f32; 2])]) -> Gallery {
         let mut gallery = Gallery::new(2, Metric::Cosine);

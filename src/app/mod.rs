@@ -19,9 +19,9 @@ use crate::library::DataFolder;
 use crate::query::Filter;
 use crate::settings::{Settings, SettingsFile, ThemeChoice};
 use crate::ui::grid::{Grid, Layout, empty_ui};
+use crate::ui::state::training::Phase;
 use crate::ui::state::{Action, Answer, OpenLibrary, State, Toast};
 use crate::ui::textures::Textures;
-use crate::ui::train::Phase;
 use crate::ui::{
     drop_target, header, indexing, large, models, path_prompt, problems, shortcuts, sidebar, theme, toasts, train,
     welcome,

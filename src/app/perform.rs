@@ -11,8 +11,8 @@ use crate::desktop::Purpose;
 use crate::query::Query;
 use crate::settings::TILE_SIDES;
 use crate::ui::problems;
+use crate::ui::state::training::Phase;
 use crate::ui::state::{Action, Answer, Toast, Visit};
-use crate::ui::train::Phase;
 use crate::worker::{Listing, Request};
 
 /// Earlier searches that are kept.

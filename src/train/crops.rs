@@ -10,11 +10,11 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, bounded};
 use image::{RgbImage, imageops};
 
-use super::random::Random;
 use crate::catalog::Catalog;
 use crate::decode::{self, DecodeError};
 use crate::library::Library;
 use crate::photo::Photo;
+use crate::random::Random;
 
 /// Batches that each thread keeps ready.
 const AHEAD: usize = 2;

@@ -7,11 +7,11 @@ use tch::{Kind, Tensor};
 
 use super::dataset::{Dataset, rows_of};
 use super::holdout::Split;
-use super::random::Random;
 use crate::artefact::{EvaluationReport, Example, Focus, Interval, NotMeasured, Score, Task, TaskResult, Verdict};
 use crate::evaluate::Evaluation;
 use crate::model::ModelError;
 use crate::photo::{Metric, Photo};
+use crate::random::Random;
 
 /// Queries searched with at a time.
 const CHUNK: i64 = 256;
@@ -336,18 +336,20 @@ fn verdict(rows: &[TaskResult], focus: Focus) -> Option<Verdict> {
     })
 }
 
+/// A task at which both models were measured without any doubt, for tests.
+#[cfg(test)]
+pub fn certain(task: Task, before: f64, after: f64) -> TaskResult {
+    let score = |value| {
+        let interval = Interval { value, low: value, high: value };
+        Score { recall_at_1: interval, recall_at_5: interval, map_at_r: interval }
+    };
+    let (before, after) = (score(before), score(after));
+    TaskResult { task, queries: 100, gallery: 100, before, after, gain: gain_apart(&before, &after) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn row(task: Task, before: f64, after: f64) -> TaskResult {
-        let score = |value| {
-            let interval = Interval { value, low: value, high: value };
-            Score { recall_at_1: interval, recall_at_5: interval, map_at_r: interval }
-        };
-        let (before, after) = (score(before), score(after));
-        TaskResult { task, queries: 100, gallery: 100, before, after, gain: gain_apart(&before, &after) }
-    }
 
     /// A tally of queries that are all right or wrong: how many of each, by species.
     fn tally(species: &[(usize, usize)]) -> Tally {
@@ -369,10 +371,10 @@ mod tests {
 
     #[test]
     fn a_loss_at_one_task_is_no_gain_unless_it_does_not_matter() {
-        let rows = [row(Task::SeenSpecies, 0.8, 0.9), row(Task::UnseenSpecies, 0.9, 0.85)];
+        let rows = [certain(Task::SeenSpecies, 0.8, 0.9), certain(Task::UnseenSpecies, 0.9, 0.85)];
         assert_eq!(verdict(&rows, Focus::NewSpeciesToo), Some(Verdict::Trade));
         assert_eq!(verdict(&rows, Focus::OnlyThese), Some(Verdict::Better));
-        let one = |after| verdict(&[row(Task::SeenSpecies, 0.8, after)], Focus::NewSpeciesToo);
+        let one = |after| verdict(&[certain(Task::SeenSpecies, 0.8, after)], Focus::NewSpeciesToo);
         assert_eq!(one(0.8), Some(Verdict::NoClearDifference));
         assert_eq!(one(0.7), Some(Verdict::Worse));
         assert_eq!(verdict(&[], Focus::NewSpeciesToo), None);
@@ -381,7 +383,7 @@ mod tests {
     #[test]
     fn a_gain_has_to_be_more_than_chance() {
         let decide = |before: &Tally, after: &Tally| {
-            let row = row(Task::SeenSpecies, 0.8, 0.8);
+            let row = certain(Task::SeenSpecies, 0.8, 0.8);
             verdict(&[TaskResult { gain: after.gain(before), ..row }], Focus::default())
         };
         let before = tally(&[(5, 5); 4]);

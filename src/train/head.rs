@@ -14,11 +14,11 @@ use tch::{Device, Kind, Tensor};
 use super::loss::Objective;
 use super::network::copy_of;
 use super::optimiser::{AdamW, Group};
-use super::random::Random;
 use super::sampler::{paired_batches, random_batches};
 use super::watchdog::{Alarm, Watchdog, variance_ratio};
 use crate::artefact::{Focus, Loss};
 use crate::model::{Head, HeadPart, ModelError, normalised, signed_power};
+use crate::random::Random;
 
 /// The covariance within the classes counts as if so many photos for each of its dimensions had had the same variance
 /// everywhere.

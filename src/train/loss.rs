@@ -5,9 +5,9 @@
 
 use tch::{Device, Kind, Reduction, Tensor};
 
-use super::random::Random;
 use crate::artefact::Loss;
 use crate::model::{ModelError, normalised};
+use crate::random::Random;
 
 /// Of the squared distance between embeddings of length 1 (Schroff, Kalenichenko and Philbin 2015, "FaceNet").
 const TRIPLET_MARGIN: f64 = 0.2;

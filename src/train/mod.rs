@@ -44,7 +44,6 @@ use crate::ingest::{IngestEvent, embed_library, ingest};
 use crate::job::{Outcome, Stage};
 use crate::model::{Architecture, Head, ModelError};
 use crate::photo::Metric;
-pub use crate::random;
 use crate::system::{cores, now};
 use dataset::{Dataset, DatasetError, rows_of};
 use evaluation::{Comparison, ModelEmbeddings};

@@ -5,9 +5,9 @@
 use tch::{Device, Kind, Tensor};
 
 use super::checkpoint::named_tensor;
-use super::random::Random;
 use crate::artefact::{Model, NamedTensor};
 use crate::model::{Architecture, Backbone, HeadPart, ModelError, NamedTensors, Norms, Weights, normalised};
+use crate::random::Random;
 
 /// Statistics of batch norms: they are measured rather than learnt.
 fn is_statistic(name: &str) -> bool {

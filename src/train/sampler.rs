@@ -1,6 +1,6 @@
 //! Which photos come together in a batch.
 
-use super::random::Random;
+use crate::random::Random;
 
 /// Photos of a class in a batch for losses that learn from pairs.
 const PHOTOS_PER_CLASS: usize = 4;

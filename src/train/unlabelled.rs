@@ -79,7 +79,7 @@ fn confident_half(rows: &Tensor, pairs: Vec<(i64, i64)>) -> Result<Vec<(i64, i64
 mod tests {
     use super::*;
     use crate::model::normalised;
-    use crate::train::random::Random;
+    use crate::random::Random;
 
     #[test]
     fn pairs_are_mutual_and_the_nearer_half_is_kept() {

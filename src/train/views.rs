@@ -6,7 +6,6 @@ use tch::Tensor;
 use super::TrainError;
 use super::dataset::Dataset;
 use super::evaluation::MIN_QUERIES;
-use super::random::Random;
 use crate::artefact::NotMeasured;
 use crate::catalog::Catalog;
 use crate::decode;
@@ -14,6 +13,7 @@ use crate::embed::Embedder;
 use crate::job::Cancel;
 use crate::library::Library;
 use crate::model::NetworkInput;
+use crate::random::Random;
 
 /// Views that are made: enough for an interval of three points either way.
 const VIEWS: usize = 400;

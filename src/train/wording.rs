@@ -77,33 +77,18 @@ pub fn sentence(row: &TaskResult) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::artefact::{Interval, Score};
-
-    fn row(task: Task, before: f64, after: f64) -> TaskResult {
-        let score = |value| {
-            let interval = Interval { value, low: value, high: value };
-            Score { recall_at_1: interval, recall_at_5: interval, map_at_r: interval }
-        };
-        TaskResult {
-            task,
-            queries: 100,
-            gallery: 100,
-            before: score(before),
-            after: score(after),
-            gain: Score::default(),
-        }
-    }
+    use crate::train::evaluation::certain;
 
     #[test]
     fn a_trade_says_what_is_better_and_what_is_worse() {
-        let rows = vec![row(Task::SeenSpecies, 0.8, 0.9), row(Task::UnseenSpecies, 0.9, 0.85)];
+        let rows = vec![certain(Task::SeenSpecies, 0.8, 0.9), certain(Task::UnseenSpecies, 0.9, 0.85)];
         let report = |rows| EvaluationReport { rows, verdict: Verdict::Trade, ..EvaluationReport::default() };
         assert_eq!(
             sentence(&rows[0]),
             "For new photos of your species, the first result is right in 90.0\u{a0}% (before: 80.0\u{a0}%)."
         );
         assert_eq!(headline(&report(rows)), "A trade: better on your species, worse on unseen species");
-        let one = vec![row(Task::SeenSpecies, 0.8, 0.9)];
+        let one = vec![certain(Task::SeenSpecies, 0.8, 0.9)];
         assert_eq!(headline(&report(one)), "A trade: better by one measure, worse by another");
     }
 }

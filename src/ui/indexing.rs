@@ -2,8 +2,8 @@
 
 use eframe::egui::{self, Align, Layout, ProgressBar, RichText, Ui};
 
+use super::state::training::Phase;
 use super::state::{Action, OpenLibrary, State};
-use super::train::Phase;
 use super::{command_button, count, count_of, duration, theme, train};
 use crate::command::Command;
 use crate::job::{Outcome, Progress};

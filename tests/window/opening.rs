@@ -7,7 +7,7 @@ use eframe::egui::{Event as Input, Key, Modifiers};
 use florascope::desktop::file_uri;
 use florascope::device::DeviceChoice;
 use florascope::settings::Settings;
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 
 use super::Window;
 use super::common::Photos;
@@ -104,12 +104,11 @@ fn a_device_on_the_command_line_goes_before_the_one_of_the_last_time() {
 }
 
 #[test]
-#[ignore = "waits at a partial file's old, fixed name; they have random ones now, so that nothing is written to its pipe"]
 fn a_disk_that_does_not_answer_does_not_hold_up_the_window() {
     let photos = Photos::plain("Garden", &[("rose", 8)]);
     let mut window = Window::on(&photos, 8);
-    // Who writes to a pipe waits until somebody reads from it.
-    let pipe = window.data.path().join("settings.part");
+    // Whoever writes a file first looks for what a kill left beside it, and who opens a pipe waits for its other end.
+    let pipe = window.data.path().join(".florascope-stalled.partial");
     mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     let width = |window: &Window| window.tile_rects()[0].width();
     for _ in 0..2 {
@@ -117,12 +116,14 @@ fn a_disk_that_does_not_answer_does_not_hold_up_the_window() {
         window.key(Key::Plus);
         window.wait_for("larger thumbnails", |window| (width(window) > before).then_some(()));
     }
-    while !is_read(&pipe) {
-        window.harness.step();
-    }
+    let file = window.data.path().join("settings.json");
+    let is_saved = || Settings::load(&file).unwrap().tile_side != Settings::default().tile_side;
+    assert!(!is_saved());
+    window.wait_for("the disk", |_| is_waited_at(&pipe).then_some(()));
+    window.wait_for("the settings on it", |_| is_saved().then_some(()));
 }
 
-/// Reads what is being written to the pipe.
-fn is_read(pipe: &Path) -> bool {
-    std::fs::read(pipe).is_ok_and(|bytes| !bytes.is_empty())
+/// Lets go whoever waits for this pipe's other end, if somebody does.
+fn is_waited_at(pipe: &Path) -> bool {
+    open(pipe, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).is_ok()
 }

@@ -10,13 +10,13 @@ use super::super::cores;
 use super::super::crops::{Batch, BatchSpec, Crop, CropLoader, Source};
 use super::super::dataset::Dataset;
 use super::super::hyperparameters::TRIPLETS_PER_CLASS;
-use super::super::random::Random;
 use super::super::sampler::{paired_batches, random_batches, triplets};
 use super::optimisation::{StepInput, Targets};
 use crate::artefact::Loss;
 use crate::library::Library;
 use crate::model::ModelError;
 use crate::photo::Photo;
+use crate::random::Random;
 
 /// The photos that are learnt from.
 pub(super) struct TrainingSet<'a> {

@@ -3,10 +3,11 @@
 use eframe::egui::{self, Align, Grid, Label, Layout, ProgressBar, RichText, Ui};
 use egui_plot::{Line, PlotPoints, Points};
 
-use super::{Run, notice_ui, primary, secondary, section, still_plot};
+use super::{notice_ui, primary, secondary, section, still_plot};
 use crate::command::Command;
 use crate::job::{Progress, Stage};
 use crate::train::progress::{CurvePoint, TrainProgress};
+use crate::ui::state::training::Run;
 use crate::ui::state::{Action, OpenLibrary};
 use crate::ui::{count, count_of, duration, megabytes, theme};
 use crate::worker::Request;

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use eframe::egui::{self, Align, ComboBox, DragValue, Frame, Grid, Label, Layout, RichText, ScrollArea, Sense, Ui};
 
-use super::{Train, explain, loss_name, notice_ui, primary, recipe_name, secondary, section};
+use super::{explain, loss_name, notice_ui, primary, recipe_name, secondary, section};
 use crate::artefact::{Focus, Loss, ModelId, Recipe, TrainOptions};
 use crate::device::DeviceChoice;
-use crate::train::dataset::{MIN_CLASSES, MIN_PHOTOS_PER_CLASS};
+use crate::train::dataset::MIN_PHOTOS_PER_CLASS;
 use crate::train::progress::LabelPreview;
 use crate::train::{MIN_PHOTOS, wording};
+use crate::ui::state::training::{Train, Usable};
 use crate::ui::state::{Action, OpenLibrary, State};
 use crate::ui::{count, count_of, duration, theme};
 use crate::worker::Request;
@@ -27,29 +28,6 @@ const LOSSES: [Loss; 6] = [
 const DEVICES: [DeviceChoice; 4] = [DeviceChoice::Auto, DeviceChoice::Cpu, DeviceChoice::Cuda, DeviceChoice::Mps];
 /// Height of the list of species, in points.
 const LIST: f32 = 132.0;
-
-/// What of the labels a training can use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usable {
-    pub classes: usize,
-    pub photos: usize,
-    /// Classes of too few photos.
-    pub too_small: usize,
-}
-
-impl Usable {
-    /// Of these labels.
-    pub fn of(labels: &LabelPreview) -> Self {
-        let large = labels.classes.iter().filter(|(_, photos)| *photos >= MIN_PHOTOS_PER_CLASS);
-        let classes = large.clone().count();
-        Self { classes, photos: large.map(|(_, photos)| photos).sum(), too_small: labels.classes.len() - classes }
-    }
-
-    /// Whether there is a species to tell from another.
-    pub fn is_labelled(self) -> bool {
-        self.classes >= MIN_CLASSES
-    }
-}
 
 /// What is chosen before a training.
 pub fn setup_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, actions: &mut Vec<Action>) {
@@ -368,21 +346,4 @@ fn obstacle(train: &Train, library: &OpenLibrary) -> Option<String> {
         return Some(format!("Too few photos to learn from: {found} here, at least {MIN_PHOTOS} are needed"));
     }
     None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn classes_of_one_photo_do_not_count() {
-        let labels = |counts: &[usize]| LabelPreview {
-            classes: counts.iter().enumerate().map(|(number, photos)| (format!("s{number}"), *photos)).collect(),
-            ..LabelPreview::default()
-        };
-        assert_eq!(Usable::of(&labels(&[3, 1, 2])), Usable { classes: 2, photos: 5, too_small: 1 });
-        assert!(Usable::of(&labels(&[3, 1, 2])).is_labelled());
-        assert!(!Usable::of(&labels(&[30, 1])).is_labelled());
-        assert!(!Usable::of(&labels(&[])).is_labelled());
-    }
 }

@@ -7,10 +7,11 @@ mod measures;
 
 use eframe::egui::{self, Label, RichText, Ui};
 
-use super::{FOOT, Run, explain, notice_ui, primary, secondary};
+use super::{FOOT, explain, notice_ui, primary, secondary};
 use crate::artefact::EvaluationReport;
 use crate::job::Progress;
 use crate::train::wording;
+use crate::ui::state::training::Run;
 use crate::ui::state::{Action, OpenLibrary, State};
 use crate::ui::textures::Textures;
 use crate::ui::theme;

@@ -1,6 +1,8 @@
 //! What the window shows and what its panels can ask for. Plain data: panels read it and send [`Action`]s, and one
 //! place, `app/`, changes it. It knows no panel; what a panel has in hand is a value of its own beside this.
 
+pub mod training;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +22,7 @@ use crate::query::{Facets, Filter, Hit, Query};
 use crate::settings::ThemeChoice;
 use crate::worker::Request;
 
-use super::train::Train;
+use self::training::Train;
 
 /// What a panel asks for.
 #[derive(Clone, Debug)]

@@ -1,0 +1,140 @@
+//! What is known of trainings: what has been chosen, what would be learnt from, how far the one that runs is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::artefact::{EvaluationReport, ModelId, Recipe, TrainOptions};
+use crate::train::dataset::{MIN_CLASSES, MIN_PHOTOS_PER_CLASS};
+use crate::train::progress::{CurvePoint, LabelPreview, TrainEvent, TrainProgress};
+use crate::worker::TrainingEnd;
+
+/// What the panel for training shows.
+#[derive(Default)]
+pub struct Train {
+    pub open: bool,
+    /// What the user has chosen so far.
+    pub options: TrainOptions,
+    /// What would be learnt from; `None` until it is known.
+    pub labels: Option<Arc<LabelPreview>>,
+    /// What a training that was stopped or killed was doing, where it can go on.
+    pub resumable: Option<TrainOptions>,
+    /// How long trainings would take, the last answer for each recipe.
+    pub estimates: Vec<(TrainOptions, Option<Duration>)>,
+    pub phase: Phase,
+    /// The library is being brought up to date with another model.
+    pub changing: bool,
+}
+
+/// Where the training is.
+#[derive(Default)]
+pub enum Phase {
+    #[default]
+    Setup,
+    Running(Run),
+    Ended(Run, TrainingEnd),
+}
+
+/// One training, as far as it has been heard of.
+#[derive(Default)]
+pub struct Run {
+    pub options: TrainOptions,
+    /// The model that was in use before.
+    pub before: Option<ModelId>,
+    pub progress: Option<TrainProgress>,
+    pub curve: Vec<CurvePoint>,
+    pub notices: Vec<String>,
+    pub evaluation: Option<Arc<EvaluationReport>>,
+    /// The user wants no more than the best so far.
+    pub stopping: bool,
+}
+
+impl Train {
+    /// Another library is open: of that nothing is known yet.
+    pub fn reset(&mut self) {
+        *self = Self { open: self.open, ..Self::default() };
+    }
+
+    /// Whether a training is running.
+    pub fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running(_))
+    }
+
+    /// A training begins while this model is in use.
+    pub fn begin(&mut self, options: TrainOptions, before: Option<ModelId>) {
+        self.phase = Phase::Running(Run { options, before, ..Run::default() });
+    }
+
+    /// What the running training tells.
+    pub fn hear(&mut self, event: TrainEvent) {
+        let Phase::Running(run) = &mut self.phase else { return };
+        match event {
+            TrainEvent::Progress(progress) => run.progress = Some(progress),
+            TrainEvent::Curve(point) => run.curve.push(point),
+            TrainEvent::CurveReplaced(points) => run.curve = points,
+            TrainEvent::Notice(text) => run.notices.push(text),
+            TrainEvent::Evaluated(report) => run.evaluation = Some(report),
+        }
+    }
+
+    /// The training is over.
+    pub fn end(&mut self, end: TrainingEnd) {
+        self.changing = matches!(end, TrainingEnd::Done { used: true, .. });
+        self.phase = match std::mem::take(&mut self.phase) {
+            Phase::Running(run) => Phase::Ended(run, end),
+            other => other,
+        };
+    }
+
+    /// What is known of a folder's labels. The recipes for whole networks need some.
+    pub fn take_labels(&mut self, labels: Arc<LabelPreview>) {
+        if !Usable::of(&labels).is_labelled() {
+            self.options.recipe = Recipe::Quick;
+        }
+        self.labels = Some(labels);
+    }
+
+    /// How long these options would take, where that has been found out.
+    pub fn estimate(&self, options: &TrainOptions) -> Option<Duration> {
+        self.estimates.iter().find(|(asked, _)| asked == options).and_then(|(_, time)| *time)
+    }
+}
+
+/// What of the labels a training can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usable {
+    pub classes: usize,
+    pub photos: usize,
+    /// Classes of too few photos.
+    pub too_small: usize,
+}
+
+impl Usable {
+    /// Of these labels.
+    pub fn of(labels: &LabelPreview) -> Self {
+        let large = labels.classes.iter().filter(|(_, photos)| *photos >= MIN_PHOTOS_PER_CLASS);
+        let classes = large.clone().count();
+        Self { classes, photos: large.map(|(_, photos)| photos).sum(), too_small: labels.classes.len() - classes }
+    }
+
+    /// Whether there is a species to tell from another.
+    pub fn is_labelled(self) -> bool {
+        self.classes >= MIN_CLASSES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_of_one_photo_do_not_count() {
+        let labels = |counts: &[usize]| LabelPreview {
+            classes: counts.iter().enumerate().map(|(number, photos)| (format!("s{number}"), *photos)).collect(),
+            ..LabelPreview::default()
+        };
+        assert_eq!(Usable::of(&labels(&[3, 1, 2])), Usable { classes: 2, photos: 5, too_small: 1 });
+        assert!(Usable::of(&labels(&[3, 1, 2])).is_labelled());
+        assert!(!Usable::of(&labels(&[30, 1])).is_labelled());
+        assert!(!Usable::of(&labels(&[])).is_labelled());
+    }
+}

@@ -1,0 +1,173 @@
+//! Which job runs when, and what becomes of what it tells.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::bounded;
+
+use super::Loop;
+use super::job::{Changed, JobKind, JobMessage, JobWork, RunningJob};
+use super::messages::{Event, TrainingEnd};
+use super::tasks::Slot;
+use crate::active_model::cancel_model_change;
+use crate::artefact::{Recipe, TrainOptions};
+use crate::job::{Cancel, Outcome, Stage};
+use crate::train::estimate::estimate;
+use crate::train::progress::TrainEvent;
+
+/// How far a training is, is told this often at most: each time the window is drawn, which without a GPU takes the time
+/// of the processor that trains.
+const REPORT_EVERY: Duration = Duration::from_millis(100);
+
+impl Loop {
+    /// Starts a job, or has it wait until the one that is running has ended. Indexing makes way for a training or another
+    /// model, which bring the library up to date themselves; a training makes way for nothing.
+    pub(super) fn start(&mut self, kind: JobKind) {
+        let Some(open) = &mut self.open else { return };
+        let Some(lock) = open.lock.clone() else { return };
+        if let Some(running) = &open.job {
+            match kind {
+                JobKind::Index => {
+                    self.index_next = true;
+                    self.outbox.send(Event::IndexQueued);
+                }
+                JobKind::Train { .. } | JobKind::Use(_) if running.is_training => {
+                    let message = "A training is running; stop it or wait for its end first";
+                    self.outbox.send(Event::ModelFailed(message.into()));
+                }
+                JobKind::Train { .. } | JobKind::Use(_) => {
+                    running.cancel.cancel();
+                    self.next = Some(kind);
+                }
+            }
+            return;
+        }
+        self.jobs += 1;
+        let (sender, messages) = bounded(16);
+        let (is_training, is_index) = (matches!(kind, JobKind::Train { .. }), matches!(kind, JobKind::Index));
+        let work = JobWork {
+            kind,
+            library: Arc::clone(&open.library),
+            draw_garden: open.is_garden,
+            models: self.models.clone(),
+            device: self.device,
+            active: self.model.clone(),
+            embedder: self.embedder.clone(),
+            cancel: Cancel::default(),
+            stop: Cancel::default(),
+            messages: sender,
+        };
+        match RunningJob::start(self.jobs, work, messages, lock) {
+            Ok(job) => {
+                open.job = Some(job);
+                if is_index {
+                    self.outbox.send(Event::IndexStarted);
+                }
+            }
+            Err(error) => {
+                let message = format!("A thread could not be started: {error}");
+                if is_training {
+                    self.outbox.send(Event::TrainingEnded(TrainingEnd::Failed { message: message.clone() }));
+                }
+                self.outbox.send(Event::JobEnded(Outcome::Failed { message }));
+            }
+        }
+    }
+
+    /// What was to follow the job that is running does not any more.
+    pub(super) fn cancel_next(&mut self) {
+        if matches!(self.next.take(), Some(JobKind::Train { .. })) {
+            self.outbox.send(Event::TrainingEnded(TrainingEnd::Stopped));
+        }
+    }
+
+    /// Says how long a training would take. To know it of a network, some steps are tried out: not while a job needs the
+    /// processor, but after it.
+    pub(super) fn estimate_training(&mut self, options: TrainOptions) {
+        let is_busy = self.open.as_ref().is_some_and(|open| open.job.is_some());
+        if is_busy && options.recipe != Recipe::Quick {
+            self.postponed_estimate = Some(options);
+            return;
+        }
+        self.postponed_estimate = None;
+        let photos = self.open.as_ref().map_or(0, |open| open.gallery.len());
+        let (outbox, device) = (self.outbox.clone(), self.device);
+        let (models, present) = (self.models.clone(), self.model.clone());
+        self.training_tasks.run_newest(Slot::TrainingEstimate, move || {
+            let time = estimate(&options, &models, &present, photos, device);
+            outbox.send(Event::TrainingEstimate { options, time });
+        });
+    }
+
+    /// Takes a message of the job; `None` when it died without a word.
+    pub(super) fn handle_job_message(&mut self, message: Option<JobMessage>) {
+        let Some(open) = &mut self.open else { return };
+        match message {
+            Some(JobMessage::Event(event)) => open.handle_event(event),
+            Some(JobMessage::Training(TrainEvent::Progress(progress))) => {
+                let last = open.job.as_mut().map(|job| &mut job.last_reported);
+                let is_news = |(at, stage): (Instant, Stage)| at.elapsed() >= REPORT_EVERY || stage != progress.stage;
+                if let Some(last) = last.filter(|last| last.is_none_or(is_news)) {
+                    *last = Some((Instant::now(), progress.stage));
+                    self.outbox.send(Event::Training(TrainEvent::Progress(progress)));
+                }
+            }
+            Some(JobMessage::Training(event)) => self.outbox.send(Event::Training(event)),
+            Some(JobMessage::ModelFailed(message)) => self.outbox.send(Event::ModelFailed(message)),
+            Some(JobMessage::TrainingEnded(end)) => {
+                // The change of the model that may follow is none any more.
+                open.job.iter_mut().for_each(|job| job.is_training = false);
+                self.outbox.send(Event::TrainingEnded(end));
+                self.list_models();
+            }
+            Some(JobMessage::Changed(changed)) => {
+                let Changed { model, embedder, info, gallery } = *changed;
+                (self.model, self.embedder) = (model.clone(), embedder.clone());
+                self.outbox.send(Event::ModelReady(info.clone()));
+                self.outbox.send(Event::ModelDone(format!("In use now: {}", info.title)));
+                let device = open.job.as_ref().map(|job| job.device);
+                open.change_model(embedder, model, gallery);
+                open.job.iter_mut().for_each(|job| job.changes_model = false);
+                // What is new in the folder was not looked for.
+                self.next.get_or_insert(JobKind::Index);
+                self.list_models();
+                self.device_in_use = device.unwrap_or(self.device);
+                if self.device_in_use != self.device {
+                    self.change_device(self.device);
+                }
+            }
+            Some(JobMessage::Ended(outcome)) => self.end_job(outcome),
+            None => self.end_job(Outcome::Failed { message: "The job ended unexpectedly".into() }),
+        }
+    }
+
+    pub(super) fn end_job(&mut self, outcome: Outcome) {
+        let Some(open) = &mut self.open else { return };
+        let (mut outcome, job) = (outcome, open.job.take());
+        open.refresh();
+        if let Some(job) = job {
+            if job.is_training {
+                // It ended before the training began, or without a word.
+                self.outbox.send(Event::TrainingEnded(match &outcome {
+                    Outcome::Failed { message } => TrainingEnd::Failed { message: message.clone() },
+                    Outcome::Done { .. } | Outcome::Cancelled { .. } => TrainingEnd::Stopped,
+                }));
+                outcome = Outcome::Done { completed: 0 };
+            } else if job.changes_model && job.cancelled_by_user && matches!(outcome, Outcome::Cancelled { .. }) {
+                if let Err(error) = cancel_model_change(&mut open.catalog) {
+                    log::warn!("{error}");
+                }
+                self.outbox.send(Event::ModelDone("The model in use stays the one it was".into()));
+                outcome = Outcome::Done { completed: 0 };
+            }
+        }
+        self.outbox.send(Event::JobEnded(outcome));
+        let index = std::mem::take(&mut self.index_next).then_some(JobKind::Index);
+        if let Some(next) = self.next.take().or(index) {
+            self.start(next);
+        }
+        if let Some(options) = self.postponed_estimate.take() {
+            self.estimate_training(options);
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! The open library: its photos in memory, what the grid shows of them, and the job that runs on it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvError, Sender};
+use image::RgbImage;
+
+use super::job::RunningJob;
+use super::messages::{Event, Listing, Outbox};
+use super::tasks::{BackgroundTasks, Slot};
+use crate::artefact::Model;
+use crate::catalog::{Catalog, CatalogError};
+use crate::decode::{decode, shrink_to_fit};
+use crate::embed::Embedder;
+use crate::index::{Approximate, BackgroundBuild, BuildSpec};
+use crate::ingest::IngestEvent;
+use crate::library::{Library, WriterLock};
+use crate::photo::{Embedding, PhotoId};
+use crate::query::{Gallery, PREVIEW_SIDE, Query, QueryError, embed_picture, read_photo};
+use crate::train::progress::LabelPreview;
+use crate::train::{checkpoint, holdout};
+
+/// While photos are being added, what is on the screen is brought up to date this often.
+const REFRESH_EVERY: Duration = Duration::from_secs(2);
+/// Or more rarely, where it takes long: this part of the time at most goes into it, for queries wait meanwhile.
+const REFRESH_SHARE: u32 = 20;
+
+/// What the grid shows at present.
+struct Shown {
+    number: u64,
+    listing: Listing,
+    /// The query's embedding, once it has been made.
+    embedding: Option<Embedding>,
+    /// Gives the embedding of a picture that has to be decoded first.
+    awaited: Option<Receiver<Result<Embedding, QueryError>>>,
+}
+
+/// What the worker knows of the open library.
+pub(super) struct Session {
+    pub(super) library: Arc<Library>,
+    pub(super) is_garden: bool,
+    pub(super) catalog: Catalog,
+    pub(super) gallery: Gallery,
+    pub(super) model: Model,
+    /// Shared with the job. `None` where another process writes this library.
+    pub(super) lock: Option<Arc<WriterLock>>,
+    pub(super) embedder: Embedder,
+    /// Decode and embed what is searched with.
+    queries: Arc<BackgroundTasks>,
+    outbox: Outbox,
+    /// Photos up to this id are in the gallery; `None` when all are.
+    loaded_up_to: Option<PhotoId>,
+    shown: Option<Shown>,
+    /// Whether the gallery is another than what the window was last told.
+    changed: bool,
+    /// When the window is told of changes again, at the earliest.
+    next_refresh: Option<Instant>,
+    /// Makes an approximate index.
+    pub(super) build: Option<BackgroundBuild>,
+    /// None can be made of these embeddings.
+    exact_only: bool,
+    pub(super) job: Option<RunningJob>,
+}
+
+impl Session {
+    /// None of its photos are in memory yet: [`Session::carry_on`] loads them.
+    pub(super) fn new(
+        library: Arc<Library>,
+        catalog: Catalog,
+        lock: Option<Arc<WriterLock>>,
+        model: Model,
+        embedder: Embedder,
+        queries: Arc<BackgroundTasks>,
+        outbox: Outbox,
+    ) -> Self {
+        Self {
+            library,
+            is_garden: false,
+            catalog,
+            gallery: Gallery::new(model.dimension, model.card.metric),
+            model,
+            lock,
+            embedder,
+            queries,
+            outbox,
+            loaded_up_to: Some(PhotoId(0)),
+            shown: None,
+            changed: true,
+            next_refresh: None,
+            build: None,
+            exact_only: false,
+            job: None,
+        }
+    }
+
+    /// How long to wait for a message before [`Session::carry_on`]; `None` for as long as it takes.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        if self.loaded_up_to.is_some() {
+            return Some(Duration::ZERO);
+        }
+        let until = |at: Instant| at.saturating_duration_since(Instant::now());
+        self.changed.then(|| self.next_refresh.map_or(Duration::ZERO, until))
+    }
+
+    /// Loads some more photos, and tells the window what has changed when it is time for that. What is abandoned of an
+    /// approximate index holds `running` until it has ended.
+    pub(super) fn carry_on(&mut self, running: &Sender<()>) {
+        if let Some(after) = self.loaded_up_to {
+            match self.gallery.load_more(&self.catalog, self.model.key(), after) {
+                Ok(last) => self.loaded_up_to = last,
+                Err(error) => {
+                    self.loaded_up_to = None;
+                    self.outbox.send(Event::GalleryFailed { message: error.to_string() });
+                }
+            }
+            self.changed = true;
+            if self.loaded_up_to.is_none() {
+                self.refresh();
+            }
+        }
+        if self.changed && self.next_refresh.is_none_or(|at| at <= Instant::now()) {
+            self.refresh();
+        }
+        if self.build.is_none() && !self.exact_only && self.loaded_up_to.is_none() {
+            self.start_approximate_index(running);
+        }
+    }
+
+    /// Has an approximate index made where exact searches have become slow.
+    fn start_approximate_index(&mut self, running: &Sender<()>) {
+        let index = self.gallery.index();
+        if !index.wants_approximate() {
+            return;
+        }
+        let spec = BuildSpec {
+            rows: index.rows(),
+            folder: self.library.folder.clone(),
+            model: self.model.id.to_string(),
+            anew: index.approximate().is_some(),
+            writable: self.lock.is_some(),
+            running: running.clone(),
+        };
+        match BackgroundBuild::start(spec) {
+            Ok(build) => self.build = Some(build),
+            Err(error) => log::warn!("A thread could not be started: {error}"),
+        }
+    }
+
+    /// Takes the approximate index, or the news that there is none.
+    pub(super) fn take_approximate(&mut self, approximate: Option<Approximate>) {
+        self.build = None;
+        match approximate {
+            Some(approximate) => self.gallery.use_approximate(approximate),
+            None => self.exact_only = true,
+        }
+    }
+
+    pub(super) fn refresh(&mut self) {
+        let began = Instant::now();
+        self.changed = false;
+        self.outbox.send(Event::Gallery {
+            photos: self.gallery.len(),
+            loading: self.loaded_up_to.is_some(),
+            facets: Arc::new(self.gallery.facets()),
+        });
+        self.answer();
+        self.next_refresh = Some(began + refresh_after(began.elapsed()));
+    }
+
+    /// Lists something else from now on.
+    pub(super) fn show(&mut self, number: u64, listing: Listing) {
+        self.shown = Some(Shown { number, listing, embedding: None, awaited: None });
+        self.queries.forget(Slot::Query);
+        self.embed_query();
+        self.answer();
+    }
+
+    /// Answers with what there is: not at all while the query has no embedding yet.
+    fn answer(&mut self) {
+        let Some(Shown { number, listing, embedding, .. }) = &mut self.shown else { return };
+        let (number, Listing { query, filter, limit }) = (*number, listing);
+        let Some(query) = query else {
+            return self.outbox.send(Event::Answer { number, hits: self.gallery.browse(filter).into() });
+        };
+        let mut preview_of = None;
+        if let (Query::Photo(photo), None) = (&*query, &embedding) {
+            match self.gallery.embedding(photo.id) {
+                Ok(there) => *embedding = Some(there),
+                Err(error) => {
+                    return self.outbox.send(Event::QueryFailed { number, message: error.to_string() });
+                }
+            }
+            preview_of = Some(self.library.root.join(&photo.path));
+        }
+        let Some(embedding) = embedding else { return };
+        let itself = match query {
+            Query::Photo(photo) => Some(photo.id),
+            Query::File(_) | Query::Picture(_) => None,
+        };
+        let hits = self.gallery.rank(embedding, itself, filter, *limit);
+        self.outbox.send(Event::Answer { number, hits: hits.into() });
+        // The search does not need this picture; where its file is gone meanwhile, there is just no preview.
+        if let Some(path) = preview_of {
+            let outbox = self.outbox.clone();
+            self.queries.run_newest(Slot::Query, move || {
+                if let Err(error) = read_photo(&path).and_then(|picture| send_preview(number, &picture, &outbox)) {
+                    log::warn!("{error}");
+                }
+            });
+        }
+    }
+
+    /// Has the query's picture decoded and embedded, where it is not a photo of the library.
+    fn embed_query(&mut self) {
+        let Some(shown) = &mut self.shown else { return };
+        let (number, embedder, outbox) = (shown.number, self.embedder.clone(), self.outbox.clone());
+        let read: Box<dyn FnOnce() -> Result<RgbImage, QueryError> + Send> = match shown.listing.query.clone() {
+            Some(Query::File(path)) => Box::new(move || read_photo(&path)),
+            Some(Query::Picture(jpeg)) => Box::new(move || decode(&jpeg).map_err(QueryError::Picture)),
+            Some(Query::Photo(_)) | None => return,
+        };
+        shown.awaited = Some(self.queries.ask(Slot::Query, move || {
+            let picture = read()?;
+            send_preview(number, &picture, &outbox)?;
+            embed_picture(&embedder, &picture)
+        }));
+    }
+
+    /// Gives the embedding of the query on the screen, where it is being made.
+    pub(super) fn awaited(&self) -> Option<&Receiver<Result<Embedding, QueryError>>> {
+        self.shown.as_ref()?.awaited.as_ref()
+    }
+
+    /// Takes that embedding.
+    pub(super) fn take_embedding(&mut self, result: Result<Result<Embedding, QueryError>, RecvError>) {
+        let Some(shown) = &mut self.shown else { return };
+        shown.awaited = None;
+        let message = match result {
+            Ok(Ok(embedding)) => {
+                shown.embedding = Some(embedding);
+                return self.answer();
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(RecvError) => "The search failed unexpectedly; try another picture".into(),
+        };
+        self.outbox.send(Event::QueryFailed { number: shown.number, message });
+    }
+
+    /// Follows what a job does to the catalog.
+    pub(super) fn handle_event(&mut self, event: IngestEvent) {
+        match event {
+            IngestEvent::Progress(progress) => self.outbox.send(Event::Progress(progress)),
+            IngestEvent::Committed(changes) => {
+                self.gallery.apply(changes);
+                self.changed = true;
+            }
+            IngestEvent::ProblemsChanged => match self.catalog.problems() {
+                Ok(problems) => self.outbox.send(Event::Problems(problems.into())),
+                Err(error) => log::error!("{error}"),
+            },
+        }
+    }
+
+    /// Answers with another model from now on; the query on the screen is embedded anew.
+    pub(super) fn change_model(&mut self, embedder: Embedder, model: Model, gallery: Gallery) {
+        (self.embedder, self.model, self.gallery) = (embedder, model, gallery);
+        (self.build, self.exact_only) = (None, false);
+        self.loaded_up_to = None;
+        if let Some(shown) = &mut self.shown {
+            shown.embedding = None;
+        }
+        self.embed_query();
+    }
+
+    /// Tells the window what a training would learn from, and whether one can go on; finds it out in the background.
+    pub(super) fn preview_training(&self, tasks: &BackgroundTasks) {
+        let photos: Vec<_> = self.gallery.photos().cloned().collect();
+        let backbone = self.model.card.backbone.clone();
+        let (outbox, folder) = (self.outbox.clone(), self.library.folder.clone());
+        tasks.run_newest(Slot::TrainingPreview, move || {
+            let preview = || -> Result<LabelPreview, CatalogError> {
+                let Some(catalog) = Catalog::open_read_only(&folder)? else { return Ok(LabelPreview::default()) };
+                holdout::preview(photos.iter().map(AsRef::as_ref), catalog.problem_count()?, &catalog, &backbone)
+            };
+            match preview() {
+                Ok(labels) => {
+                    let resumable = checkpoint::pending(&folder);
+                    outbox.send(Event::TrainingPreview { labels: Arc::new(labels), resumable });
+                }
+                Err(error) => log::error!("{error}"),
+            }
+        });
+    }
+
+    pub(super) fn cancel_job(&self) {
+        if let Some(job) = &self.job {
+            job.stop.cancel();
+            job.cancel.cancel();
+        }
+    }
+
+    /// Stops the job and waits until what it had finished is committed.
+    pub(super) fn finish(mut self) {
+        self.cancel_job();
+        if let Some(RunningJob { messages, thread, .. }) = self.job.take() {
+            // Nobody hears it any more; it must not wait for that.
+            drop(messages);
+            let _ = thread.join();
+        }
+    }
+}
+
+/// How long after a refresh that took so long the next one is due.
+fn refresh_after(cost: Duration) -> Duration {
+    REFRESH_EVERY.max(cost * REFRESH_SHARE)
+}
+
+fn send_preview(number: u64, picture: &RgbImage, outbox: &Outbox) -> Result<(), QueryError> {
+    let picture = Arc::new(shrink_to_fit(picture, PREVIEW_SIDE).map_err(QueryError::Picture)?);
+    outbox.send(Event::Preview { number, picture });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refreshing_takes_a_twentieth_of_the_time_at_most() {
+        assert_eq!(refresh_after(Duration::from_millis(5)), REFRESH_EVERY);
+        assert_eq!(refresh_after(Duration::from_millis(300)), Duration::from_secs(6));
+    }
+}
