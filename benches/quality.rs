@@ -44,7 +44,7 @@ struct Bench {
 
 impl Bench {
     fn new(first: Dataset, second: Dataset, only: String) -> Self {
-        let count = first.len();
+        let count = first.photos.len();
         let classes = first.classes.clone();
         // By name: a species with one photo in the second folder is no class there, but its photo is a query all the same.
         let number = |name: &str| classes.iter().position(|class| class == name).map_or(-1, |n| n as i64);

@@ -40,7 +40,7 @@ const QUICK_LIMIT: f64 = 1.2;
 const FULL_LIMIT: f64 = 1.5;
 
 fn quick(data: &Dataset) {
-    let labelled: Vec<usize> = (0..data.len()).filter(|position| data.labels[*position] >= 0).collect();
+    let labelled: Vec<usize> = (0..data.photos.len()).filter(|position| data.labels[*position] >= 0).collect();
     let (features, labels) = (data.features_of(&labelled).unwrap(), data.labels_of(&labelled));
     tch::set_num_threads(std::thread::available_parallelism().map_or(1, |n| n.get() as i32));
     // As the program does.

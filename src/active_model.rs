@@ -29,7 +29,7 @@ pub fn active_model(catalog: &Catalog, models: &ModelFolder) -> Result<Model, Ca
 ///
 /// # Errors
 /// When the catalog cannot be read.
-pub fn model_wanted(catalog: &Catalog, models: &ModelFolder) -> Result<Option<Model>, CatalogError> {
+pub(crate) fn model_wanted(catalog: &Catalog, models: &ModelFolder) -> Result<Option<Model>, CatalogError> {
     load(catalog, models, WANTED)
 }
 
@@ -42,7 +42,7 @@ fn load(catalog: &Catalog, models: &ModelFolder, fact: &str) -> Result<Option<Mo
 /// Changes a library to the model of `embedder`. After anything but [`Outcome::Done`] the old one is in use still; what
 /// was embedded is kept for the next time. What is new in the folder is not looked for: an [`crate::ingest::ingest`] with
 /// the new model has to follow. The caller holds the library's lock.
-pub fn change_model(
+pub(crate) fn change_model(
     library: &Library,
     catalog: &mut Catalog,
     id: &str,
@@ -68,13 +68,13 @@ pub fn change_model(
 ///
 /// # Errors
 /// When nothing could be written.
-pub fn cancel_model_change(catalog: &mut Catalog) -> Result<(), CatalogError> {
+pub(crate) fn cancel_model_change(catalog: &mut Catalog) -> Result<(), CatalogError> {
     catalog.forget_fact(WANTED)
 }
 
 /// Why a model was not deleted.
 #[derive(Debug, thiserror::Error)]
-pub enum DeleteError {
+pub(crate) enum DeleteError {
     #[error("This model is in use; first choose another one for {}", names(.0))]
     InUse(Vec<PathBuf>),
     #[error("The program's data cannot be listed: {0}")]
@@ -88,7 +88,7 @@ pub enum DeleteError {
 ///
 /// # Errors
 /// When the model is in use, or its file cannot be deleted.
-pub fn delete_model(data: &DataFolder, models: &ModelFolder, id: &str) -> Result<Vec<PathBuf>, DeleteError> {
+pub(crate) fn delete_model(data: &DataFolder, models: &ModelFolder, id: &str) -> Result<Vec<PathBuf>, DeleteError> {
     let uses = |library: &Library| {
         let catalog = Catalog::open_read_only(&library.folder);
         let uses = catalog.and_then(|catalog| catalog.map_or(Ok(false), |catalog| needs(&catalog, id)));
@@ -109,7 +109,7 @@ pub fn delete_model(data: &DataFolder, models: &ModelFolder, id: &str) -> Result
 /// away where the models cannot all be read, or while a training can go on, which has features of its own. That it fails
 /// is only logged: it is done when the library is next indexed. The caller holds the library's lock, and no job runs on
 /// the library.
-pub fn forget_unneeded(library: &Library, catalog: &mut Catalog, models: &ModelFolder, unused: Option<&str>) {
+pub(crate) fn forget_unneeded(library: &Library, catalog: &mut Catalog, models: &ModelFolder, unused: Option<&str>) {
     if checkpoint::pending(&library.folder).is_none() {
         let forgotten = catalog.models().and_then(|names| forget(catalog, names, models, unused));
         log_failure(forgotten);
@@ -117,7 +117,7 @@ pub fn forget_unneeded(library: &Library, catalog: &mut Catalog, models: &ModelF
 }
 
 /// [`forget_unneeded`] in all libraries that nobody has open.
-pub fn forget_unneeded_everywhere(data: &DataFolder, models: &ModelFolder) {
+pub(crate) fn forget_unneeded_everywhere(data: &DataFolder, models: &ModelFolder) {
     let forget = |library: &Library| -> Result<(), Box<dyn std::error::Error>> {
         let Some(_lock) = library.try_lock()? else { return Ok(()) };
         if Catalog::open_read_only(&library.folder)?.is_some() {
@@ -130,7 +130,7 @@ pub fn forget_unneeded_everywhere(data: &DataFolder, models: &ModelFolder) {
 
 /// Throws away the embeddings of a model that was deleted, and its backbone's features where no other model needs them.
 /// That it fails is only logged, as in [`forget_unneeded`]. The caller holds the library's lock.
-pub fn forget_deleted(library: &Library, models: &ModelFolder, deleted: &ModelSummary) {
+pub(crate) fn forget_deleted(library: &Library, models: &ModelFolder, deleted: &ModelSummary) {
     let names = vec![deleted.id.to_string(), deleted.card.backbone.to_string()];
     log_failure(Catalog::open(&library.folder).and_then(|mut catalog| forget(&mut catalog, names, models, None)));
 }
@@ -165,7 +165,7 @@ fn forget(
 }
 
 /// Folders in a row, for people.
-pub fn names(folders: &[PathBuf]) -> String {
+pub(crate) fn names(folders: &[PathBuf]) -> String {
     folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 

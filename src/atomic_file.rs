@@ -14,7 +14,7 @@ const SUFFIX: &str = ".partial";
 
 /// What a file that was written survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Survives {
+pub(crate) enum Survives {
     /// The end of the program at any moment.
     Kill,
     /// That of the computer, too; writing then waits for the disk.
@@ -25,7 +25,7 @@ pub enum Survives {
 ///
 /// # Errors
 /// When it cannot be written; what was there before is there still.
-pub fn write(path: &Path, bytes: &[u8], survives: Survives) -> io::Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8], survives: Survives) -> io::Result<()> {
     let mut partial = Partial::beside(path)?;
     partial.0.write_all(bytes)?;
     partial.persist(path, survives)
@@ -33,14 +33,14 @@ pub fn write(path: &Path, bytes: &[u8], survives: Survives) -> io::Result<()> {
 
 /// A file that has no name of its own yet; deleted if it never gets one. For writers that want a path; all others use
 /// [`write()`].
-pub struct Partial(NamedTempFile);
+pub(crate) struct Partial(NamedTempFile);
 
 impl Partial {
     /// An empty file in the folder of `path`.
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn beside(path: &Path) -> io::Result<Self> {
+    pub(crate) fn beside(path: &Path) -> io::Result<Self> {
         if path.file_name().is_none() {
             return Err(io::ErrorKind::IsADirectory.into());
         }
@@ -66,7 +66,7 @@ impl Partial {
     }
 
     /// Where it lies, to be opened and written.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
@@ -74,7 +74,7 @@ impl Partial {
     ///
     /// # Errors
     /// When that cannot be done; what was at `path` before is there still.
-    pub fn persist(self, path: &Path, survives: Survives) -> io::Result<()> {
+    pub(crate) fn persist(self, path: &Path, survives: Survives) -> io::Result<()> {
         if survives == Survives::PowerCut {
             self.0.as_file().sync_all()?;
         }

@@ -14,7 +14,7 @@ macro_rules! commands {
 
         impl Command {
             /// All commands, in the order of the list of shortcuts.
-            pub const ALL: &'static [Self] = &[$(Self::$command),*];
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$command),*];
         }
     };
 }
@@ -49,11 +49,11 @@ commands! {
 }
 
 /// What the list says of a command.
-pub struct Info {
-    pub text: &'static str,
-    pub tooltip: &'static str,
+pub(crate) struct Info {
+    pub(crate) text: &'static str,
+    pub(crate) tooltip: &'static str,
     /// The first is the one that is shown.
-    pub shortcuts: &'static [KeyboardShortcut],
+    pub(crate) shortcuts: &'static [KeyboardShortcut],
 }
 
 const fn key(key: Key) -> KeyboardShortcut {
@@ -70,7 +70,7 @@ const fn alt(key: Key) -> KeyboardShortcut {
 
 impl Command {
     /// Text, explanation and shortcuts.
-    pub fn info(self) -> Info {
+    pub(crate) fn info(self) -> Info {
         let (text, tooltip, shortcuts): (_, _, &'static [KeyboardShortcut]) = match self {
             Self::OpenFolder => {
                 ("Open folder…", "Index a folder of photos, its sub-folders included", &const { [command(Key::O)] })
@@ -139,7 +139,7 @@ impl Command {
 }
 
 /// Keys without a name of their own, for the list of shortcuts.
-pub const GRID_KEYS: &[(&str, &str)] = &[
+pub(crate) const GRID_KEYS: &[(&str, &str)] = &[
     ("Arrow keys", "Move the selection; walk on in the large view"),
     ("Home, End", "First and last photo"),
     ("Page up, Page down", "A screenful up or down"),

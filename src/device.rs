@@ -28,7 +28,7 @@ pub struct NoSuchDevice(&'static str);
 ///
 /// # Errors
 /// When the one that was asked for is not there.
-pub fn open_device(choice: DeviceChoice) -> Result<Device, NoSuchDevice> {
+pub(crate) fn open_device(choice: DeviceChoice) -> Result<Device, NoSuchDevice> {
     let cuda = || {
         load_cuda_libraries();
         Cuda::is_available().then_some(Device::Cuda(0))
@@ -43,7 +43,7 @@ pub fn open_device(choice: DeviceChoice) -> Result<Device, NoSuchDevice> {
 }
 
 /// What a GPU is called: an NVIDIA GPU by its driver, "NVIDIA H100 80GB HBM3".
-pub fn gpu_name(device: Device) -> String {
+pub(crate) fn gpu_name(device: Device) -> String {
     match device {
         Device::Cuda(number) => cuda_name(number).unwrap_or_else(|| "NVIDIA GPU".to_owned()),
         Device::Mps => "Apple GPU".to_owned(),
@@ -54,7 +54,7 @@ pub fn gpu_name(device: Device) -> String {
 
 /// Whether libtorch's words mean that memory ran out. cuBLAS and cuDNN have words of their own for that, and a cuBLAS that
 /// finds no memory for its workspace says that it is not initialised.
-pub fn says_out_of_memory(text: &str) -> bool {
+pub(crate) fn says_out_of_memory(text: &str) -> bool {
     let words =
         ["out of memory", "not enough memory", "ALLOC_FAILED", "ALLOCATION_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED"];
     words.iter().any(|word| text.contains(word))

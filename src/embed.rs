@@ -69,7 +69,7 @@ pub struct ModelInfo {
 
 impl ModelInfo {
     /// What its embeddings are called in the catalog.
-    pub fn key(&self) -> ModelKey<'_> {
+    pub(crate) fn key(&self) -> ModelKey<'_> {
         ModelKey { name: &self.name, backbone: &self.backbone, metric: self.metric }
     }
 
@@ -77,7 +77,7 @@ impl ModelInfo {
     ///
     /// # Errors
     /// When the head does not fit the features.
-    pub fn project(&self, features: Vec<Embedding>) -> Result<Vec<Option<Embedded>>, EmbedError> {
+    pub(crate) fn project(&self, features: Vec<Embedding>) -> Result<Vec<Option<Embedded>>, EmbedError> {
         let Some(head) = &self.head else {
             let as_they_are = |features| Some(Embedded { embedding: features, features: None });
             return Ok(features.into_iter().map(as_they_are).collect());
@@ -91,7 +91,7 @@ impl ModelInfo {
 }
 
 /// One for each input, in order; `None` where the network or its head gave zeros or NaN.
-pub type EmbedResult = Result<Vec<Option<Embedded>>, EmbedError>;
+pub(crate) type EmbedResult = Result<Vec<Option<Embedded>>, EmbedError>;
 
 type Features = Vec<Option<Embedding>>;
 
@@ -202,7 +202,7 @@ impl Embedder {
     ///
     /// # Errors
     /// When the model could not be loaded or fails.
-    pub fn embed_query(&self, inputs: Vec<NetworkInput>) -> EmbedResult {
+    pub(crate) fn embed_query(&self, inputs: Vec<NetworkInput>) -> EmbedResult {
         self.ask(|queues| &queues.queries, inputs, 1)
     }
 
@@ -210,7 +210,7 @@ impl Embedder {
     ///
     /// # Errors
     /// When the model could not be loaded or fails.
-    pub fn embed_batch(&self, inputs: Vec<NetworkInput>) -> EmbedResult {
+    pub(crate) fn embed_batch(&self, inputs: Vec<NetworkInput>) -> EmbedResult {
         self.embed_batch_on(inputs, 1)
     }
 

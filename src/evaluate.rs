@@ -10,22 +10,22 @@ use serde::Serialize;
 
 /// Averages over all queries; fractions from 0 to 1.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Quality {
-    pub recall_at_1: f64,
-    pub recall_at_5: f64,
-    pub r_precision: f64,
-    pub map_at_r: f64,
+pub(crate) struct Quality {
+    pub(crate) recall_at_1: f64,
+    pub(crate) recall_at_5: f64,
+    pub(crate) r_precision: f64,
+    pub(crate) map_at_r: f64,
     /// Queries in the averages.
-    pub queries: u64,
+    pub(crate) queries: u64,
     /// Queries whose label no photo of the gallery has; they are in none of the averages.
-    pub lone: u64,
+    pub(crate) lone: u64,
     /// Queries that could not be read or have no label; they are in none of the averages.
-    pub errors: u64,
+    pub(crate) errors: u64,
 }
 
 /// Sums up one query after the other.
 #[derive(Debug, Default)]
-pub struct Evaluation {
+pub(crate) struct Evaluation {
     sums: [f64; 4],
     queries: u64,
     lone: u64,
@@ -35,7 +35,7 @@ pub struct Evaluation {
 impl Evaluation {
     /// Adds a query: for each result, the most similar first, whether it is right, and the number of right photos in
     /// the gallery. At least `max(5, relevant)` results, or the whole gallery, have to be given.
-    pub fn add(&mut self, results: impl IntoIterator<Item = bool>, relevant: usize) {
+    pub(crate) fn add(&mut self, results: impl IntoIterator<Item = bool>, relevant: usize) {
         if relevant == 0 {
             self.lone += 1;
             return;
@@ -55,12 +55,12 @@ impl Evaluation {
     }
 
     /// Adds a query that could not be asked.
-    pub fn add_error(&mut self) {
+    pub(crate) fn add_error(&mut self) {
         self.errors += 1;
     }
 
     /// The averages so far.
-    pub fn quality(&self) -> Quality {
+    pub(crate) fn quality(&self) -> Quality {
         let [recall_at_1, recall_at_5, r_precision, map_at_r] =
             self.sums.map(|sum| if self.queries == 0 { 0.0 } else { sum / self.queries as f64 });
         Quality {
@@ -76,7 +76,7 @@ impl Evaluation {
 }
 
 /// How many times each label occurs.
-pub fn count_labels<L: std::hash::Hash + Eq>(labels: impl IntoIterator<Item = L>) -> HashMap<L, usize> {
+pub(crate) fn count_labels<L: std::hash::Hash + Eq>(labels: impl IntoIterator<Item = L>) -> HashMap<L, usize> {
     let mut counts = HashMap::new();
     for label in labels {
         *counts.entry(label).or_default() += 1;

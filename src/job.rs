@@ -18,14 +18,14 @@ impl Cancel {
     }
 
     /// Whether a stop was asked for.
-    pub fn is_cancelled(&self) -> bool {
+    pub(crate) fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 /// Lets other threads go first: adds to this thread's "nice" value, which threads that it starts inherit. Only Linux
 /// knows that of a thread by itself; elsewhere nothing happens.
-pub fn lower_priority(steps: i32) {
+pub(crate) fn lower_priority(steps: i32) {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(steps) {
         log::warn!("The priority of a thread could not be lowered: {error}");
@@ -68,7 +68,7 @@ pub enum Stage {
 
 impl Stage {
     /// For people.
-    pub fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Preparing => "Getting ready",
             Self::DrawingGarden => "Drawing the sample garden",
@@ -91,31 +91,31 @@ impl Stage {
 /// How far a job is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
-    pub stage: Stage,
+    pub(crate) stage: Stage,
     pub done: u64,
     /// `None` while it is not known yet.
     pub total: Option<u64>,
     /// Items a second over the last seconds.
-    pub rate: Option<f64>,
+    pub(crate) rate: Option<f64>,
     /// Items that failed so far.
-    pub problems: u64,
+    pub(crate) problems: u64,
 }
 
 impl Progress {
     /// A stage that has just begun.
-    pub fn begin(stage: Stage, total: Option<u64>) -> Self {
+    pub(crate) fn begin(stage: Stage, total: Option<u64>) -> Self {
         Self { stage, done: 0, total, rate: None, problems: 0 }
     }
 
     /// Time to the end at the present rate, where it can be told.
-    pub fn time_left(&self) -> Option<Duration> {
+    pub(crate) fn time_left(&self) -> Option<Duration> {
         let left = self.total?.saturating_sub(self.done) as f64;
         let rate = self.rate.filter(|rate| *rate > 0.0)?;
         Duration::try_from_secs_f64(left / rate).ok()
     }
 
     /// Done of total, from 0 to 1.
-    pub fn fraction(&self) -> Option<f32> {
+    pub(crate) fn fraction(&self) -> Option<f32> {
         let total = self.total?;
         Some(if total == 0 { 1.0 } else { (self.done as f64 / total as f64) as f32 })
     }
@@ -123,7 +123,7 @@ impl Progress {
 
 /// Items a second over a sliding window: steady enough to read, quick enough to follow.
 #[derive(Debug)]
-pub struct RateMeter {
+pub(crate) struct RateMeter {
     samples: VecDeque<(Instant, u64)>,
 }
 
@@ -131,12 +131,12 @@ impl RateMeter {
     const WINDOW: Duration = Duration::from_secs(10);
 
     /// A meter that begins to count now.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self { samples: VecDeque::from([(Instant::now(), 0)]) }
     }
 
     /// Takes the count of all items done so far; gives items a second once half a second has been seen.
-    pub fn update(&mut self, done: u64) -> Option<f64> {
+    pub(crate) fn update(&mut self, done: u64) -> Option<f64> {
         self.update_at(Instant::now(), done)
     }
 

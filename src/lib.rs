@@ -37,7 +37,7 @@
 //! | [`evaluate`] | recall@k, R-precision, MAP@R | - |
 //! | [`ingest`] | the indexing job: scan, decode, embed, commit, in a bounded line of threads; embedding a library with another model | all the above |
 //! | [`tune`] | batch size and networks side by side, measured once a computer | embed |
-//! | [`train`] | the training job: data set, samplers, losses, heads, networks, proof, checkpoints, watchdog | libtorch, catalog, artefact |
+//! | [`train`] | the training job: data set, samplers, losses, heads, networks, evaluation, checkpoints, watchdog | libtorch, catalog, artefact |
 //! | [`active_model`] | the model that a library uses, the change to another, and what no model needs any more | catalog, artefact, ingest |
 //! | [`worker`] | owns the open library: loads it, runs its jobs, answers queries | ingest, train, query |
 //! | [`cli`] | the same without a window | ingest, train, query |
@@ -62,18 +62,21 @@
 //! - Nothing of the user's is ever written to, moved or deleted, and nothing leaves the machine: there is no network
 //!   code in the program.
 
+// Public is what `main`, a test or a benchmark uses; among all the rest the compiler finds what nobody does.
+#![cfg_attr(not(test), warn(unreachable_pub))]
+
 pub mod active_model;
 pub mod app;
 pub mod artefact;
 mod atomic_file;
 pub mod catalog;
 pub mod cli;
-pub mod command;
+mod command;
 pub mod decode;
 pub mod desktop;
 pub mod device;
 pub mod embed;
-pub mod evaluate;
+mod evaluate;
 pub mod garden;
 pub mod index;
 pub mod ingest;
@@ -81,7 +84,7 @@ pub mod job;
 pub mod library;
 pub mod model;
 pub mod photo;
-pub mod pictures;
+mod pictures;
 pub mod query;
 pub mod random;
 pub mod scan;

@@ -66,7 +66,7 @@ impl DataFolder {
     ///
     /// # Errors
     /// When the program's data cannot be listed.
-    pub fn libraries(&self) -> io::Result<Vec<Library>> {
+    pub(crate) fn libraries(&self) -> io::Result<Vec<Library>> {
         let entries = match std::fs::read_dir(self.0.join("libraries")) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -133,7 +133,7 @@ impl Library {
     ///
     /// # Errors
     /// When the catalog's folder cannot be written.
-    pub fn try_lock(&self) -> io::Result<Option<WriterLock>> {
+    pub(crate) fn try_lock(&self) -> io::Result<Option<WriterLock>> {
         let file = File::create(self.folder.join("lock"))?;
         match file.try_lock() {
             Ok(()) => {
@@ -155,24 +155,24 @@ impl Library {
     ///
     /// # Errors
     /// When the catalog's folder cannot be written.
-    pub fn mark_opened(&self) -> io::Result<()> {
+    pub(crate) fn mark_opened(&self) -> io::Result<()> {
         File::options().write(true).open(self.folder.join(ROOT_FILE))?.set_modified(SystemTime::now())
     }
 
     /// Whether another process has the right to write. Asking turns no writer away.
-    pub fn is_in_use(&self) -> bool {
+    pub(crate) fn is_in_use(&self) -> bool {
         // Not the lock file itself: who takes that at the same moment would find it taken.
         File::open(self.folder.join(ROOT_FILE))
             .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     /// The file with what was measured of this computer's speed: one for all libraries.
-    pub fn speed_file(&self) -> PathBuf {
+    pub(crate) fn speed_file(&self) -> PathBuf {
         self.folder.ancestors().nth(2).unwrap_or(&self.folder).join("speed.json")
     }
 
     /// The user's folder's name, for people.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let name = self.root.file_name().unwrap_or(self.root.as_os_str());
         name.to_string_lossy().into_owned()
     }

@@ -29,7 +29,7 @@ impl ContentHash {
 }
 
 /// Bytes in hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -49,13 +49,13 @@ impl Photo {
     }
 
     /// The file's name for people; bytes that are not text show as `�`.
-    pub fn file_name(&self) -> String {
+    pub(crate) fn file_name(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 }
 
 /// The label that a path relative to the library carries: the name of its folder.
-pub fn label_of(relative: &Path) -> Option<&OsStr> {
+pub(crate) fn label_of(relative: &Path) -> Option<&OsStr> {
     relative.parent().and_then(Path::file_name)
 }
 
@@ -99,7 +99,7 @@ pub enum Metric {
 
 impl Metric {
     /// For people.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Cosine => "cosine",
             Self::Euclidean => "Euclidean",
@@ -144,17 +144,17 @@ pub struct HalfEmbedding(Vec<f16>);
 
 impl HalfEmbedding {
     /// The values, `dimension` of them.
-    pub fn values(&self) -> &[f16] {
+    pub(crate) fn values(&self) -> &[f16] {
         &self.0
     }
 
     /// Little-endian bytes, two a value.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         self.0.iter().flat_map(|value| value.to_le_bytes()).collect()
     }
 
     /// The inverse of [`HalfEmbedding::to_bytes`].
-    pub fn from_bytes(bytes: &[u8]) -> Self {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
         Self(bytes.as_chunks::<2>().0.iter().map(|pair| f16::from_le_bytes(*pair)).collect())
     }
 

@@ -25,7 +25,7 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// Names a picture.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum PictureKey {
+pub(crate) enum PictureKey {
     Thumbnail(ContentHash),
     /// A file at screen size.
     Large(PathBuf),
@@ -33,14 +33,14 @@ pub enum PictureKey {
 
 /// A picture that the window wants.
 #[derive(Clone, Debug)]
-pub enum PictureRequest {
+pub(crate) enum PictureRequest {
     Thumbnail { photo: Arc<Photo>, library: Arc<Library> },
     Large(PathBuf),
 }
 
 impl PictureRequest {
     /// The name of the picture.
-    pub fn key(&self) -> PictureKey {
+    pub(crate) fn key(&self) -> PictureKey {
         match self {
             Self::Thumbnail { photo, .. } => PictureKey::Thumbnail(photo.content),
             Self::Large(path) => PictureKey::Large(path.clone()),
@@ -49,7 +49,7 @@ impl PictureRequest {
 }
 
 /// A picture, or why there is none.
-pub type Loaded<P> = (PictureKey, Result<P, String>);
+pub(crate) type Loaded<P> = (PictureKey, Result<P, String>);
 
 struct State<P> {
     /// The most wanted last.
@@ -71,7 +71,7 @@ impl<P> Shared<P> {
 }
 
 /// A handle to the threads that load pictures; they end with it. `P` is a picture as the screen wants it.
-pub struct PictureLoader<P> {
+pub(crate) struct PictureLoader<P> {
     shared: Arc<Shared<P>>,
 }
 
@@ -80,7 +80,7 @@ impl<P: Send + 'static> PictureLoader<P> {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(convert: fn(RgbImage) -> P, wake: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
+    pub(crate) fn start(convert: fn(RgbImage) -> P, wake: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
         let state = State { requests: Vec::new(), in_work: HashSet::new(), ready: VecDeque::new(), closed: false };
         let loader = Self { shared: Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() }) };
         let wake = Arc::new(wake);
@@ -98,7 +98,7 @@ impl<P: Send + 'static> PictureLoader<P> {
     }
 
     /// Replaces the list of requests; the most wanted first.
-    pub fn request(&self, mut requests: Vec<PictureRequest>) {
+    pub(crate) fn request(&self, mut requests: Vec<PictureRequest>) {
         requests.reverse();
         let mut state = self.shared.lock();
         if !(requests.is_empty() && state.requests.is_empty()) {
@@ -108,7 +108,7 @@ impl<P: Send + 'static> PictureLoader<P> {
     }
 
     /// At most `limit` pictures that have become ready.
-    pub fn take_ready(&self, limit: usize) -> Vec<Loaded<P>> {
+    pub(crate) fn take_ready(&self, limit: usize) -> Vec<Loaded<P>> {
         let mut state = self.shared.lock();
         let count = state.ready.len().min(limit);
         let ready: Vec<Loaded<P>> = state.ready.drain(..count).collect();
@@ -119,7 +119,7 @@ impl<P: Send + 'static> PictureLoader<P> {
     }
 
     /// Whether more pictures are waiting to be taken.
-    pub fn has_ready(&self) -> bool {
+    pub(crate) fn has_ready(&self) -> bool {
         !self.shared.lock().ready.is_empty()
     }
 }

@@ -23,7 +23,7 @@ use crate::photo::{Embedding, HalfEmbedding, Metric, Photo, PhotoId, path_to_byt
 /// Photos read from the catalog at a time while a library opens.
 const LOAD_CHUNK: usize = 4096;
 /// The longer side of a query's picture beside the results, in pixels.
-pub const PREVIEW_SIDE: u32 = 1024;
+pub(crate) const PREVIEW_SIDE: u32 = 1024;
 /// Of the JPEG that a pasted picture is kept as: what is lost does not change the answer.
 const PASTED_QUALITY: u8 = 92;
 const WANTED: AtLeast = AtLeast { shorter: INPUT_SIDE, longer: PREVIEW_SIDE };
@@ -70,7 +70,7 @@ pub struct Hit {
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum QueryError {
+pub(crate) enum QueryError {
     #[error("{error}: {path}", path = .path.display())]
     Photo { path: PathBuf, error: DecodeError },
     #[error("The picture in the clipboard cannot be used: {0}")]
@@ -89,7 +89,7 @@ pub enum QueryError {
 ///
 /// # Errors
 /// When the file cannot be read as a photo.
-pub fn read_photo(path: &Path) -> Result<RgbImage, QueryError> {
+pub(crate) fn read_photo(path: &Path) -> Result<RgbImage, QueryError> {
     decode::decode_file_at_least(path, WANTED).map_err(|error| QueryError::Photo { path: path.to_owned(), error })
 }
 
@@ -98,7 +98,7 @@ pub fn read_photo(path: &Path) -> Result<RgbImage, QueryError> {
 ///
 /// # Errors
 /// When the picture has no pixels.
-pub fn pasted_picture(picture: &RgbImage) -> Result<Arc<[u8]>, QueryError> {
+pub(crate) fn pasted_picture(picture: &RgbImage) -> Result<Arc<[u8]>, QueryError> {
     let (shorter, longer) = (picture.width().min(picture.height()), picture.width().max(picture.height()));
     let of_shorter = u64::from(longer) * u64::from(INPUT_SIDE) / u64::from(shorter.max(1));
     let side = PREVIEW_SIDE.max(u32::try_from(of_shorter).unwrap_or(longer));
@@ -109,7 +109,7 @@ pub fn pasted_picture(picture: &RgbImage) -> Result<Arc<[u8]>, QueryError> {
 ///
 /// # Errors
 /// When the picture is empty or the model fails.
-pub fn embed_picture(embedder: &Embedder, picture: &RgbImage) -> Result<Embedding, QueryError> {
+pub(crate) fn embed_picture(embedder: &Embedder, picture: &RgbImage) -> Result<Embedding, QueryError> {
     let architecture = embedder.info()?.architecture;
     let input = NetworkInput::from_picture(picture, architecture).map_err(QueryError::Picture)?;
     let embedded = embedder.embed_query(vec![input])?.pop().flatten().ok_or(QueryError::NoEmbedding)?;
@@ -122,7 +122,7 @@ pub struct Facets {
     /// Folders relative to the library's, by path, with the photos in them and below.
     pub folders: Vec<(PathBuf, usize)>,
     /// Labels by name.
-    pub labels: Vec<(OsString, usize)>,
+    pub(crate) labels: Vec<(OsString, usize)>,
 }
 
 /// A path as bytes that are ordered as its components are: with a separator that comes before all else. Paths themselves
@@ -158,7 +158,7 @@ impl Gallery {
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub fn load(catalog: &Catalog, model: ModelKey, dimension: usize) -> Result<Self, QueryError> {
+    pub(crate) fn load(catalog: &Catalog, model: ModelKey, dimension: usize) -> Result<Self, QueryError> {
         let mut gallery = Self::new(dimension, model.metric);
         let mut last = Some(PhotoId(0));
         while let Some(after) = last {
@@ -171,7 +171,7 @@ impl Gallery {
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub fn load_more(
+    pub(crate) fn load_more(
         &mut self,
         catalog: &Catalog,
         model: ModelKey,
@@ -235,27 +235,22 @@ impl Gallery {
     }
 
     /// The embeddings.
-    pub fn index(&self) -> &Index {
+    pub(crate) fn index(&self) -> &Index {
         &self.index
     }
 
     /// Searches with the help of this from now on.
-    pub fn use_approximate(&mut self, approximate: Approximate) {
+    pub(crate) fn use_approximate(&mut self, approximate: Approximate) {
         self.index.use_approximate(approximate);
     }
 
     /// Photos that can be found.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.by_id.len()
     }
 
-    /// Whether there is no photo.
-    pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
-    }
-
     /// All photos, by path.
-    pub fn photos(&self) -> impl Iterator<Item = &Arc<Photo>> {
+    pub(crate) fn photos(&self) -> impl Iterator<Item = &Arc<Photo>> {
         self.by_path.values()
     }
 
@@ -263,7 +258,7 @@ impl Gallery {
     ///
     /// # Errors
     /// When it is not in the index any more.
-    pub fn embedding(&self, id: PhotoId) -> Result<Embedding, QueryError> {
+    pub(crate) fn embedding(&self, id: PhotoId) -> Result<Embedding, QueryError> {
         self.index.embedding(id).ok_or(QueryError::Gone)
     }
 
@@ -286,7 +281,7 @@ impl Gallery {
     }
 
     /// The photos most similar to an embedding, at most `limit`, without the photo `except`.
-    pub fn rank(
+    pub(crate) fn rank(
         &mut self,
         query: &Embedding,
         except: Option<PhotoId>,
@@ -332,7 +327,7 @@ impl Gallery {
 
     /// Adds queries to an evaluation: an embedding each, its label, and the photo itself where it is in the gallery
     /// and has to be left out (leave-one-out).
-    pub fn evaluate(&mut self, queries: &[(Embedding, OsString, Option<PhotoId>)], evaluation: &mut Evaluation) {
+    pub(crate) fn evaluate(&mut self, queries: &[(Embedding, OsString, Option<PhotoId>)], evaluation: &mut Evaluation) {
         let counts = count_labels(self.by_id.values().filter_map(|p| p.label()).map(OsStr::to_owned));
         // As many as the largest class needs, and one more for the photo that is left out.
         let k = counts.values().copied().max().unwrap_or(0).max(5) + 1;
@@ -351,7 +346,7 @@ impl Gallery {
     ///
     /// # Errors
     /// When a photo is not in the index any more.
-    pub fn evaluate_leave_one_out(&mut self, evaluation: &mut Evaluation) -> Result<(), QueryError> {
+    pub(crate) fn evaluate_leave_one_out(&mut self, evaluation: &mut Evaluation) -> Result<(), QueryError> {
         let photos: Vec<Arc<Photo>> = self.by_path.values().cloned().collect();
         for some in photos.chunks(1024) {
             let mut queries = Vec::with_capacity(some.len());

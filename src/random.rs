@@ -13,7 +13,7 @@ impl Random {
 
     /// Another sequence, which belongs to where this one stands.
     #[must_use]
-    pub fn fork(&self) -> Self {
+    pub(crate) fn fork(&self) -> Self {
         Self(!self.0)
     }
 
@@ -49,7 +49,7 @@ impl Random {
     }
 
     /// Puts items into a random order.
-    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));
         }

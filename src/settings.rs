@@ -39,7 +39,7 @@ pub struct Settings {
 }
 
 /// The smallest and largest thumbnail in the grid, in points.
-pub const TILE_SIDES: std::ops::RangeInclusive<f32> = 72.0..=320.0;
+pub(crate) const TILE_SIDES: std::ops::RangeInclusive<f32> = 72.0..=320.0;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -83,14 +83,14 @@ impl Settings {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn save(&self, file: &Path) -> io::Result<()> {
+    pub(crate) fn save(&self, file: &Path) -> io::Result<()> {
         atomic_file::write(file, &serde_json::to_vec_pretty(self)?, Survives::Kill)
     }
 }
 
 /// Keeps the settings' file as the window's settings are, on a thread of its own. What was told last is on disk when
 /// this is dropped.
-pub struct SettingsFile {
+pub(crate) struct SettingsFile {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -132,7 +132,7 @@ impl SettingsFile {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(file: PathBuf) -> io::Result<Self> {
+    pub(crate) fn start(file: PathBuf) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
         let theirs = Arc::clone(&shared);
         let write = move || {
@@ -147,7 +147,7 @@ impl SettingsFile {
     }
 
     /// Has the settings written. Never waits; of several that come while the disk is busy, only the last are written.
-    pub fn save(&self, settings: Settings) {
+    pub(crate) fn save(&self, settings: Settings) {
         self.shared.lock().settings = Some(settings);
         self.shared.changed.notify_one();
     }

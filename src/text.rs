@@ -1,7 +1,7 @@
 //! Text of others, made fit to be shown.
 
 /// On one line, without what cannot be seen or turns the writing's direction around, and of at most so many characters.
-pub fn sanitise_line(text: &str, length: usize) -> String {
+pub(crate) fn sanitise_line(text: &str, length: usize) -> String {
     let is_visible = |c: char| {
         !c.is_control()
             && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
@@ -15,7 +15,7 @@ pub fn sanitise_line(text: &str, length: usize) -> String {
 }
 
 /// With escapes in place of what a terminal would obey and of what turns the writing's direction around.
-pub fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let is_obeyed = |c: char| {
         c.is_control()
             || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -30,7 +30,7 @@ pub struct InferenceConfig {
 
 impl InferenceConfig {
     /// Before anything was measured.
-    pub fn usual(info: &ModelInfo) -> Self {
+    pub(crate) fn usual(info: &ModelInfo) -> Self {
         Self { networks: info.parallel, batch: info.batch }
     }
 

@@ -57,7 +57,7 @@ impl ModelFolder {
     ///
     /// # Errors
     /// When the folder, or a single file in it, cannot be read.
-    pub fn list_all(&self) -> Result<Vec<ModelSummary>, ArtefactError> {
+    pub(crate) fn list_all(&self) -> Result<Vec<ModelSummary>, ArtefactError> {
         let io_error = |error| ArtefactError::Io { path: self.0.clone(), error };
         let mut models = vec![Model::built_in().summary()];
         for entry in std::fs::read_dir(&self.0).map_err(io_error)? {
@@ -73,7 +73,7 @@ impl ModelFolder {
     ///
     /// # Errors
     /// When there is none or its file is damaged.
-    pub fn load(&self, id: &str) -> Result<Model, ArtefactError> {
+    pub(crate) fn load(&self, id: &str) -> Result<Model, ArtefactError> {
         if id == BUILT_IN {
             return Ok(Model::built_in());
         }
@@ -98,7 +98,7 @@ impl ModelFolder {
     ///
     /// # Errors
     /// When there is no such model, nothing of the title can be seen, or the file cannot be written.
-    pub fn rename(&self, id: &str, title: &str) -> Result<Model, ArtefactError> {
+    pub(crate) fn rename(&self, id: &str, title: &str) -> Result<Model, ArtefactError> {
         let title = sanitise_line(title, MAX_TITLE);
         if title.is_empty() {
             return Err(ArtefactError::NoTitle);
@@ -117,7 +117,7 @@ impl ModelFolder {
     ///
     /// # Errors
     /// When there is no such model, or the file cannot be deleted.
-    pub fn delete(&self, id: &str) -> Result<(), ArtefactError> {
+    pub(crate) fn delete(&self, id: &str) -> Result<(), ArtefactError> {
         if id == BUILT_IN {
             return Err(ArtefactError::BuiltIn);
         }
@@ -140,7 +140,7 @@ impl ModelFolder {
     ///
     /// # Errors
     /// When the file is no such model.
-    pub fn import(&self, path: &Path) -> Result<Model, ArtefactError> {
+    pub(crate) fn import(&self, path: &Path) -> Result<Model, ArtefactError> {
         let model = read(path)?;
         let damaged = |error: ModelError| Flaw::Damaged(error.to_string()).at(path);
         model.check_backbone().map_err(damaged)?;

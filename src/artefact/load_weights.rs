@@ -13,7 +13,7 @@ use crate::system::now;
 /// Why a file of weights cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}: {path}", path = .path.display())]
-pub struct LoadError {
+pub(crate) struct LoadError {
     path: PathBuf,
     reason: Reason,
 }
@@ -35,7 +35,7 @@ enum Reason {
 ///
 /// # Errors
 /// When the file cannot be read, is damaged, or holds another network.
-pub fn load_weights(path: &Path) -> Result<Model, LoadError> {
+pub(crate) fn load_weights(path: &Path) -> Result<Model, LoadError> {
     try_load(path).map_err(|reason| LoadError { path: path.to_owned(), reason })
 }
 

@@ -20,11 +20,11 @@ use safetensors::tensor::SafeTensors;
 
 pub use self::card::Card;
 use self::card::is_model;
-pub use self::error::ArtefactError;
+pub(crate) use self::error::ArtefactError;
 use self::error::Flaw;
 pub use self::folder::ModelFolder;
 pub use self::id::ModelId;
-pub use self::load_weights::{LoadError, load_weights};
+pub(crate) use self::load_weights::load_weights;
 use self::pack::head_in;
 pub use self::trained::{
     EvaluationReport, Example, Focus, Interval, Loss, NotMeasured, Recipe, Score, Task, TaskResult, TrainOptions,
@@ -38,7 +38,7 @@ use crate::photo::Metric;
 /// The id of the model that is built into the program, which names its features in every catalog.
 pub const BUILT_IN: &str = "efficientnet-lite0-imagenet-1";
 /// What model files end in.
-pub const EXTENSION: &str = "safetensors";
+pub(crate) const EXTENSION: &str = "safetensors";
 /// Comes before the names of the backbone's weights.
 const BACKBONE: &str = "backbone.";
 /// Characters of a title.
@@ -90,7 +90,7 @@ impl Model {
     ///
     /// # Errors
     /// When they are damaged.
-    pub fn weights(&self) -> Result<Weights<'_>, ModelError> {
+    pub(crate) fn weights(&self) -> Result<Weights<'_>, ModelError> {
         match self.file.as_ref().filter(|_| self.card.backbone != BUILT_IN) {
             Some(file) => Weights::from_bytes(file, BACKBONE),
             None => Weights::built_in(),
@@ -132,7 +132,7 @@ impl Model {
     }
 
     /// Bytes of the file; 0 for the model in the program.
-    pub fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.file.as_ref().map_or(0, |file| file.len() as u64)
     }
 

@@ -27,7 +27,7 @@ pub enum Recipe {
 
 impl Recipe {
     /// For the ids of models: the same as in a card.
-    pub fn id(self) -> &'static str {
+    pub(crate) fn id(self) -> &'static str {
         match self {
             Self::Quick => "quick",
             Self::Full => "full",
@@ -36,7 +36,7 @@ impl Recipe {
     }
 
     /// For people, and for titles.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Quick => "Quick",
             Self::Full => "Full",
@@ -128,7 +128,7 @@ pub enum Task {
 
 impl Task {
     /// Whether one photo only is right for each query. MAP@R then equals R@1, and says nothing new.
-    pub fn has_one_answer(self) -> bool {
+    pub(crate) fn has_one_answer(self) -> bool {
         self == Self::AlteredViews
     }
 }
@@ -253,7 +253,7 @@ pub struct EvaluationReport {
 
 impl EvaluationReport {
     /// Whether it was made without labels: a query has to find its own photo, not another one of its species.
-    pub fn without_labels(&self) -> bool {
+    pub(crate) fn without_labels(&self) -> bool {
         self.rows.iter().any(|row| row.task.has_one_answer())
     }
 }

@@ -25,7 +25,11 @@ impl Catalog {
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub fn embedding_of(&self, content: ContentHash, model: ModelKey) -> Result<Option<Embedding>, CatalogError> {
+    pub(crate) fn embedding_of(
+        &self,
+        content: ContentHash,
+        model: ModelKey,
+    ) -> Result<Option<Embedding>, CatalogError> {
         self.run(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT vector FROM embeddings WHERE content = ? AND model = (SELECT id FROM models WHERE name = ?)",
@@ -42,7 +46,7 @@ impl Catalog {
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub fn features_to_project(
+    pub(crate) fn features_to_project(
         &self,
         model: ModelKey,
         after: Option<ContentHash>,
@@ -66,7 +70,7 @@ impl Catalog {
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub fn contents_to_embed(&self, model: ModelKey) -> Result<Vec<(ContentHash, Vec<PathBuf>)>, CatalogError> {
+    pub(crate) fn contents_to_embed(&self, model: ModelKey) -> Result<Vec<(ContentHash, Vec<PathBuf>)>, CatalogError> {
         self.run(|connection| {
             let mut statement = connection.prepare(
                 "SELECT content, path FROM photos WHERE content NOT IN (
@@ -93,7 +97,7 @@ impl Catalog {
     ///
     /// # Errors
     /// When nothing could be written.
-    pub fn add_embeddings(
+    pub(crate) fn add_embeddings(
         &mut self,
         model: ModelKey,
         embeddings: &[(ContentHash, Embedded)],
@@ -123,7 +127,7 @@ impl Catalog {
     ///
     /// # Errors
     /// When nothing could be written.
-    pub fn forget_models(&mut self, names: &[String]) -> Result<(), CatalogError> {
+    pub(crate) fn forget_models(&mut self, names: &[String]) -> Result<(), CatalogError> {
         let forgotten = self.transaction(|transaction| {
             let mut forgotten = 0;
             for name in names {

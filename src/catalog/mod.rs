@@ -66,7 +66,7 @@ impl From<&Metadata> for FileStamp {
 pub struct Problem {
     /// Relative to the library's folder.
     pub path: PathBuf,
-    pub reason: String,
+    pub(crate) reason: String,
 }
 
 /// One finished photo, ready to be written.
@@ -86,8 +86,8 @@ pub struct ModelKey<'a> {
     /// Names the model.
     pub name: &'a str,
     /// Names the backbone, whose features heads learn on; the same as `name` for a model without a head.
-    pub backbone: &'a str,
-    pub metric: Metric,
+    pub(crate) backbone: &'a str,
+    pub(crate) metric: Metric,
 }
 
 impl<'a> ModelKey<'a> {
@@ -207,7 +207,7 @@ impl Catalog {
     ///
     /// # Errors
     /// When nothing could be written.
-    pub fn remove(&mut self, gone: &[PhotoId], solved: &[PathBuf]) -> Result<(), CatalogError> {
+    pub(crate) fn remove(&mut self, gone: &[PhotoId], solved: &[PathBuf]) -> Result<(), CatalogError> {
         self.transaction(|transaction| {
             for id in gone {
                 transaction.prepare_cached("DELETE FROM photos WHERE id = ?")?.execute([id.0])?;
@@ -224,7 +224,7 @@ impl Catalog {
     ///
     /// # Errors
     /// When nothing could be written.
-    pub fn forget_unused(&mut self) -> Result<(), CatalogError> {
+    pub(crate) fn forget_unused(&mut self) -> Result<(), CatalogError> {
         self.transaction(|transaction| {
             transaction.execute_batch(
                 "DELETE FROM embeddings WHERE content NOT IN (SELECT content FROM photos);
@@ -275,7 +275,7 @@ impl Catalog {
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub fn content_count(&self) -> Result<u64, CatalogError> {
+    pub(crate) fn content_count(&self) -> Result<u64, CatalogError> {
         self.run(|connection| {
             connection
                 .query_row("SELECT count(DISTINCT content) FROM photos", [], |row| row.get::<_, i64>(0))
@@ -287,7 +287,7 @@ impl Catalog {
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub fn problem_count(&self) -> Result<usize, CatalogError> {
+    pub(crate) fn problem_count(&self) -> Result<usize, CatalogError> {
         self.run(|connection| {
             connection.query_row("SELECT count(*) FROM problems", [], |row| row.get::<_, i64>(0)).map(|n| n as usize)
         })
@@ -297,7 +297,7 @@ impl Catalog {
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub fn problems(&self) -> Result<Vec<Problem>, CatalogError> {
+    pub(crate) fn problems(&self) -> Result<Vec<Problem>, CatalogError> {
         self.run(|connection| {
             let mut statement = connection.prepare("SELECT path, reason FROM problems ORDER BY path")?;
             let rows = statement.query_map([], |row| {
@@ -312,7 +312,7 @@ impl Catalog {
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub fn thumbnail(&self, content: ContentHash) -> Result<Option<Vec<u8>>, CatalogError> {
+    pub(crate) fn thumbnail(&self, content: ContentHash) -> Result<Option<Vec<u8>>, CatalogError> {
         if !self.has_thumbnails {
             return Ok(None);
         }
@@ -327,7 +327,7 @@ impl Catalog {
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub fn has_thumbnail(&self, content: ContentHash) -> Result<bool, CatalogError> {
+    pub(crate) fn has_thumbnail(&self, content: ContentHash) -> Result<bool, CatalogError> {
         if !self.has_thumbnails {
             return Ok(false);
         }
@@ -341,7 +341,7 @@ impl Catalog {
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub fn fact(&self, name: &str) -> Result<Option<Vec<u8>>, CatalogError> {
+    pub(crate) fn fact(&self, name: &str) -> Result<Option<Vec<u8>>, CatalogError> {
         self.run(|connection| {
             connection.query_row("SELECT value FROM facts WHERE name = ?", [name], |row| row.get(0)).optional()
         })
@@ -362,7 +362,7 @@ impl Catalog {
     ///
     /// # Errors
     /// When nothing could be written.
-    pub fn forget_fact(&mut self, name: &str) -> Result<(), CatalogError> {
+    pub(crate) fn forget_fact(&mut self, name: &str) -> Result<(), CatalogError> {
         self.run(|connection| connection.execute("DELETE FROM facts WHERE name = ?", [name]).map(drop))
     }
 

@@ -79,7 +79,7 @@ pub struct Common {
     pub device: Option<DeviceChoice>,
     /// Print JSON. A path that is no text is there twice: as near as text comes, and as Base64 in NAME_bytes
     #[arg(long, global = true)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// What can be done without a window.

@@ -36,7 +36,7 @@ pub enum ModelsCommand {
 }
 
 /// Runs `florascope models`.
-pub fn models(data: &DataFolder, command: &ModelsCommand, common: &Common) -> anyhow::Result<u8> {
+pub(crate) fn models(data: &DataFolder, command: &ModelsCommand, common: &Common) -> anyhow::Result<u8> {
     let models = data.models();
     match command {
         ModelsCommand::List => list(&models, common)?,

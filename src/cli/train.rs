@@ -51,7 +51,7 @@ pub struct TrainArguments {
 }
 
 /// Runs `florascope train`.
-pub fn train(data: &DataFolder, arguments: &TrainArguments, common: &Common) -> anyhow::Result<u8> {
+pub(crate) fn train(data: &DataFolder, arguments: &TrainArguments, common: &Common) -> anyhow::Result<u8> {
     let library = library_of(data, &arguments.folder)?;
     let Some(_lock) = library.lock().context("The library cannot be written")? else {
         print_error(&format!("Another Florascope has this folder open; train there: {}", library.root.display()));

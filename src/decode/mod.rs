@@ -17,21 +17,21 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
 /// Larger files are refused: no photo is, and a file is read whole.
-pub const MAX_FILE_BYTES: u64 = 512 << 20;
+pub(crate) const MAX_FILE_BYTES: u64 = 512 << 20;
 /// Pictures with more pixels are refused (160 megapixels are about 480 MB as RGB).
-pub const MAX_PIXELS: u64 = 160_000_000;
+pub(crate) const MAX_PIXELS: u64 = 160_000_000;
 /// Pictures above this are decoded one at a time, however many threads decode, so that memory stays bounded.
 const LARGE_PIXELS: u64 = 40_000_000;
 /// What a decoder may allocate beyond the file itself.
 const MAX_DECODER_BYTES: u64 = 1 << 30;
 /// The longer side of a stored thumbnail, in pixels.
-pub const THUMBNAIL_SIDE: u32 = 320;
+pub(crate) const THUMBNAIL_SIDE: u32 = 320;
 const THUMBNAIL_QUALITY: u8 = 82;
 
 /// Endings of the files that are taken for photos, in lower case.
-pub const EXTENSIONS: &[&str] = &["jpg", "jpeg", "jpe", "jfif", "png", "webp", "tif", "tiff", "gif", "bmp"];
+pub(crate) const EXTENSIONS: &[&str] = &["jpg", "jpeg", "jpe", "jfif", "png", "webp", "tif", "tiff", "gif", "bmp"];
 /// Endings of photo files that cannot be read yet: they are named in the problem list rather than passed over.
-pub const UNSUPPORTED_EXTENSIONS: &[&str] =
+pub(crate) const UNSUPPORTED_EXTENSIONS: &[&str] =
     &["heic", "heif", "avif", "jxl", "jp2", "cr2", "cr3", "nef", "arw", "dng", "orf", "rw2", "raf", "psd"];
 
 /// Why a file gave no picture. The text is what the problem list shows.
@@ -77,7 +77,7 @@ fn how_to_save(kind: &str) -> &'static str {
 ///
 /// # Errors
 /// When the file cannot be read, is empty or is too large.
-pub fn read_file(path: &Path) -> Result<Vec<u8>, DecodeError> {
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, DecodeError> {
     // Opening a named pipe would wait for whoever writes it.
     if !std::fs::metadata(path)?.is_file() {
         return Err(DecodeError::NotAFile);
@@ -119,7 +119,7 @@ impl AtLeast {
 ///
 /// # Errors
 /// Theirs.
-pub fn decode_file(path: &Path) -> Result<RgbImage, DecodeError> {
+pub(crate) fn decode_file(path: &Path) -> Result<RgbImage, DecodeError> {
     decode_file_at_least(path, AtLeast::FULL)
 }
 
@@ -136,7 +136,7 @@ pub fn decode_file_at_least(path: &Path, wanted: AtLeast) -> Result<RgbImage, De
 ///
 /// # Errors
 /// When the bytes are no picture of a known kind, are damaged or cut short, or ask for more than the limits.
-pub fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
     decode_at_least(bytes, AtLeast::FULL)
 }
 
@@ -154,7 +154,7 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, Decode
 }
 
 /// The message of a caught panic.
-pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }
@@ -247,7 +247,7 @@ fn on_white(picture: &DynamicImage) -> RgbImage {
 ///
 /// # Errors
 /// When a side is zero.
-pub fn resize(picture: &RgbImage, width: u32, height: u32) -> Result<RgbImage, DecodeError> {
+pub(crate) fn resize(picture: &RgbImage, width: u32, height: u32) -> Result<RgbImage, DecodeError> {
     resize_part(picture, None, width, height)
 }
 
@@ -255,7 +255,7 @@ pub fn resize(picture: &RgbImage, width: u32, height: u32) -> Result<RgbImage, D
 ///
 /// # Errors
 /// When a side is zero.
-pub fn resize_and_crop(picture: &RgbImage, width: u32, height: u32) -> Result<RgbImage, DecodeError> {
+pub(crate) fn resize_and_crop(picture: &RgbImage, width: u32, height: u32) -> Result<RgbImage, DecodeError> {
     resize_part(picture, Some((0.5, 0.5)), width, height)
 }
 
@@ -263,7 +263,7 @@ pub fn resize_and_crop(picture: &RgbImage, width: u32, height: u32) -> Result<Rg
 ///
 /// # Errors
 /// When the part does not lie within the picture or has no pixels.
-pub fn resize_box(picture: &RgbImage, part: [f64; 4], side: u32) -> Result<RgbImage, DecodeError> {
+pub(crate) fn resize_box(picture: &RgbImage, part: [f64; 4], side: u32) -> Result<RgbImage, DecodeError> {
     let [left, top, width, height] = part;
     resize_with(picture, side, side, |options| options.crop(left, top, width, height))
 }

@@ -34,7 +34,7 @@ pub enum Purpose {
 
 /// A path with what is to be done with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Choice {
+pub(crate) enum Choice {
     Folder(PathBuf),
     Photo(PathBuf),
     Model(PathBuf),
@@ -44,7 +44,7 @@ pub enum Choice {
 
 /// What the desktop answers.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// What was dropped or pasted.
     Dropped(Choice),
     /// What was typed, or why that cannot be used.
@@ -61,7 +61,7 @@ pub enum Answer {
 }
 
 /// The desktop, as the window asks it.
-pub struct Desktop {
+pub(crate) struct Desktop {
     answers: Receiver<Answer>,
     sender: Sender<Answer>,
     wake: Arc<dyn Fn() + Send + Sync>,
@@ -69,24 +69,24 @@ pub struct Desktop {
 
 impl Desktop {
     /// `wake` is called after every answer.
-    pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
         let (sender, answers) = bounded(16);
         Self { answers, sender, wake: Arc::new(wake) }
     }
 
     /// The answers since the last call.
-    pub fn take(&self) -> Vec<Answer> {
+    pub(crate) fn take(&self) -> Vec<Answer> {
         self.answers.try_iter().collect()
     }
 
     /// Lets the user choose a file or folder in the system's dialog. Answers once with [`Answer::Dialog`], or, where the
     /// system's service for dialogs hangs, never.
-    pub fn ask_for_path(&self, purpose: Purpose) {
+    pub(crate) fn ask_for_path(&self, purpose: Purpose) {
         self.run("dialog", || Some(Answer::Dialog(choose(purpose))));
     }
 
     /// Finds out whether something that was dropped or pasted is a folder or a file.
-    pub fn classify(&self, path: PathBuf) {
+    pub(crate) fn classify(&self, path: PathBuf) {
         self.run("classify", move || {
             let choice = paths::folder_or_photo(path.clone());
             Some(choice.map_or_else(|why| Answer::Failed(format!("{why}: {}", path.display())), Answer::Dropped))
@@ -94,12 +94,12 @@ impl Desktop {
     }
 
     /// Finds out what a path that was typed leads to.
-    pub fn check_typed(&self, text: String, purpose: Purpose) {
+    pub(crate) fn check_typed(&self, text: String, purpose: Purpose) {
         self.run("classify", move || Some(Answer::Typed(paths::typed(&text, &purpose))));
     }
 
     /// Opens a file in the program that the system uses for it.
-    pub fn open(&self, path: PathBuf) {
+    pub(crate) fn open(&self, path: PathBuf) {
         self.run("open", move || {
             let error = open::that_detached(&path).err()?;
             Some(Answer::Failed(format!("No program opened this photo ({error}): {}", path.display())))
@@ -107,7 +107,7 @@ impl Desktop {
     }
 
     /// Shows a file in the file manager.
-    pub fn show_in_file_manager(&self, path: PathBuf) {
+    pub(crate) fn show_in_file_manager(&self, path: PathBuf) {
         self.run("file-manager", move || {
             if reveal(&path) {
                 return None;
@@ -119,12 +119,12 @@ impl Desktop {
     }
 
     /// Finds out whether the system prefers dark windows; no answer where it does not say.
-    pub fn ask_for_theme(&self) {
+    pub(crate) fn ask_for_theme(&self) {
         self.run("theme", || prefers_dark().map(Answer::Dark));
     }
 
     /// Does something that may take long on a thread of its own; what it gives is among the answers.
-    pub fn run(&self, name: &str, work: impl FnOnce() -> Option<Answer> + Send + 'static) {
+    pub(crate) fn run(&self, name: &str, work: impl FnOnce() -> Option<Answer> + Send + 'static) {
         let (sender, wake) = (self.sender.clone(), Arc::clone(&self.wake));
         let started = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             if let Some(answer) = work() {

@@ -13,7 +13,7 @@ pub use drawing::draw;
 pub use species::{SPECIES, Species};
 
 /// How many different pictures [`write()`] makes of each species.
-pub const PHOTOS_PER_SPECIES: usize = 12;
+pub(crate) const PHOTOS_PER_SPECIES: usize = 12;
 const JPEG_QUALITY: u8 = 88;
 
 /// Writes every picture that is not there yet as `folder/<species>/<species> 01.jpg` and so on.

@@ -37,8 +37,8 @@ const TRIALS: usize = 64;
 /// Of the ten nearest, the share that has to be among the candidates.
 const WANTED_RECALL: f64 = 0.99;
 /// Candidates for each result that is wanted, and at least this many.
-pub const CANDIDATES_A_RESULT: usize = 4;
-pub const MIN_CANDIDATES: usize = 200;
+pub(crate) const CANDIDATES_A_RESULT: usize = 4;
+pub(crate) const MIN_CANDIDATES: usize = 200;
 
 const INDEX_FILE: &str = "approximate.faiss";
 const IDS_FILE: &str = "approximate.safetensors";
@@ -62,7 +62,7 @@ pub struct Approximate {
     /// Lists that a query visits.
     probes: usize,
     /// Of the ten nearest of [`TRIALS`] photos, the share that it found when it was built.
-    pub recall: f64,
+    pub(crate) recall: f64,
 }
 
 impl Approximate {
@@ -137,7 +137,7 @@ impl Approximate {
     }
 
     /// Photos in it.
-    pub fn photos(&self) -> usize {
+    pub(crate) fn photos(&self) -> usize {
         self.ids.len()
     }
 
@@ -152,7 +152,7 @@ impl Approximate {
     }
 
     /// Whether a photo is in it.
-    pub fn contains(&self, id: PhotoId) -> bool {
+    pub(crate) fn contains(&self, id: PhotoId) -> bool {
         self.ids.binary_search(&id).is_ok()
     }
 
@@ -160,7 +160,7 @@ impl Approximate {
     ///
     /// # Errors
     /// When Faiss fails.
-    pub fn candidates(&mut self, query: &[f32], count: usize) -> Result<Vec<PhotoId>, ApproximateError> {
+    pub(crate) fn candidates(&mut self, query: &[f32], count: usize) -> Result<Vec<PhotoId>, ApproximateError> {
         let found = self.faiss.search(query, count.min(self.ids.len()))?;
         Ok(found.labels.iter().filter_map(|label| Some(PhotoId(label.get()? as i64))).collect())
     }
@@ -169,7 +169,7 @@ impl Approximate {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn save(&self, folder: &Path, model: &str) -> Result<(), ApproximateError> {
+    pub(crate) fn save(&self, folder: &Path, model: &str) -> Result<(), ApproximateError> {
         let (index, ids) = (folder.join(INDEX_FILE), folder.join(IDS_FILE));
         let failed = |error| ApproximateError::File(error, folder.to_owned());
         let new_index = Partial::beside(&index).map_err(failed)?;
@@ -193,7 +193,7 @@ impl Approximate {
 
     /// Reads the one in a library's folder; `None` where there is none for this model, or a damaged one, or when
     /// cancelled.
-    pub fn load(folder: &Path, model: &str, dimension: usize, cancel: &Cancel) -> Option<Self> {
+    pub(crate) fn load(folder: &Path, model: &str, dimension: usize, cancel: &Cancel) -> Option<Self> {
         let bytes = std::fs::read(folder.join(IDS_FILE)).ok()?;
         let (_, header) = SafeTensors::read_metadata(&bytes).ok()?;
         let card = header.metadata().as_ref()?;

@@ -10,25 +10,26 @@ use super::{Approximate, Rows};
 use crate::job::Cancel;
 
 /// What is to be built, and of what.
-pub struct BuildSpec {
+pub(crate) struct BuildSpec {
     /// The photos that there are now; later ones are not in it.
-    pub rows: Rows,
+    pub(crate) rows: Rows,
     /// The library's folder among the program's data.
-    pub folder: PathBuf,
+    pub(crate) folder: PathBuf,
     /// Names the embeddings.
-    pub model: String,
+    pub(crate) model: String,
     /// The one on disk does not hold enough of the photos any more.
-    pub anew: bool,
+    pub(crate) anew: bool,
     /// Whether this process may write to the folder.
-    pub writable: bool,
+    pub(crate) writable: bool,
     /// Held until the thread has ended: a process must not exit while Faiss computes.
-    pub running: Sender<()>,
+    #[expect(dead_code, reason = "held, not read: whoever waits has the other end")]
+    pub(crate) running: Sender<()>,
 }
 
 /// The thread and what comes of it. Dropping it has the thread stop at its next step, but does not wait for that: the
 /// step in which Faiss learns takes seconds and cannot be interrupted. Whoever has to wait has the other end of
 /// [`BuildSpec::running`].
-pub struct BackgroundBuild {
+pub(crate) struct BackgroundBuild {
     cancel: Cancel,
     result: Receiver<Approximate>,
 }
@@ -38,7 +39,7 @@ impl BackgroundBuild {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(spec: BuildSpec) -> std::io::Result<Self> {
+    pub(crate) fn start(spec: BuildSpec) -> std::io::Result<Self> {
         let (sender, result) = bounded(1);
         let cancel = Cancel::default();
         let flag = cancel.clone();
@@ -52,7 +53,7 @@ impl BackgroundBuild {
     }
 
     /// Gives the index; closed without one where none could be made.
-    pub fn result(&self) -> &Receiver<Approximate> {
+    pub(crate) fn result(&self) -> &Receiver<Approximate> {
         &self.result
     }
 }

@@ -10,8 +10,8 @@ mod background;
 mod rows;
 
 pub use approximate::{Approximate, ApproximateError};
-pub use background::{BackgroundBuild, BuildSpec};
-pub use rows::Rows;
+pub(crate) use background::{BackgroundBuild, BuildSpec};
+pub(crate) use rows::Rows;
 
 use approximate::{CANDIDATES_A_RESULT, MIN_CANDIDATES};
 
@@ -47,13 +47,8 @@ impl Index {
     }
 
     /// Photos in the index.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.rows.count()
-    }
-
-    /// Whether there is no photo in it.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Adds a photo; `false` where its embedding is unusable or of another dimension, or the photo is in it already.
@@ -74,7 +69,7 @@ impl Index {
     }
 
     /// The embedding of a photo in the index.
-    pub fn embedding(&self, id: PhotoId) -> Option<Embedding> {
+    pub(crate) fn embedding(&self, id: PhotoId) -> Option<Embedding> {
         Embedding::new(self.rows.get(id)?, self.metric)
     }
 
@@ -90,7 +85,7 @@ impl Index {
     }
 
     /// The approximate index in use.
-    pub fn approximate(&self) -> Option<&Approximate> {
+    pub(crate) fn approximate(&self) -> Option<&Approximate> {
         self.approximate.as_ref()
     }
 

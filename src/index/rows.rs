@@ -23,10 +23,10 @@ const VALUES_A_THREAD: usize = 1 << 20;
 
 /// A row and how it scores: the more, the more similar.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scored {
+pub(crate) struct Scored {
     /// The inner product by the cosine; by the Euclidean distance minus its square.
-    pub score: f32,
-    pub id: PhotoId,
+    pub(crate) score: f32,
+    pub(crate) id: PhotoId,
 }
 
 impl Scored {
@@ -93,25 +93,25 @@ pub struct Rows {
 }
 
 impl Rows {
-    pub fn new(dimension: usize, metric: Metric) -> Self {
+    pub(crate) fn new(dimension: usize, metric: Metric) -> Self {
         Self { dimension, metric, chunks: Vec::new(), positions: Positions::new(), free: Vec::new() }
     }
 
     /// Photos that have a row.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.positions.count
     }
 
-    pub fn dimension(&self) -> usize {
+    pub(crate) fn dimension(&self) -> usize {
         self.dimension
     }
 
-    pub fn contains(&self, id: PhotoId) -> bool {
+    pub(crate) fn contains(&self, id: PhotoId) -> bool {
         self.positions.get(id).is_some()
     }
 
     /// Adds a photo; `false` where it has a row already, or its embedding is of another dimension or no direction.
-    pub fn add(&mut self, id: PhotoId, embedding: &HalfEmbedding) -> bool {
+    pub(crate) fn add(&mut self, id: PhotoId, embedding: &HalfEmbedding) -> bool {
         let values = embedding.values();
         let floats = to_f32(values);
         let square = sum_of(&floats, &floats, Term::Product);
@@ -145,7 +145,7 @@ impl Rows {
     }
 
     /// Takes photos out; those that have no row are passed over.
-    pub fn remove(&mut self, ids: &[PhotoId]) {
+    pub(crate) fn remove(&mut self, ids: &[PhotoId]) {
         for position in ids.iter().filter_map(|id| self.positions.remove(*id)) {
             Arc::make_mut(&mut self.chunks[position / CHUNK]).ids[position % CHUNK] = None;
             self.free.push(position);
@@ -153,7 +153,7 @@ impl Rows {
     }
 
     /// A photo's embedding, `dimension` floats.
-    pub fn get(&self, id: PhotoId) -> Option<Vec<f32>> {
+    pub(crate) fn get(&self, id: PhotoId) -> Option<Vec<f32>> {
         let position = self.positions.get(id)?;
         let (chunk, row) = (&self.chunks[position / CHUNK], position % CHUNK);
         let mut values = to_f32(&chunk.values[row * self.dimension..][..self.dimension]);
@@ -162,12 +162,12 @@ impl Rows {
     }
 
     /// All photos, in no order that means anything.
-    pub fn ids(&self) -> impl Iterator<Item = PhotoId> + '_ {
+    pub(crate) fn ids(&self) -> impl Iterator<Item = PhotoId> + '_ {
         self.chunks.iter().flat_map(|chunk| chunk.ids.iter().copied().flatten())
     }
 
     /// The `k` rows that score best for each query of `dimension` floats, the best first.
-    pub fn search(&self, queries: &[&[f32]], k: usize) -> Vec<Vec<Scored>> {
+    pub(crate) fn search(&self, queries: &[&[f32]], k: usize) -> Vec<Vec<Scored>> {
         let next = AtomicUsize::new(0);
         self.on_threads(
             self.chunks.len() * CHUNK * queries.len(),
@@ -184,7 +184,7 @@ impl Rows {
     }
 
     /// The same for one query among some photos only; those that have no row are passed over.
-    pub fn search_among(&self, query: &[f32], ids: &[PhotoId], k: usize) -> Vec<Scored> {
+    pub(crate) fn search_among(&self, query: &[f32], ids: &[PhotoId], k: usize) -> Vec<Scored> {
         const PART: usize = 256;
         let next = AtomicUsize::new(0);
         let mut found = self.on_threads(

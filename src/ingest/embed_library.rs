@@ -17,7 +17,7 @@ use crate::photo::{ContentHash, Embedded};
 /// Embeds every content of the catalog that the model has not embedded: from the backbone's features where these are
 /// there, else from a file that has this content. Files that are gone or changed are left for the next scan. What is
 /// finished is committed every second, and kept also where the rest is not done. The caller holds the library's lock.
-pub fn embed_library(
+pub(crate) fn embed_library(
     library: &Library,
     catalog: &mut Catalog,
     embedder: &Embedder,

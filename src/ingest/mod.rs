@@ -17,7 +17,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
-pub use self::embed_library::embed_library;
+pub(crate) use self::embed_library::embed_library;
 use self::pipeline::{Pipeline, REPORT_EVERY, Read, Told};
 use crate::catalog::{Catalog, CatalogError, Changes, ModelKey, NewPhoto, Problem};
 use crate::decode::{self, AtLeast, DecodeError, THUMBNAIL_SIDE};

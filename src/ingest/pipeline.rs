@@ -33,10 +33,10 @@ pub(super) const REPORT_EVERY: Duration = Duration::from_millis(100);
 /// What files are embedded with.
 #[derive(Clone, Copy)]
 pub(super) struct Pipeline<'a> {
-    pub library: &'a Library,
-    pub info: &'a ModelInfo,
-    pub embedder: &'a Embedder,
-    pub cancel: &'a Cancel,
+    pub(crate) library: &'a Library,
+    pub(crate) info: &'a ModelInfo,
+    pub(crate) embedder: &'a Embedder,
+    pub(crate) cancel: &'a Cancel,
 }
 
 /// What has come of a file that was read.
@@ -57,7 +57,7 @@ impl Pipeline<'_> {
     /// Sends `files` through: each is `read` on a decode thread, which may ask the catalog, then embedded where that asks
     /// for it; `finish` makes the result of it, from `None` where the network gives no usable embedding. Returns when all
     /// are done, or soon after a stop.
-    pub fn run<F, T, O>(
+    pub(crate) fn run<F, T, O>(
         self,
         stage: Stage,
         files: Vec<F>,

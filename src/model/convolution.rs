@@ -33,9 +33,9 @@ pub(super) enum Activation {
 /// Kernel, stride and groups; padded so that a stride of 1 keeps the size.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Geometry {
-    pub kernel: i64,
-    pub stride: i64,
-    pub groups: i64,
+    pub(crate) kernel: i64,
+    pub(crate) stride: i64,
+    pub(crate) groups: i64,
 }
 
 /// A convolution with its batch norm folded in.
@@ -59,7 +59,7 @@ struct Packed {
 
 impl Convolution {
     /// For oneDNN where the weights do not learn.
-    pub fn new(folded: FoldedConv, geometry: Geometry) -> Self {
+    pub(crate) fn new(folded: FoldedConv, geometry: Geometry) -> Self {
         let fixed = folded.fixed().filter(|(weight, _)| weight.device() == Device::Cpu);
         let packed = fixed.and_then(|(weight, bias)| {
             let [weight, bias] = [weight, bias].map(Tensor::shallow_clone);
@@ -72,7 +72,7 @@ impl Convolution {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn forward(&self, x: &Tensor, activation: Activation) -> Result<Tensor, ModelError> {
+    pub(crate) fn forward(&self, x: &Tensor, activation: Activation) -> Result<Tensor, ModelError> {
         let Some(packed) = self.packed_for(x) else { return apply(self.by_itself(x)?, activation) };
         let name = match activation {
             Activation::Nothing => "plain",
@@ -86,7 +86,7 @@ impl Convolution {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn forward_add(&self, x: &Tensor, to: Tensor, relu: bool) -> Result<Tensor, ModelError> {
+    pub(crate) fn forward_add(&self, x: &Tensor, to: Tensor, relu: bool) -> Result<Tensor, ModelError> {
         let Some(packed) = self.packed_for(x) else {
             let sum = self.by_itself(x)?.f_add_(&to)?;
             return apply(sum, if relu { Activation::Relu } else { Activation::Nothing });

@@ -22,7 +22,7 @@ const INTERPOLATION_OFFSET: f64 = 0.1;
 
 /// The network up to the normalised class token.
 #[derive(Debug)]
-pub struct DinoV2 {
+pub(crate) struct DinoV2 {
     /// Turns a patch into a token: a convolution.
     patches: Linear,
     /// The class token with its position, `[1, 1, 384]`.
@@ -36,7 +36,7 @@ pub struct DinoV2 {
 
 impl DinoV2 {
     /// Floats in a feature vector.
-    pub const DIMENSION: usize = WIDTH as usize;
+    pub(crate) const DIMENSION: usize = WIDTH as usize;
 
     /// Builds the network from weights with the names of facebookresearch/dinov2.
     ///
@@ -68,7 +68,7 @@ impl DinoV2 {
     }
 
     /// Where the network computes.
-    pub fn device(&self) -> Device {
+    pub(crate) fn device(&self) -> Device {
         self.device
     }
 
@@ -76,7 +76,7 @@ impl DinoV2 {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn features(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
+    pub(crate) fn features(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
         let Linear { weight, bias } = &self.patches;
         let patches = pictures.f_conv2d(weight, Some(bias), [PATCH; 2], [0, 0], [1, 1], 1)?;
         let patches = patches.f_flatten(2, 3)?.f_transpose(1, 2)?.f_add(&self.positions)?;

@@ -38,15 +38,15 @@ const STAGES: [Stage; 7] = [
 
 /// How much wider and deeper than Lite0 a network is.
 #[derive(Clone, Copy, Debug)]
-pub struct Scale {
+pub(crate) struct Scale {
     width: f64,
     depth: f64,
 }
 
 impl Scale {
-    pub const LITE0: Self = Self { width: 1.0, depth: 1.0 };
-    pub const LITE1: Self = Self { width: 1.0, depth: 1.1 };
-    pub const LITE2: Self = Self { width: 1.1, depth: 1.2 };
+    pub(crate) const LITE0: Self = Self { width: 1.0, depth: 1.0 };
+    pub(crate) const LITE1: Self = Self { width: 1.0, depth: 1.1 };
+    pub(crate) const LITE2: Self = Self { width: 1.1, depth: 1.2 };
 
     /// [`STAGES`] at this scale: channels in eights, and never below nine tenths of the exact number; the first and the
     /// last stage keep their depth.
@@ -66,7 +66,7 @@ impl Scale {
 
 /// The network up to the pooled features.
 #[derive(Debug)]
-pub struct EfficientNetLite {
+pub(crate) struct EfficientNetLite {
     stem: Convolution,
     blocks: Vec<Block>,
     head: Convolution,
@@ -76,13 +76,13 @@ pub struct EfficientNetLite {
 
 impl EfficientNetLite {
     /// Floats in a feature vector.
-    pub const DIMENSION: usize = 1280;
+    pub(crate) const DIMENSION: usize = 1280;
 
     /// Builds the network from weights with the names of the package `efficientnet_lite_pytorch`, in numbers of a kind.
     ///
     /// # Errors
     /// When a weight is missing or wrongly shaped, or the device has no room.
-    pub fn new(weights: &Weights, scale: Scale, device: Device, kind: Kind) -> Result<Self, ModelError> {
+    pub(crate) fn new(weights: &Weights, scale: Scale, device: Device, kind: Kind) -> Result<Self, ModelError> {
         let loader = Loader { weights, device, kind };
         let stem = Shape { inputs: 3, outputs: STEM_CHANNELS, kernel: 3, stride: 2, groups: 1 };
         let stem = loader.convolution("_conv_stem", "_bn0", stem)?;
@@ -101,7 +101,7 @@ impl EfficientNetLite {
     }
 
     /// Where the network computes.
-    pub fn device(&self) -> Device {
+    pub(crate) fn device(&self) -> Device {
         self.device
     }
 
@@ -110,7 +110,7 @@ impl EfficientNetLite {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn features(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
+    pub(crate) fn features(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
         let mut x = self.stem.forward(&pictures.f_to_kind(self.kind)?, Activation::Relu6)?;
         for block in &self.blocks {
             x = block.forward(x)?;

@@ -5,9 +5,9 @@ use super::{Architecture, INPUT_SIDE, NamedTensor, NetworkInput};
 
 /// Features of [`picture`].
 pub(crate) struct Reference {
-    pub first: [f64; 6],
-    pub length: f64,
-    pub sum: f64,
+    pub(crate) first: [f64; 6],
+    pub(crate) length: f64,
+    pub(crate) sum: f64,
 }
 
 pub(crate) fn reference(architecture: Architecture) -> Reference {
@@ -34,7 +34,7 @@ pub(crate) fn reference(architecture: Architecture) -> Reference {
 
 impl Reference {
     /// Compares to a share of the features' length.
-    pub fn assert_equal(&self, features: &[f32], tolerance: f64) {
+    pub(crate) fn assert_equal(&self, features: &[f32], tolerance: f64) {
         let features: Vec<f64> = features.iter().copied().map(f64::from).collect();
         let length = features.iter().map(|v| v * v).sum::<f64>().sqrt();
         let sum: f64 = features.iter().sum();

@@ -30,7 +30,7 @@ pub struct HeadPart {
 
 impl HeadPart {
     /// Floats in this part's output.
-    pub fn outputs(&self) -> usize {
+    pub(crate) fn outputs(&self) -> usize {
         self.matrix.len() / self.centre.len().max(1)
     }
 
@@ -38,7 +38,7 @@ impl HeadPart {
     ///
     /// # Errors
     /// When they do not fit each other.
-    pub fn tensors(&self) -> Result<(Tensor, Tensor), ModelError> {
+    pub(crate) fn tensors(&self) -> Result<(Tensor, Tensor), ModelError> {
         let matrix = Tensor::f_from_slice(&self.matrix)?;
         let matrix = matrix.f_view([self.outputs() as i64, self.centre.len() as i64])?;
         Ok((Tensor::f_from_slice(&self.centre)?, matrix))
@@ -74,7 +74,7 @@ pub fn normalised(rows: &Tensor) -> Result<Tensor, ModelError> {
 
 impl Head {
     /// Floats in an embedding.
-    pub fn dimension(&self) -> usize {
+    pub(crate) fn dimension(&self) -> usize {
         self.parts.iter().map(HeadPart::outputs).sum()
     }
 
@@ -99,7 +99,7 @@ impl Head {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn apply(&self, features: &[Embedding]) -> Result<Vec<Option<Embedding>>, ModelError> {
+    pub(crate) fn apply(&self, features: &[Embedding]) -> Result<Vec<Option<Embedding>>, ModelError> {
         let _no_grad = tch::no_grad_guard();
         let values: Vec<f32> = features.iter().flat_map(|one| one.values().iter().copied()).collect();
         let inputs = features.first().map_or(0, |one| one.values().len());

@@ -15,7 +15,7 @@ mod resnet;
 pub(crate) mod state_dict;
 mod stored_zip;
 mod tensor_file;
-pub mod threads;
+pub(crate) mod threads;
 pub mod weight_file;
 pub(crate) mod weight_format;
 mod weights;
@@ -25,10 +25,10 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-pub use dinov2::DinoV2;
-pub use efficientnet::{EfficientNetLite, Scale};
+pub(crate) use dinov2::DinoV2;
+pub(crate) use efficientnet::{EfficientNetLite, Scale};
 pub use head::{Head, HeadPart, normalised, signed_power};
-pub use resnet::ResNet;
+pub(crate) use resnet::ResNet;
 pub use tensor_file::{NamedTensor, floats, metadata_in, read_header};
 pub use weights::{NamedTensors, Norms, Weights};
 
@@ -105,7 +105,7 @@ impl Channels {
     ///
     /// # Errors
     /// When the device has no room.
-    pub fn new([mean, deviation]: [[f32; 3]; 2], device: Device) -> Result<Self, ModelError> {
+    pub(crate) fn new([mean, deviation]: [[f32; 3]; 2], device: Device) -> Result<Self, ModelError> {
         let place = |values: [f32; 3]| Tensor::f_from_slice(&values)?.f_view([1, 3, 1, 1])?.f_to_device(device);
         let lines = [0, 1, 2].map(|channel| Self::line(mean[channel], deviation[channel]));
         Ok(Self { factor: place(lines.map(|line| line.0))?, shift: place(lines.map(|line| line.1))? })
@@ -120,7 +120,7 @@ impl Channels {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn scale(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
+    pub(crate) fn scale(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
         Ok(pictures.f_to_kind(Kind::Float)?.f_mul(&self.factor)?.f_add_(&self.shift)?)
     }
 }
@@ -148,19 +148,8 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    pub const ALL: [Self; 8] = [
-        Self::EfficientNetLite0,
-        Self::EfficientNetLite1,
-        Self::EfficientNetLite2,
-        Self::ResNet18,
-        Self::ResNet34,
-        Self::ResNet50,
-        Self::DinoV2Small,
-        Self::SiameseResNet18,
-    ];
-
     /// For people.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::EfficientNetLite0 => "EfficientNet-Lite0",
             Self::EfficientNetLite1 => "EfficientNet-Lite1",
@@ -197,7 +186,7 @@ impl Architecture {
     }
 
     /// Whether the network takes a weight of this name; a classifier's, say, it does not.
-    pub fn needs(self, weight: &str) -> bool {
+    pub(crate) fn needs(self, weight: &str) -> bool {
         let beginnings: &[&str] = match self.family() {
             Family::EfficientNet(_) => &["_conv_stem.", "_bn0.", "_blocks.", "_conv_head.", "_bn1."],
             Family::ResNet(layout) if layout.classifier => &["conv1.", "bn1.", "layer", "fc."],
@@ -228,7 +217,7 @@ impl Architecture {
 
     /// Numbers to learn in: half the bits on a GPU and where the processor has them, the weights themselves aside. The
     /// tutorial is repeated as it was.
-    pub fn training_dtype(self, device: Device) -> Kind {
+    pub(crate) fn training_dtype(self, device: Device) -> Kind {
         let exact = matches!(self, Self::SiameseResNet18 | Self::DinoV2Small);
         if device.is_cuda() && !exact { Kind::BFloat16 } else { self.inference_dtype(device) }
     }
@@ -257,7 +246,7 @@ enum Family {
 
 /// A network that gives features. One thread owns it: a tensor may be sent to another thread but not shared.
 #[derive(Debug)]
-pub struct Backbone {
+pub(crate) struct Backbone {
     architecture: Architecture,
     channels: Channels,
     network: Network,
@@ -277,7 +266,7 @@ impl Backbone {
     ///
     /// # Errors
     /// When the weights are damaged or not this architecture's, or the device has no room for them.
-    pub fn open(architecture: Architecture, weights: &Weights, device: Device) -> Result<Self, ModelError> {
+    pub(crate) fn open(architecture: Architecture, weights: &Weights, device: Device) -> Result<Self, ModelError> {
         Self::build(architecture, weights, device, architecture.inference_dtype(device))
     }
 
@@ -285,7 +274,7 @@ impl Backbone {
     ///
     /// # Errors
     /// When a weight is missing or of the wrong shape, or the device has no room.
-    pub fn build(
+    pub(crate) fn build(
         architecture: Architecture,
         weights: &Weights,
         device: Device,
@@ -303,17 +292,17 @@ impl Backbone {
     ///
     /// # Errors
     /// When they are not.
-    pub fn check(architecture: Architecture, weights: &Weights) -> Result<(), ModelError> {
+    pub(crate) fn check(architecture: Architecture, weights: &Weights) -> Result<(), ModelError> {
         Self::open(architecture, weights, Device::Cpu).map(drop)
     }
 
     /// Floats in a feature vector.
-    pub fn dimension(&self) -> usize {
+    pub(crate) fn dimension(&self) -> usize {
         self.architecture.dimension()
     }
 
     /// Where the network computes.
-    pub fn device(&self) -> Device {
+    pub(crate) fn device(&self) -> Device {
         match &self.network {
             Network::EfficientNet(network) => network.device(),
             Network::ResNet(network) => network.device(),
@@ -326,7 +315,7 @@ impl Backbone {
     ///
     /// # Errors
     /// When libtorch fails, out of memory among other things.
-    pub fn forward(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
+    pub(crate) fn forward(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
         if self.wants_rotated() {
             return self.scaled_features(&self.channels.scale(&pictures.f_flip([2, 3])?)?);
         }
@@ -383,7 +372,7 @@ impl Backbone {
     ///
     /// # Errors
     /// When libtorch fails, out of memory among other things.
-    pub fn features(&self, inputs: &[NetworkInput]) -> Result<Vec<f32>, ModelError> {
+    pub(crate) fn features(&self, inputs: &[NetworkInput]) -> Result<Vec<f32>, ModelError> {
         let _no_grad = tch::no_grad_guard();
         let features = match (self.device(), self.kind) {
             (Device::Cpu, Kind::BFloat16) => {
@@ -451,7 +440,17 @@ mod tests {
 
     #[test]
     fn an_architecture_has_one_name_in_cards_and_ids() {
-        for architecture in Architecture::ALL {
+        const ALL: [Architecture; 8] = [
+            Architecture::EfficientNetLite0,
+            Architecture::EfficientNetLite1,
+            Architecture::EfficientNetLite2,
+            Architecture::ResNet18,
+            Architecture::ResNet34,
+            Architecture::ResNet50,
+            Architecture::DinoV2Small,
+            Architecture::SiameseResNet18,
+        ];
+        for architecture in ALL {
             assert_eq!(serde_json::to_value(architecture).unwrap(), architecture.id());
         }
     }

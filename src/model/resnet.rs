@@ -16,16 +16,16 @@ const STEM_CHANNELS: i64 = 64;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {
     /// Residual blocks of the four layers.
-    pub blocks: [usize; 4],
+    pub(crate) blocks: [usize; 4],
     /// Three convolutions a block, the last four times as wide, instead of two.
-    pub bottleneck: bool,
+    pub(crate) bottleneck: bool,
     /// Whether the 1,000 outputs of the last layer are the features, rather than the pooled values before it.
-    pub classifier: bool,
+    pub(crate) classifier: bool,
 }
 
 impl Layout {
     /// Floats in a feature vector.
-    pub const fn dimension(self) -> usize {
+    pub(crate) const fn dimension(self) -> usize {
         match (self.classifier, self.bottleneck) {
             (true, _) => 1000,
             (false, true) => 2048,
@@ -36,7 +36,7 @@ impl Layout {
 
 /// The network up to the features.
 #[derive(Debug)]
-pub struct ResNet {
+pub(crate) struct ResNet {
     stem: Convolution,
     blocks: Vec<Block>,
     /// Weight and bias.
@@ -77,7 +77,7 @@ impl ResNet {
     }
 
     /// Where the network computes.
-    pub fn device(&self) -> Device {
+    pub(crate) fn device(&self) -> Device {
         self.device
     }
 
@@ -85,7 +85,7 @@ impl ResNet {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn features(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
+    pub(crate) fn features(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
         let x = self.stem.forward(&pictures.f_to_kind(self.kind)?, Activation::Relu)?;
         let mut x = x.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?;
         for block in &self.blocks {

@@ -45,7 +45,7 @@ fn number(bytes: &[u8], at: usize, size: usize) -> Option<u64> {
 
 impl<'a> StoredZip<'a> {
     /// Whether a file begins as such an archive does.
-    pub fn has_signature(file: &[u8]) -> bool {
+    pub(crate) fn has_signature(file: &[u8]) -> bool {
         file.starts_with(LOCAL)
     }
 
@@ -53,7 +53,7 @@ impl<'a> StoredZip<'a> {
     ///
     /// # Errors
     /// When there is none.
-    pub fn open(file: &'a [u8]) -> Result<Self, WeightFormatError> {
+    pub(crate) fn open(file: &'a [u8]) -> Result<Self, WeightFormatError> {
         Self::table(file).map(|entries| Self { file, entries }).ok_or_else(damaged)
     }
 
@@ -90,7 +90,7 @@ impl<'a> StoredZip<'a> {
     }
 
     /// The folder that holds an entry of this name: what comes before it in the full name.
-    pub fn folder_of(&self, name: &str) -> Option<&'a str> {
+    pub(crate) fn folder_of(&self, name: &str) -> Option<&'a str> {
         self.entries.keys().find_map(|entry| entry.strip_suffix(name))
     }
 
@@ -98,7 +98,7 @@ impl<'a> StoredZip<'a> {
     ///
     /// # Errors
     /// When it is compressed or damaged.
-    pub fn entry(&self, name: &str) -> Result<Option<&'a [u8]>, WeightFormatError> {
+    pub(crate) fn entry(&self, name: &str) -> Result<Option<&'a [u8]>, WeightFormatError> {
         let Some(entry) = self.entries.get(name) else { return Ok(None) };
         if entry.compressed {
             return Err(WeightFormatError::Damaged("its parts are compressed, which PyTorch does not do".into()));

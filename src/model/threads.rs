@@ -7,7 +7,7 @@
 use std::panic::resume_unwind;
 
 /// Does `work` on a thread of its own, on which libtorch computes with so many.
-pub fn on_own_thread<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn on_own_thread<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
     let work = || {
         tch::set_num_threads(threads as i32);
         let done = work();

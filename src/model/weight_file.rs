@@ -97,7 +97,7 @@ fn what_it_is(file: &[u8]) -> &'static str {
 ///
 /// # Errors
 /// When it is none of those that the program knows.
-pub fn recognise(tensors: &[NamedTensor]) -> Result<Architecture, WeightFileError> {
+pub(crate) fn recognise(tensors: &[NamedTensor]) -> Result<Architecture, WeightFileError> {
     let shape = |name: &str| tensors.iter().find(|tensor| tensor.name == name).map(|tensor| tensor.shape.as_slice());
     let has = |name: &str| shape(name).is_some();
     let blocks = |prefix: &str| {

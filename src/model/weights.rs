@@ -53,7 +53,7 @@ impl Weights<'static> {
     ///
     /// # Errors
     /// When they are not the ones that this source was written for.
-    pub fn built_in() -> Result<Self, ModelError> {
+    pub(crate) fn built_in() -> Result<Self, ModelError> {
         let found = hex(&Sha256::digest(BUILT_IN));
         if found != BUILT_IN_SHA256 {
             return Err(ModelError::WrongHash { found });
@@ -67,24 +67,24 @@ impl<'a> Weights<'a> {
     ///
     /// # Errors
     /// When the bytes are no such file.
-    pub fn from_bytes(bytes: &'a [u8], prefix: &'a str) -> Result<Self, ModelError> {
+    pub(crate) fn from_bytes(bytes: &'a [u8], prefix: &'a str) -> Result<Self, ModelError> {
         Ok(Self(Source::File { tensors: SafeTensors::deserialize(bytes)?, prefix }))
     }
 
     /// Weights that learn: 32-bit floats, on the device of the network that is built from them.
-    pub fn from_memory(tensors: &'a NamedTensors, norms: Norms) -> Self {
+    pub(crate) fn from_memory(tensors: &'a NamedTensors, norms: Norms) -> Self {
         Self(Source::Memory { tensors, norms })
     }
 
     /// The beginning of a network that learns from scratch, as torchvision initialises a ResNet (He et al. 2015,
     /// "Delving Deep into Rectifiers"): what a network asks for while it is built is kept. `normal` gives numbers with
     /// mean 0 and deviation 1.
-    pub fn random_init(normal: impl FnMut() -> f64 + 'static) -> Self {
+    pub(crate) fn random_init(normal: impl FnMut() -> f64 + 'static) -> Self {
         Self(Source::RandomInit { normal: RefCell::new(Box::new(normal)), tensors: RefCell::default() })
     }
 
     /// What was drawn.
-    pub fn into_random_init(self) -> NamedTensors {
+    pub(crate) fn into_random_init(self) -> NamedTensors {
         match self.0 {
             Source::RandomInit { tensors, .. } => tensors.into_inner(),
             Source::File { .. } | Source::Memory { .. } => NamedTensors::new(),
@@ -95,7 +95,7 @@ impl<'a> Weights<'a> {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn all(&self, wanted: impl Fn(&str) -> bool) -> Result<NamedTensors, ModelError> {
+    pub(crate) fn all(&self, wanted: impl Fn(&str) -> bool) -> Result<NamedTensors, ModelError> {
         let Source::File { tensors, prefix } = &self.0 else { return Ok(NamedTensors::new()) };
         let named = tensors.iter().filter_map(|(name, view)| Some((name.strip_prefix(prefix)?, view)));
         let floats = named.filter(|(name, view)| view.dtype() == Dtype::F32 && wanted(name));
@@ -110,7 +110,7 @@ impl<'a> Weights<'a> {
     ///
     /// # Errors
     /// When it is missing or otherwise shaped or typed.
-    pub fn tensor(&self, name: &str, shape: &[i64]) -> Result<Tensor, ModelError> {
+    pub(crate) fn tensor(&self, name: &str, shape: &[i64]) -> Result<Tensor, ModelError> {
         let missing = || ModelError::MissingTensor(name.to_owned());
         let (tensors, prefix) = match &self.0 {
             Source::File { tensors, prefix } => (tensors, prefix),
@@ -210,12 +210,12 @@ struct BatchNorm {
 impl FoldedConv {
     /// Without a norm.
     #[cfg(test)]
-    pub fn of(weight: Tensor, bias: Tensor) -> Self {
+    pub(crate) fn of(weight: Tensor, bias: Tensor) -> Self {
         Self { weight, bias: Some(bias), norm: None }
     }
 
     /// Weight and bias where they stay as they are; `None` where something learns.
-    pub fn fixed(&self) -> Option<(&Tensor, &Tensor)> {
+    pub(crate) fn fixed(&self) -> Option<(&Tensor, &Tensor)> {
         let bias = self.bias.as_ref()?;
         let learns = self.norm.is_some() || self.weight.requires_grad() || bias.requires_grad();
         (!learns).then_some((&self.weight, bias))
@@ -225,7 +225,7 @@ impl FoldedConv {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn rotated_180(self) -> Result<Self, ModelError> {
+    pub(crate) fn rotated_180(self) -> Result<Self, ModelError> {
         Ok(Self { weight: channels_last(self.weight.f_flip([2, 3])?)?, ..self })
     }
 
@@ -234,7 +234,7 @@ impl FoldedConv {
     ///
     /// # Errors
     /// When the device has no room.
-    pub fn to(self, device: Device, kind: Kind) -> Result<Self, ModelError> {
+    pub(crate) fn to(self, device: Device, kind: Kind) -> Result<Self, ModelError> {
         let by_channel = self.weight.size().get(1) == Some(&1);
         let kind = if by_channel && device == Device::Cpu && self.weight.requires_grad() { Kind::Float } else { kind };
         let place = |tensor: Tensor| tensor.f_to_device(device)?.f_to_kind(kind);
@@ -245,7 +245,13 @@ impl FoldedConv {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn forward(&self, x: &Tensor, stride: i64, padding: [i64; 2], groups: i64) -> Result<Tensor, ModelError> {
+    pub(crate) fn forward(
+        &self,
+        x: &Tensor,
+        stride: i64,
+        padding: [i64; 2],
+        groups: i64,
+    ) -> Result<Tensor, ModelError> {
         let kind = x.kind();
         let x = x.f_to_kind(self.weight.kind())?;
         let x = x.f_conv2d(&self.weight, self.bias.as_ref(), [stride; 2], padding, [1, 1], groups)?.f_to_kind(kind)?;

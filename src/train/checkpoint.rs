@@ -21,32 +21,32 @@ const STATE: &str = "standing";
 /// All of a training but its numbers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainerState {
-    pub options: TrainOptions,
+    pub(crate) options: TrainOptions,
     /// Names the photos and labels that are learnt from: a training goes on only with the same.
-    pub data: String,
+    pub(crate) data: String,
     /// Finished epochs.
-    pub epoch: u32,
+    pub(crate) epoch: u32,
     /// Batches of the next epoch that are done.
-    pub batch: usize,
+    pub(crate) batch: usize,
     /// Steps since the beginning.
     pub steps: i64,
     /// Those of the optimiser, which begins anew with each loss. `None` in the files of versions that did not keep it
     /// apart.
     #[serde(default)]
-    pub optimiser_steps: Option<i64>,
+    pub(crate) optimiser_steps: Option<i64>,
     /// What the watchdog has made of the learning rates, of the loss and of the batch.
-    pub rate_factor: f64,
-    pub loss: Option<Loss>,
-    pub batch_size: usize,
+    pub(crate) rate_factor: f64,
+    pub(crate) loss: Option<Loss>,
+    pub(crate) batch_size: usize,
     /// Alarms of the watchdog that were answered so far.
     #[serde(rename = "answers")]
-    pub recoveries: u32,
-    pub curve: Vec<CurvePoint>,
+    pub(crate) recoveries: u32,
+    pub(crate) curve: Vec<CurvePoint>,
 }
 
 impl TrainerState {
     /// Steps that the optimiser has made since it was begun anew.
-    pub fn optimiser_steps(&self) -> i64 {
+    pub(crate) fn optimiser_steps(&self) -> i64 {
         self.optimiser_steps.unwrap_or(self.steps)
     }
 }
@@ -55,7 +55,7 @@ impl TrainerState {
 ///
 /// # Errors
 /// When it cannot be written; the one before is there still.
-pub fn save(folder: &Path, state: &TrainerState, tensors: &NamedTensors) -> io::Result<()> {
+pub(crate) fn save(folder: &Path, state: &TrainerState, tensors: &NamedTensors) -> io::Result<()> {
     let named = |(name, tensor): (&String, &Tensor)| named_tensor(name, tensor).map_err(io::Error::other);
     let tensors = tensors.iter().map(named).collect::<io::Result<Vec<_>>>()?;
     let metadata = HashMap::from([(STATE.to_owned(), serde_json::to_string(state)?)]);
@@ -68,7 +68,7 @@ pub fn save(folder: &Path, state: &TrainerState, tensors: &NamedTensors) -> io::
 ///
 /// # Errors
 /// When libtorch fails.
-pub fn named_tensor(name: &str, tensor: &Tensor) -> Result<NamedTensor, ModelError> {
+pub(crate) fn named_tensor(name: &str, tensor: &Tensor) -> Result<NamedTensor, ModelError> {
     let tensor = tensor.f_detach()?.f_to_device(tch::Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
     let shape = tensor.size().iter().map(|side| *side as usize).collect();
     let values = Vec::<f32>::try_from(tensor.f_reshape([-1])?)?;
@@ -96,7 +96,7 @@ fn path(folder: &Path) -> PathBuf {
 }
 
 /// Throws away the checkpoint of a library, where there is one.
-pub fn forget(folder: &Path) {
+pub(crate) fn forget(folder: &Path) {
     match std::fs::remove_file(path(folder)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             log::warn!("A finished training's checkpoint could not be deleted ({error}): {}", path(folder).display());

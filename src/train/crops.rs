@@ -23,7 +23,7 @@ const MAX_THREADS: usize = 14;
 
 /// What is taken of a photo, and how it is augmented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Crop {
+pub(crate) enum Crop {
     /// A random resized crop, flipped at random, with colour jitter (Szegedy et al. 2015, "Going Deeper with
     /// Convolutions").
     Random,
@@ -35,22 +35,22 @@ pub enum Crop {
 
 /// One batch to be made: positions in `photos`, and the seed of its crops.
 #[derive(Clone, Debug)]
-pub struct BatchSpec {
-    pub positions: Vec<usize>,
-    pub seed: u64,
+pub(crate) struct BatchSpec {
+    pub(crate) positions: Vec<usize>,
+    pub(crate) seed: u64,
 }
 
 /// Pictures of one batch.
 #[derive(Debug)]
-pub struct Batch {
+pub(crate) struct Batch {
     /// `positions.len() * side * side * 3` bytes, rows first, RGB.
-    pub pixels: Vec<u8>,
+    pub(crate) pixels: Vec<u8>,
     /// The photos that could be read, in the order that was asked for.
-    pub positions: Vec<usize>,
+    pub(crate) positions: Vec<usize>,
     /// The place of each of them in the spec.
-    pub places: Vec<usize>,
+    pub(crate) places: Vec<usize>,
     /// Photos that were asked for.
-    pub asked: usize,
+    pub(crate) asked: usize,
 }
 
 /// A thread that makes batches has ended before its last one.
@@ -59,7 +59,7 @@ pub struct Batch {
 pub struct CropThreadDied;
 
 /// The threads, and their batches in order.
-pub struct CropLoader {
+pub(crate) struct CropLoader {
     lines: Vec<Receiver<Batch>>,
     next: usize,
     batches: usize,
@@ -68,12 +68,12 @@ pub struct CropLoader {
 
 /// What to make batches of.
 #[derive(Clone)]
-pub struct Source {
-    pub library: Library,
-    pub photos: Arc<[Arc<Photo>]>,
-    pub crop: Crop,
+pub(crate) struct Source {
+    pub(crate) library: Library,
+    pub(crate) photos: Arc<[Arc<Photo>]>,
+    pub(crate) crop: Crop,
     /// Pixels.
-    pub side: u32,
+    pub(crate) side: u32,
 }
 
 impl CropLoader {
@@ -81,7 +81,7 @@ impl CropLoader {
     ///
     /// # Errors
     /// When the system gives no threads.
-    pub fn start(source: &Source, specs: Vec<BatchSpec>, threads: usize) -> std::io::Result<Self> {
+    pub(crate) fn start(source: &Source, specs: Vec<BatchSpec>, threads: usize) -> std::io::Result<Self> {
         let specs: Arc<[BatchSpec]> = specs.into();
         let count = threads.clamp(1, MAX_THREADS);
         let (mut lines, mut handles) = (Vec::new(), Vec::new());
@@ -107,7 +107,7 @@ impl CropLoader {
     ///
     /// # Errors
     /// When the thread that was to make it is gone.
-    pub fn take(&mut self) -> Result<Option<Batch>, CropThreadDied> {
+    pub(crate) fn take(&mut self) -> Result<Option<Batch>, CropThreadDied> {
         if self.next == self.batches {
             return Ok(None);
         }
@@ -120,7 +120,7 @@ impl CropLoader {
 impl Batch {
     /// The rows of whole triplets, for a batch of all anchors, then all positives, then all negatives: a triplet of which
     /// a photo could not be read is left out.
-    pub fn triplets(&self) -> [Vec<i64>; 3] {
+    pub(crate) fn triplets(&self) -> [Vec<i64>; 3] {
         let third = self.asked / 3;
         let row = |place: usize| self.places.binary_search(&place).ok().map(|row| row as i64);
         let mut rows: [Vec<i64>; 3] = Default::default();

@@ -12,9 +12,9 @@ use crate::model::ModelError;
 use crate::photo::{Embedding, HalfEmbedding, Metric, Photo, PhotoId, hex};
 
 /// Fewer photos of a class teach nothing: there is no pair to learn from.
-pub const MIN_PHOTOS_PER_CLASS: usize = 2;
+pub(crate) const MIN_PHOTOS_PER_CLASS: usize = 2;
 /// Fewer classes are no classes: a folder with one sub-folder is taken for one without labels.
-pub const MIN_CLASSES: usize = 2;
+pub(crate) const MIN_CLASSES: usize = 2;
 const CATALOG_CHUNK: usize = 4096;
 
 /// The photos of a library that have features.
@@ -78,8 +78,13 @@ impl Dataset {
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub fn embeddings(&self, catalog: &Catalog, model: ModelKey, dimension: usize) -> Result<Tensor, DatasetError> {
-        let rows = zeros(self.len(), dimension)?;
+    pub(crate) fn embeddings(
+        &self,
+        catalog: &Catalog,
+        model: ModelKey,
+        dimension: usize,
+    ) -> Result<Tensor, DatasetError> {
+        let rows = zeros(self.photos.len(), dimension)?;
         for (chunk, photos) in self.photos.chunks(CATALOG_CHUNK).enumerate() {
             let mut values = Vec::with_capacity(photos.len() * dimension);
             for photo in photos {
@@ -98,28 +103,18 @@ impl Dataset {
         Ok(rows)
     }
 
-    /// Photos.
-    pub fn len(&self) -> usize {
-        self.photos.len()
-    }
-
-    /// Whether there is no photo.
-    pub fn is_empty(&self) -> bool {
-        self.photos.is_empty()
-    }
-
     /// Whether there are classes to learn from.
-    pub fn is_labelled(&self) -> bool {
+    pub(crate) fn is_labelled(&self) -> bool {
         !self.classes.is_empty()
     }
 
     /// The positions of all photos.
-    pub fn all(&self) -> Vec<usize> {
-        (0..self.len()).collect()
+    pub(crate) fn all(&self) -> Vec<usize> {
+        (0..self.photos.len()).collect()
     }
 
     /// Names photos with their contents and labels.
-    pub fn fingerprint(&self, positions: &[usize]) -> String {
+    pub(crate) fn fingerprint(&self, positions: &[usize]) -> String {
         let mut hasher = Sha256::new();
         for position in positions {
             hasher.update(self.photos[*position].content.0);

@@ -16,7 +16,7 @@ use crate::model::{Architecture, HeadPart};
 
 /// About how long a training takes where `present` is in use, said before it begins; for a network it is tried out, which
 /// takes some seconds. `None` where the device or the model that it begins with is not there.
-pub fn estimate(
+pub(crate) fn estimate(
     options: &TrainOptions,
     models: &ModelFolder,
     present: &Model,

@@ -16,7 +16,7 @@ use crate::random::Random;
 /// Queries searched with at a time.
 const CHUNK: i64 = 256;
 /// Below this the interval is so wide that nothing can be said.
-pub const MIN_QUERIES: usize = 20;
+pub(crate) const MIN_QUERIES: usize = 20;
 /// Results shown for an example.
 const EXAMPLE_RESULTS: usize = 5;
 const EXAMPLES: usize = 4;
@@ -98,7 +98,7 @@ impl Tally {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn add_views(
+    pub(crate) fn add_views(
         &mut self,
         embedded: &ModelEmbeddings,
         views: &Tensor,
@@ -215,10 +215,10 @@ fn wilson(share: f64, count: u64) -> Interval {
 
 /// The tallies of the model in use and the new one at every task.
 #[derive(Debug, Default)]
-pub struct Comparison {
-    pub seen: [Tally; 2],
-    pub unseen: [Tally; 2],
-    pub views: [Tally; 2],
+pub(crate) struct Comparison {
+    pub(crate) seen: [Tally; 2],
+    pub(crate) unseen: [Tally; 2],
+    pub(crate) views: [Tally; 2],
 }
 
 impl Comparison {
@@ -226,7 +226,12 @@ impl Comparison {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn add(&mut self, data: &Dataset, models: [&ModelEmbeddings; 2], split: &Split) -> Result<(), ModelError> {
+    pub(crate) fn add(
+        &mut self,
+        data: &Dataset,
+        models: [&ModelEmbeddings; 2],
+        split: &Split,
+    ) -> Result<(), ModelError> {
         for (number, embedded) in models.into_iter().enumerate() {
             self.seen[number].add(data, embedded, &subsample(&split.seen, MAX_QUERIES), &split.learn)?;
             self.unseen[number].add(data, embedded, &subsample(&split.unseen, MAX_QUERIES), &split.unseen)?;
@@ -236,7 +241,7 @@ impl Comparison {
 
     /// The report. `earlier` is what the model in use reached at its own training, where that was on the same photos:
     /// it has learnt from those that are held out now, and would be flattered by them.
-    pub fn report(
+    pub(crate) fn report(
         self,
         data: &Dataset,
         focus: Focus,
@@ -338,7 +343,7 @@ fn verdict(rows: &[TaskResult], focus: Focus) -> Option<Verdict> {
 
 /// A task at which both models were measured without any doubt, for tests.
 #[cfg(test)]
-pub fn certain(task: Task, before: f64, after: f64) -> TaskResult {
+pub(crate) fn certain(task: Task, before: f64, after: f64) -> TaskResult {
     let score = |value| {
         let interval = Interval { value, low: value, high: value };
         Score { recall_at_1: interval, recall_at_5: interval, map_at_r: interval }

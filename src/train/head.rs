@@ -53,14 +53,14 @@ pub struct HeadOptions {
 /// How far the learning of a head is.
 #[derive(Clone, Debug, Default)]
 pub struct HeadProgress {
-    pub epoch: u32,
-    pub epochs: u32,
-    pub step: u64,
-    pub steps: u64,
+    pub(crate) epoch: u32,
+    pub(crate) epochs: u32,
+    pub(crate) step: u64,
+    pub(crate) steps: u64,
     /// Photos seen so far, over all epochs.
-    pub photos: u64,
+    pub(crate) photos: u64,
     /// Mean over the epoch; only at its end.
-    pub loss: Option<f64>,
+    pub(crate) loss: Option<f64>,
     /// What the watchdog has seen and done, in words for people.
     pub notice: Option<String>,
 }
@@ -117,7 +117,7 @@ fn settings(focus: Focus) -> HeadSettings {
 ///
 /// # Errors
 /// When libtorch fails.
-pub fn whiten_within_classes(features: &Tensor, labels: &[i64]) -> Result<HeadPart, ModelError> {
+pub(crate) fn whiten_within_classes(features: &Tensor, labels: &[i64]) -> Result<HeadPart, ModelError> {
     let classes = Classes::new(labels);
     let space = Space::within_classes(&classes.rows_of(features)?, &classes, 0.0)?;
     space.part(&space.matrix, 1.0)
@@ -128,7 +128,7 @@ pub fn whiten_within_classes(features: &Tensor, labels: &[i64]) -> Result<HeadPa
 ///
 /// # Errors
 /// When libtorch fails.
-pub fn whiten_within_pairs(features: &Tensor, pairs: &[(i64, i64)]) -> Result<Head, ModelError> {
+pub(crate) fn whiten_within_pairs(features: &Tensor, pairs: &[(i64, i64)]) -> Result<Head, ModelError> {
     let power = power_for(features)?;
     let rows = if power == 1.0 { features.shallow_clone() } else { powered(copy_of(features)?, power)? };
     let space = Space::within_pairs(&rows, pairs)?;

@@ -19,7 +19,7 @@ use crate::train::progress::LabelPreview;
 
 /// Photos of a species that are more similar than this count as one shot. Bursts of one flower lie above 0.95, other
 /// photos of the same species mostly below 0.9.
-pub const SAME_SHOT: f64 = 0.95;
+pub(crate) const SAME_SHOT: f64 = 0.95;
 /// Whole species are held out where there are at least this many.
 const MIN_CLASSES_FOR_UNSEEN: usize = 10;
 /// A head learns from all photos at last, so that a fifth can be held out before.
@@ -37,18 +37,18 @@ const PREVIEWED: usize = 2000;
 
 /// How photos are held out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scheme {
+pub(crate) struct Scheme {
     /// Parts that the photos fall into.
-    pub folds: usize,
+    pub(crate) folds: usize,
     /// So many of the parts are held out, one after the other: cross-validation where it is more than one.
-    pub rounds: usize,
+    pub(crate) rounds: usize,
     /// Photos of a species that remain to learn from, whatever is held out.
-    pub keep: usize,
+    pub(crate) keep: usize,
 }
 
 impl Scheme {
     /// Of a recipe, on so many photos.
-    pub fn of(recipe: Recipe, photos: usize) -> Self {
+    pub(crate) fn of(recipe: Recipe, photos: usize) -> Self {
         match recipe {
             Recipe::Quick => {
                 Self { folds: FOLDS, rounds: if photos < CROSS_VALIDATE_BELOW { FOLDS } else { 1 }, keep: 1 }
@@ -103,18 +103,18 @@ impl Scheme {
 
 /// Photos as positions in a [`Dataset`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Split {
+pub(crate) struct Split {
     /// What the model may learn from; also what the queries of `seen` are searched among.
-    pub learn: Vec<usize>,
+    pub(crate) learn: Vec<usize>,
     /// Queries: photos of species that are learnt from.
-    pub seen: Vec<usize>,
+    pub(crate) seen: Vec<usize>,
     /// Photos of species that are held out whole; each is searched among the others.
-    pub unseen: Vec<usize>,
+    pub(crate) unseen: Vec<usize>,
 }
 
 /// A data set as it is split.
 #[derive(Debug)]
-pub struct HoldOut {
+pub(crate) struct HoldOut {
     scheme: Scheme,
     /// The shots of each species, in an order that follows from names and contents.
     classes: Vec<Vec<Vec<usize>>>,
@@ -126,7 +126,7 @@ impl HoldOut {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn new(data: &Dataset, scheme: Scheme) -> Result<Self, ModelError> {
+    pub(crate) fn new(data: &Dataset, scheme: Scheme) -> Result<Self, ModelError> {
         let mut by_class: Vec<Vec<usize>> = vec![Vec::new(); data.classes.len()];
         let mut unlabelled = Vec::new();
         for (position, label) in data.labels.iter().enumerate() {
@@ -143,12 +143,12 @@ impl HoldOut {
 
     /// A split for each round: of every fold in its turn the species, and of the other species the shots, are held out.
     /// Over all folds every photo is held out once as seen, and once as unseen where there are enough species for that.
-    pub fn splits(&self) -> Vec<Split> {
+    pub(crate) fn splits(&self) -> Vec<Split> {
         (0..self.scheme.rounds).map(|round| self.split(round)).collect()
     }
 
     /// The only split where there is one round.
-    pub fn first_split(&self) -> Split {
+    pub(crate) fn first_split(&self) -> Split {
         self.split(0)
     }
 
@@ -171,7 +171,7 @@ impl HoldOut {
     }
 
     /// Why nothing can be measured with what is held out, where that is so.
-    pub fn not_measured(&self) -> Option<NotMeasured> {
+    pub(crate) fn not_measured(&self) -> Option<NotMeasured> {
         let sizes: Vec<usize> = self.classes.iter().map(|shots| sizes_of(shots).iter().sum()).collect();
         if sizes.is_empty() {
             return views::too_few(self.unlabelled.len());
@@ -228,7 +228,7 @@ impl NotMeasured {
 ///
 /// # Errors
 /// When the catalog cannot be read.
-pub fn preview<'a>(
+pub(crate) fn preview<'a>(
     photos: impl Iterator<Item = &'a Photo> + Clone,
     problems: usize,
     catalog: &Catalog,
@@ -402,7 +402,7 @@ mod tests {
         let mut unseen_once = HashSet::new();
         for split in splits(&data) {
             let learn: HashSet<_> = split.learn.iter().collect();
-            assert_eq!(learn.len() + split.seen.len() + split.unseen.len(), data.len());
+            assert_eq!(learn.len() + split.seen.len() + split.unseen.len(), data.photos.len());
             let learnt: HashSet<_> = split.learn.iter().map(|p| data.labels[*p]).collect();
             assert!(split.seen.iter().all(|p| learnt.contains(&data.labels[*p])));
             assert!(split.unseen.iter().all(|p| !learnt.contains(&data.labels[*p])));
@@ -414,8 +414,8 @@ mod tests {
             unseen_once.extend(split.unseen);
         }
         assert_eq!(splits(&data), splits(&data));
-        assert_eq!(unseen_once.len(), data.len());
-        assert!(seen_once.len() > data.len() / 2);
+        assert_eq!(unseen_once.len(), data.photos.len());
+        assert!(seen_once.len() > data.photos.len() / 2);
     }
 
     #[test]
@@ -431,8 +431,8 @@ mod tests {
     fn a_network_always_keeps_pairs_to_learn_from() {
         for (classes, photos) in [(5, 2), (5, 3), (12, 2), (12, 4)] {
             let mut data = dataset(classes, photos);
-            data.features = Tensor::eye(data.len() as i64, (tch::Kind::Float, tch::Device::Cpu));
-            let split = &HoldOut::new(&data, Scheme::of(Recipe::Full, data.len())).unwrap().splits()[0];
+            data.features = Tensor::eye(data.photos.len() as i64, (tch::Kind::Float, tch::Device::Cpu));
+            let split = &HoldOut::new(&data, Scheme::of(Recipe::Full, data.photos.len())).unwrap().splits()[0];
             let mut left = vec![0; classes];
             split.learn.iter().for_each(|position| left[data.labels[*position] as usize] += 1);
             assert!(left.iter().all(|photos| *photos != 1), "{classes} x {photos}: {left:?}");
@@ -443,7 +443,7 @@ mod tests {
     #[test]
     fn why_nothing_can_be_measured_is_known_before() {
         let reason =
-            |data: &Dataset, recipe| HoldOut::new(data, Scheme::of(recipe, data.len())).unwrap().not_measured();
+            |data: &Dataset, recipe| HoldOut::new(data, Scheme::of(recipe, data.photos.len())).unwrap().not_measured();
         assert_eq!(reason(&dataset(5, 3), Recipe::Quick), Some(NotMeasured::TooFewPhotos));
         assert_eq!(reason(&dataset(5, 3), Recipe::Full), Some(NotMeasured::TooFewPhotos));
         // Both photos of each species are one shot.
@@ -512,7 +512,7 @@ mod tests {
         let data = dataset(2000, 3);
         let split = &splits(&data)[0];
         assert_eq!(split.unseen.len(), 400 * 3);
-        assert_eq!(split.learn.len() + split.seen.len() + split.unseen.len(), data.len());
+        assert_eq!(split.learn.len() + split.seen.len() + split.unseen.len(), data.photos.len());
         assert!(!split.seen.is_empty());
     }
 

@@ -31,7 +31,7 @@ const TINY: f64 = 1e-12;
 
 /// A loss with what it learns itself: proxies or class weights, where it has any.
 #[derive(Debug)]
-pub struct Objective {
+pub(crate) struct Objective {
     loss: Loss,
     /// `[classes, dimension]`.
     proxies: Option<Tensor>,
@@ -42,7 +42,7 @@ impl Objective {
     ///
     /// # Errors
     /// When there is no memory.
-    pub fn new(loss: Loss, classes: i64, dimension: i64, device: Device) -> Result<Self, ModelError> {
+    pub(crate) fn new(loss: Loss, classes: i64, dimension: i64, device: Device) -> Result<Self, ModelError> {
         let proxies = match loss {
             Loss::ProxyAnchor | Loss::NormalisedSoftmax => {
                 let values = Random::new(0).normals((classes * dimension) as usize);
@@ -55,13 +55,13 @@ impl Objective {
     }
 
     /// What the optimiser has to move beside the network or head, at [`Objective::proxy_rate`] times its rate.
-    pub fn parameters(&self) -> Vec<Tensor> {
+    pub(crate) fn parameters(&self) -> Vec<Tensor> {
         self.proxies.iter().map(Tensor::shallow_clone).collect()
     }
 
     /// How much faster proxies have to learn than a head that learns at about 1e-3: a hundred times for Proxy-Anchor, as
     /// in its paper.
-    pub fn proxy_rate(&self) -> f64 {
+    pub(crate) fn proxy_rate(&self) -> f64 {
         match self.loss {
             Loss::ProxyAnchor => 100.0,
             _ => 10.0,
@@ -69,7 +69,7 @@ impl Objective {
     }
 
     /// The loss when all embeddings have become the same, for those losses whose training can end there.
-    pub fn collapsed(&self) -> Option<f64> {
+    pub(crate) fn collapsed(&self) -> Option<f64> {
         match self.loss {
             Loss::RandomTriplet | Loss::SemiHardTriplet => Some(TRIPLET_MARGIN),
             Loss::BatchHardTriplet => Some(BATCH_HARD_MARGIN),
@@ -81,7 +81,7 @@ impl Objective {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn of(&self, embeddings: &Tensor, labels: &Tensor) -> Result<Tensor, ModelError> {
+    pub(crate) fn of(&self, embeddings: &Tensor, labels: &Tensor) -> Result<Tensor, ModelError> {
         let embeddings = embeddings.f_to_kind(Kind::Float)?;
         match (self.loss, &self.proxies) {
             (Loss::ProxyAnchor, Some(proxies)) => proxy_anchor(&embeddings, labels, proxies),
@@ -99,7 +99,7 @@ impl Objective {
 impl Loss {
     /// Whether it learns from pairs within a batch, which then has to hold several photos each of some classes;
     /// otherwise photos are drawn by chance.
-    pub fn needs_pairs(self) -> bool {
+    pub(crate) fn needs_pairs(self) -> bool {
         match self {
             Self::RandomTriplet | Self::BatchHardTriplet | Self::SemiHardTriplet | Self::MultiSimilarity => true,
             Self::ProxyAnchor | Self::NormalisedSoftmax => false,
@@ -112,7 +112,12 @@ impl Loss {
 ///
 /// # Errors
 /// When libtorch fails.
-pub fn triplet(anchor: &Tensor, positive: &Tensor, negative: &Tensor, margin: f64) -> Result<Tensor, ModelError> {
+pub(crate) fn triplet(
+    anchor: &Tensor,
+    positive: &Tensor,
+    negative: &Tensor,
+    margin: f64,
+) -> Result<Tensor, ModelError> {
     let distance =
         |other: &Tensor| anchor.f_sub(other)?.f_square()?.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
     Ok(distance(positive)?.f_sub(&distance(negative)?)?.f_add_scalar(margin)?.f_relu()?.f_mean(Kind::Float)?)

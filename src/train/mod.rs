@@ -10,26 +10,26 @@
 //! the new model into use is the caller's: [`crate::active_model::change_model`].
 
 pub mod checkpoint;
-pub mod crops;
+pub(crate) mod crops;
 pub mod dataset;
-pub mod estimate;
+pub(crate) mod estimate;
 pub mod evaluation;
 pub mod head;
-pub mod holdout;
+pub(crate) mod holdout;
 mod hyperparameters;
-pub mod loss;
-pub mod network;
-pub mod optimiser;
+pub(crate) mod loss;
+pub(crate) mod network;
+pub(crate) mod optimiser;
 pub mod plan;
 pub mod progress;
 mod replicas;
 mod reporter;
-pub mod sampler;
+pub(crate) mod sampler;
 mod trainer;
 pub mod unlabelled;
-pub mod views;
-pub mod watchdog;
-pub mod wording;
+pub(crate) mod views;
+pub(crate) mod watchdog;
+pub(crate) mod wording;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -54,7 +54,7 @@ use progress::TrainEvent;
 use reporter::ProgressReporter;
 
 /// Fewer photos are not worth a training.
-pub const MIN_PHOTOS: usize = 10;
+pub(crate) const MIN_PHOTOS: usize = 10;
 /// Why no model came of it.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
@@ -114,11 +114,11 @@ impl From<DatasetError> for TrainError {
 
 /// A training that is to be done.
 pub struct Training<'a> {
-    pub plan: TrainingPlan<'a>,
+    pub(crate) plan: TrainingPlan<'a>,
     /// The model whose backbone is the starting point.
-    pub start: Model,
+    pub(crate) start: Model,
     /// With that backbone.
-    pub embedder: Embedder,
+    pub(crate) embedder: Embedder,
 }
 
 /// What is told meanwhile.
@@ -133,10 +133,10 @@ pub enum TrainingEvent {
 #[derive(Clone, Debug)]
 pub struct Trained {
     /// Saved among the models already.
-    pub model: Model,
-    pub evaluation: Arc<EvaluationReport>,
-    pub seconds: f64,
-    pub stopped_early: bool,
+    pub(crate) model: Model,
+    pub(crate) evaluation: Arc<EvaluationReport>,
+    pub(crate) seconds: f64,
+    pub(crate) stopped_early: bool,
 }
 
 /// A model that is trained and evaluated, before it is packed.
@@ -180,13 +180,13 @@ impl<'a> Training<'a> {
         let mut reporter = ProgressReporter::new(&mut events, self.embedder.info()?.device);
         reporter.stage(Stage::LoadingFeatures, 0);
         let data = Dataset::load(&catalog, &self.start.card.backbone)?;
-        if data.len() < MIN_PHOTOS {
-            return Err(TrainError::TooFewPhotos { found: data.len() });
+        if data.photos.len() < MIN_PHOTOS {
+            return Err(TrainError::TooFewPhotos { found: data.photos.len() });
         }
         if self.plan.options.recipe != Recipe::Quick && !data.is_labelled() {
             return Err(TrainError::NoClasses);
         }
-        let hold_out = HoldOut::new(&data, self.scheme(data.len()))?;
+        let hold_out = HoldOut::new(&data, self.scheme(data.photos.len()))?;
         if let Some(reason) = hold_out.not_measured() {
             reporter.tell(TrainEvent::Notice(wording::not_measured_before(reason)));
         }
@@ -229,7 +229,7 @@ impl<'a> Training<'a> {
         let trained = TrainedBy {
             options: self.plan.options.clone(),
             folder: self.plan.library.root.clone(),
-            photos: data.len() as u64,
+            photos: data.photos.len() as u64,
             classes: data.classes.len() as u64,
             seconds,
             evaluation: Some(evaluation.clone()),
@@ -364,7 +364,7 @@ impl<'a> Training<'a> {
             focus: self.plan.options.focus,
         };
         // All features, and labels for some: a copy of these features would take as much memory again.
-        let mut labels = vec![-1; data.len()];
+        let mut labels = vec![-1; data.photos.len()];
         positions.iter().for_each(|position| labels[*position] = data.labels[*position]);
         Ok(head::fit(features, &labels, &options, tell)?)
     }
@@ -521,7 +521,7 @@ pub fn decompose_on_one_thread() {
 }
 
 /// Bytes that this process has in memory, where the system tells.
-pub fn memory() -> Option<u64> {
+pub(crate) fn memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kibibytes: u64 = resident.trim().strip_suffix("kB")?.trim().parse().ok()?;

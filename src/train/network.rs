@@ -15,9 +15,9 @@ fn is_statistic(name: &str) -> bool {
 }
 
 /// A network that learns, on a device.
-pub struct TrainableNetwork {
-    pub architecture: Architecture,
-    pub device: Device,
+pub(crate) struct TrainableNetwork {
+    pub(crate) architecture: Architecture,
+    pub(crate) device: Device,
     /// What the forward pass is computed in; the weights themselves have 32 bits.
     dtype: Kind,
     norms: Norms,
@@ -43,7 +43,7 @@ impl TrainableNetwork {
     ///
     /// # Errors
     /// When the weights are damaged or the device has no room.
-    pub fn fine_tune(model: &Model, projection: &HeadPart, device: Device) -> Result<Self, ModelError> {
+    pub(crate) fn fine_tune(model: &Model, projection: &HeadPart, device: Device) -> Result<Self, ModelError> {
         let tensors = model.weights()?.all(|name| model.card.architecture.needs(name))?;
         let tensors = learning(tensors, device)?;
         let ema = tensors.iter().map(|(name, t)| Ok((name.clone(), copy_of(t)?)));
@@ -63,7 +63,7 @@ impl TrainableNetwork {
     ///
     /// # Errors
     /// When the device has no room.
-    pub fn from_scratch(architecture: Architecture, seed: u64, device: Device) -> Result<Self, ModelError> {
+    pub(crate) fn from_scratch(architecture: Architecture, seed: u64, device: Device) -> Result<Self, ModelError> {
         let mut random = Random::new(seed);
         let weights = Weights::random_init(move || random.normal());
         let dtype = architecture.training_dtype(device);
@@ -76,7 +76,7 @@ impl TrainableNetwork {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn replica(&self) -> Result<Self, ModelError> {
+    pub(crate) fn replica(&self) -> Result<Self, ModelError> {
         let alias = |tensor: &Tensor| tensor.f_detach()?.f_set_requires_grad(tensor.requires_grad());
         let tensors = self.tensors.iter().map(|(name, tensor)| Ok((name.clone(), alias(tensor)?)));
         let projection = self.projection.as_ref().map(|Projection { centre, matrix }| {
@@ -94,19 +94,19 @@ impl TrainableNetwork {
     }
 
     /// Forgets the gradients.
-    pub fn zero_grad(&self) {
+    pub(crate) fn zero_grad(&self) {
         let parameters = self.backbone_parameters().into_iter().chain(self.projection_parameters());
         parameters.for_each(|mut parameter| parameter.zero_grad());
     }
 
     /// What the optimiser has to move in the backbone.
-    pub fn backbone_parameters(&self) -> Vec<Tensor> {
+    pub(crate) fn backbone_parameters(&self) -> Vec<Tensor> {
         let learns = |(name, _): &(&String, &Tensor)| !is_statistic(name);
         self.tensors.iter().filter(learns).map(|(_, tensor)| tensor.shallow_clone()).collect()
     }
 
     /// And behind it.
-    pub fn projection_parameters(&self) -> Vec<Tensor> {
+    pub(crate) fn projection_parameters(&self) -> Vec<Tensor> {
         self.projection.iter().map(|projection| projection.matrix.shallow_clone()).collect()
     }
 
@@ -114,7 +114,7 @@ impl TrainableNetwork {
     ///
     /// # Errors
     /// When libtorch fails, out of memory among other things.
-    pub fn embed(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
+    pub(crate) fn embed(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
         self.embed_with(&self.tensors, self.norms, pictures)
     }
 
@@ -122,7 +122,7 @@ impl TrainableNetwork {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn embed_for_validation(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
+    pub(crate) fn embed_for_validation(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
         let _no_grad = tch::no_grad_guard();
         self.embed_with(self.ema.as_ref().unwrap_or(&self.tensors), Norms::Frozen, pictures)
     }
@@ -138,7 +138,7 @@ impl TrainableNetwork {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn project(&self, features: &Tensor) -> Result<Tensor, ModelError> {
+    pub(crate) fn project(&self, features: &Tensor) -> Result<Tensor, ModelError> {
         let Some(Projection { centre, matrix }) = &self.projection else { return Ok(features.shallow_clone()) };
         normalised(&features.f_sub(centre)?.f_matmul(&matrix.f_transpose(0, 1)?)?)
     }
@@ -147,7 +147,7 @@ impl TrainableNetwork {
     ///
     /// # Errors
     /// When it has no room.
-    pub fn move_to(&mut self, device: Device) -> Result<(), ModelError> {
+    pub(crate) fn move_to(&mut self, device: Device) -> Result<(), ModelError> {
         self.device = device;
         self.dtype = self.architecture.training_dtype(device);
         self.tensors = learning(std::mem::take(&mut self.tensors), device)?;
@@ -165,7 +165,7 @@ impl TrainableNetwork {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn update_ema(&mut self, step: i64, decay: f64) -> Result<(), ModelError> {
+    pub(crate) fn update_ema(&mut self, step: i64, decay: f64) -> Result<(), ModelError> {
         let _no_grad = tch::no_grad_guard();
         let share = 1.0 - decay.min((1.0 + step as f64) / (10.0 + step as f64));
         for (ema, tensor) in self.ema.iter_mut().flat_map(|a| a.values_mut()).zip(self.tensors.values()) {
@@ -175,7 +175,7 @@ impl TrainableNetwork {
     }
 
     /// All that a checkpoint has to keep.
-    pub fn state(&self) -> NamedTensors {
+    pub(crate) fn state(&self) -> NamedTensors {
         let mut state = NamedTensors::new();
         for (prefix, tensors) in [("", Some(&self.tensors)), ("average.", self.ema.as_ref())] {
             for (name, tensor) in tensors.into_iter().flatten() {
@@ -193,7 +193,7 @@ impl TrainableNetwork {
     ///
     /// # Errors
     /// When a tensor is missing or otherwise shaped.
-    pub fn restore(&mut self, state: &NamedTensors) -> Result<(), ModelError> {
+    pub(crate) fn restore(&mut self, state: &NamedTensors) -> Result<(), ModelError> {
         let _no_grad = tch::no_grad_guard();
         for (name, mut tensor) in self.state() {
             let kept = state.get(&name).ok_or(ModelError::MissingTensor(name))?;
@@ -206,7 +206,7 @@ impl TrainableNetwork {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn finish(&self) -> Result<Vec<NamedTensor>, ModelError> {
+    pub(crate) fn finish(&self) -> Result<Vec<NamedTensor>, ModelError> {
         let tensors = self.ema.as_ref().unwrap_or(&self.tensors);
         tensors.iter().map(|(name, tensor)| named_tensor(name, tensor)).collect()
     }
@@ -224,7 +224,7 @@ fn learning(tensors: NamedTensors, device: Device) -> Result<NamedTensors, Model
 ///
 /// # Errors
 /// When there is no memory.
-pub fn copy_of(tensor: &Tensor) -> Result<Tensor, ModelError> {
+pub(crate) fn copy_of(tensor: &Tensor) -> Result<Tensor, ModelError> {
     let mut copy = tensor.f_detach()?.f_zeros_like()?;
     copy.f_copy_(&tensor.f_detach()?)?;
     Ok(copy)

@@ -6,15 +6,15 @@ use crate::model::ModelError;
 
 /// Parameters that share a learning rate and a weight decay.
 #[derive(Debug)]
-pub struct Group {
-    pub parameters: Vec<Tensor>,
-    pub learning_rate: f64,
-    pub weight_decay: f64,
+pub(crate) struct Group {
+    pub(crate) parameters: Vec<Tensor>,
+    pub(crate) learning_rate: f64,
+    pub(crate) weight_decay: f64,
 }
 
 /// Adam with decoupled weight decay (Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization").
 #[derive(Debug)]
-pub struct AdamW {
+pub(crate) struct AdamW {
     groups: Vec<Group>,
     /// First and second moments, parameter by parameter in the order of the groups.
     moments: Vec<[Tensor; 2]>,
@@ -29,7 +29,7 @@ impl AdamW {
     ///
     /// # Errors
     /// When there is no memory for the moments.
-    pub fn new(groups: Vec<Group>) -> Result<Self, ModelError> {
+    pub(crate) fn new(groups: Vec<Group>) -> Result<Self, ModelError> {
         let moments = |p: &Tensor| Ok::<_, ModelError>([p.f_zeros_like()?, p.f_zeros_like()?]);
         let moments = groups.iter().flat_map(|group| &group.parameters).map(moments).collect::<Result<_, _>>()?;
         Ok(Self { groups, moments, steps: 0 })
@@ -40,7 +40,7 @@ impl AdamW {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn step(&mut self, factor: f64) -> Result<(), ModelError> {
+    pub(crate) fn step(&mut self, factor: f64) -> Result<(), ModelError> {
         let parameters = self.groups.iter().flat_map(|group| &group.parameters);
         let gradients: Vec<Tensor> = parameters.map(Tensor::f_grad).collect::<Result<_, _>>()?;
         self.step_down(&gradients, factor)?;
@@ -52,7 +52,7 @@ impl AdamW {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn step_down(&mut self, gradients: &[Tensor], factor: f64) -> Result<(), ModelError> {
+    pub(crate) fn step_down(&mut self, gradients: &[Tensor], factor: f64) -> Result<(), ModelError> {
         let _no_grad = tch::no_grad_guard();
         self.steps += 1;
         let [first, second] = BETAS.map(|beta| 1.0 - beta.powi(self.steps as i32));
@@ -79,7 +79,7 @@ impl AdamW {
     }
 
     /// What a checkpoint has to keep: the number of steps, and both moments of each parameter.
-    pub fn state(&self) -> (i64, Vec<Tensor>) {
+    pub(crate) fn state(&self) -> (i64, Vec<Tensor>) {
         (self.steps, self.moments.iter().flatten().map(Tensor::shallow_clone).collect())
     }
 
@@ -87,7 +87,7 @@ impl AdamW {
     ///
     /// # Errors
     /// When moments are missing, left over or of other shapes.
-    pub fn restore(&mut self, steps: i64, moments: &[Tensor]) -> Result<(), ModelError> {
+    pub(crate) fn restore(&mut self, steps: i64, moments: &[Tensor]) -> Result<(), ModelError> {
         let _no_grad = tch::no_grad_guard();
         copy_all("optimiser", self.moments.iter_mut().flatten(), moments)?;
         self.steps = steps;
@@ -95,7 +95,7 @@ impl AdamW {
     }
 
     /// Forgets the gradients of a step that was not finished.
-    pub fn zero_grad(&mut self) {
+    pub(crate) fn zero_grad(&mut self) {
         self.groups.iter_mut().flat_map(|group| &mut group.parameters).for_each(Tensor::zero_grad);
     }
 }
@@ -104,7 +104,11 @@ impl AdamW {
 ///
 /// # Errors
 /// When there are fewer or more of them, or their shapes are others: the first that does not fit is named.
-pub fn copy_all<'a>(name: &str, mine: impl Iterator<Item = &'a mut Tensor>, kept: &[Tensor]) -> Result<(), ModelError> {
+pub(crate) fn copy_all<'a>(
+    name: &str,
+    mine: impl Iterator<Item = &'a mut Tensor>,
+    kept: &[Tensor],
+) -> Result<(), ModelError> {
     let mut kept = kept.iter();
     let mut number = 0;
     for mine in mine {

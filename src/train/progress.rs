@@ -72,7 +72,7 @@ pub struct LabelPreview {
 
 impl LabelPreview {
     /// Why a recipe's result could not be measured.
-    pub fn not_measured(&self, recipe: Recipe) -> Option<NotMeasured> {
+    pub(crate) fn not_measured(&self, recipe: Recipe) -> Option<NotMeasured> {
         match recipe {
             Recipe::Quick => self.quick,
             Recipe::Full | Recipe::Tutorial => self.network,

@@ -9,30 +9,30 @@ use crate::train::progress::{CurvePoint, TrainEvent, TrainProgress};
 
 /// What a training tells while it runs.
 pub(super) struct ProgressReporter<'a> {
-    pub events: &'a mut dyn FnMut(TrainEvent),
-    pub progress: TrainProgress,
+    pub(crate) events: &'a mut dyn FnMut(TrainEvent),
+    pub(crate) progress: TrainProgress,
     /// When the stage began.
-    pub began: Instant,
+    pub(crate) began: Instant,
 }
 
 impl<'a> ProgressReporter<'a> {
-    pub fn new(events: &'a mut dyn FnMut(TrainEvent), device: String) -> Self {
+    pub(crate) fn new(events: &'a mut dyn FnMut(TrainEvent), device: String) -> Self {
         Self { events, progress: TrainProgress { device, ..TrainProgress::default() }, began: Instant::now() }
     }
 
-    pub fn tell(&mut self, event: TrainEvent) {
+    pub(crate) fn tell(&mut self, event: TrainEvent) {
         (self.events)(event);
     }
 
     /// A stage of so many steps begins; 0 where that is not known.
-    pub fn stage(&mut self, stage: Stage, steps: u64) {
+    pub(crate) fn stage(&mut self, stage: Stage, steps: u64) {
         let device = std::mem::take(&mut self.progress.device);
         self.progress = TrainProgress { stage, steps, device, memory: memory(), ..TrainProgress::default() };
         self.began = Instant::now();
         self.tell(TrainEvent::Progress(self.progress.clone()));
     }
 
-    pub fn step(&mut self, head: &HeadProgress) {
+    pub(crate) fn step(&mut self, head: &HeadProgress) {
         if let Some(notice) = &head.notice {
             return self.tell(TrainEvent::Notice(notice.clone()));
         }
@@ -50,7 +50,7 @@ impl<'a> ProgressReporter<'a> {
     }
 
     /// How far the library is embedded with the new network.
-    pub fn embedding(&mut self, embedding: &Progress) {
+    pub(crate) fn embedding(&mut self, embedding: &Progress) {
         let progress = &mut self.progress;
         (progress.stage, progress.epoch, progress.epochs) = (embedding.stage, 0, 0);
         (progress.step, progress.steps) = (embedding.done, embedding.total.unwrap_or(0));
@@ -59,7 +59,7 @@ impl<'a> ProgressReporter<'a> {
         self.tell(event);
     }
 
-    pub fn curve(&mut self, head: &HeadProgress) {
+    pub(crate) fn curve(&mut self, head: &HeadProgress) {
         if head.loss.is_some() {
             let point = CurvePoint { epoch: f64::from(head.epoch), loss: head.loss, validation: None };
             self.tell(TrainEvent::Curve(point));

@@ -6,7 +6,7 @@ use crate::random::Random;
 const PHOTOS_PER_CLASS: usize = 4;
 
 /// All photos once, in a random order. A last batch of one photo is left out: it has nothing to be compared with.
-pub fn random_batches(positions: &[usize], size: usize, random: &mut Random) -> Vec<Vec<usize>> {
+pub(crate) fn random_batches(positions: &[usize], size: usize, random: &mut Random) -> Vec<Vec<usize>> {
     let mut order = positions.to_vec();
     random.shuffle(&mut order);
     order.chunks(size).filter(|batch| batch.len() > 1).map(<[usize]>::to_vec).collect()
@@ -14,7 +14,7 @@ pub fn random_batches(positions: &[usize], size: usize, random: &mut Random) -> 
 
 /// As many batches as [`random_batches`] makes, each of `size / 4` random classes with 4 photos of each: the P x K
 /// batches of Hermans et al. 2017, "In Defense of the Triplet Loss". Where a class has fewer, some come twice.
-pub fn paired_batches(classes: &[Vec<usize>], size: usize, random: &mut Random) -> Vec<Vec<usize>> {
+pub(crate) fn paired_batches(classes: &[Vec<usize>], size: usize, random: &mut Random) -> Vec<Vec<usize>> {
     let photos: usize = classes.iter().map(Vec::len).sum();
     let classes_a_batch = (size / PHOTOS_PER_CLASS).clamp(2, classes.len().max(2));
     let mut piles: Vec<Vec<usize>> = vec![Vec::new(); classes.len()];
@@ -42,7 +42,7 @@ pub fn paired_batches(classes: &[Vec<usize>], size: usize, random: &mut Random) 
 /// The tutorial's triplets: each class in its turn is the positive one, with two different photos of it; the negative is
 /// any photo of any other class. A batch of `size` triplets is all its anchors, then its positives, then its negatives.
 /// Classes need at least two photos, and there must be two classes.
-pub fn triplets(classes: &[Vec<usize>], a_class: usize, size: usize, random: &mut Random) -> Vec<Vec<usize>> {
+pub(crate) fn triplets(classes: &[Vec<usize>], a_class: usize, size: usize, random: &mut Random) -> Vec<Vec<usize>> {
     let mut all = Vec::with_capacity(classes.len() * a_class);
     for _ in 0..a_class {
         for (class, photos) in classes.iter().enumerate() {

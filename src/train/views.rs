@@ -21,17 +21,17 @@ const VIEWS: usize = 400;
 const AREA: [f64; 2] = [0.12, 0.3];
 
 /// Why views of so many photos would be too few to measure with, where they are.
-pub fn too_few(photos: usize) -> Option<NotMeasured> {
+pub(crate) fn too_few(photos: usize) -> Option<NotMeasured> {
     (photos.min(VIEWS) < MIN_QUERIES).then_some(NotMeasured::TooFewPhotos)
 }
 
 /// Features of altered views.
 #[derive(Debug)]
-pub struct Views {
+pub(crate) struct Views {
     /// Which photos of the data set they were made of.
-    pub positions: Vec<usize>,
+    pub(crate) positions: Vec<usize>,
     /// `[positions.len(), dimension]`, rows of length 1.
-    pub features: Tensor,
+    pub(crate) features: Tensor,
 }
 
 /// Makes views of photos spread over the data set, from their thumbnails, and embeds them. The same photos give the
@@ -39,7 +39,7 @@ pub struct Views {
 ///
 /// # Errors
 /// When the catalog or the model fails. A photo that cannot be read is passed over.
-pub fn altered_views(
+pub(crate) fn altered_views(
     library: &Library,
     catalog: &Catalog,
     data: &Dataset,
@@ -47,7 +47,7 @@ pub fn altered_views(
     cancel: &Cancel,
 ) -> Result<Views, TrainError> {
     let mut random = Random::new(0);
-    let mut chosen: Vec<usize> = (0..data.len()).collect();
+    let mut chosen: Vec<usize> = (0..data.photos.len()).collect();
     random.shuffle(&mut chosen);
     chosen.truncate(VIEWS);
     let (mut positions, mut values, mut dimension) = (Vec::new(), Vec::new(), 0);

@@ -15,7 +15,7 @@ const NEARLY_A_POINT: f64 = 2e-2;
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Alarm {
+pub(crate) enum Alarm {
     /// The loss is infinite or undefined.
     NonFiniteLoss,
     /// All photos have nearly the same embedding.
@@ -24,7 +24,7 @@ pub enum Alarm {
 
 /// Looks at every step of one training.
 #[derive(Debug)]
-pub struct Watchdog {
+pub(crate) struct Watchdog {
     /// The loss when all embeddings are the same, where that is known: a triplet's margin.
     margin: Option<f64>,
     /// Of the last steps: whether they looked collapsed.
@@ -32,12 +32,12 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    pub fn new(margin: Option<f64>) -> Self {
+    pub(crate) fn new(margin: Option<f64>) -> Self {
         Self { margin, suspicious: VecDeque::new() }
     }
 
     /// Takes a step's loss and the [`variance_ratio`] of its embeddings.
-    pub fn look(&mut self, loss: f64, variance_ratio: f64) -> Option<Alarm> {
+    pub(crate) fn look(&mut self, loss: f64, variance_ratio: f64) -> Option<Alarm> {
         if !loss.is_finite() || !variance_ratio.is_finite() {
             return Some(Alarm::NonFiniteLoss);
         }
@@ -56,7 +56,7 @@ impl Watchdog {
 ///
 /// # Errors
 /// When libtorch fails.
-pub fn variance_ratio(embeddings: &Tensor) -> Result<f64, ModelError> {
+pub(crate) fn variance_ratio(embeddings: &Tensor) -> Result<f64, ModelError> {
     let _no_grad = tch::no_grad_guard();
     let mean = embeddings.f_mean_dim([0i64].as_slice(), false, Kind::Float)?.f_square()?.f_sum(Kind::Float)?;
     let squares = embeddings.f_square()?.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Float)?;

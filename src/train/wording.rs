@@ -4,7 +4,7 @@ use super::holdout::SAME_SHOT;
 use crate::artefact::{EvaluationReport, NotMeasured, Task, TaskResult, Verdict};
 
 /// What a task is called.
-pub fn task_name(task: Task) -> &'static str {
+pub(crate) fn task_name(task: Task) -> &'static str {
     match task {
         Task::SeenSpecies => "Your species",
         Task::UnseenSpecies => "Unseen species",
@@ -13,7 +13,7 @@ pub fn task_name(task: Task) -> &'static str {
 }
 
 /// Why nothing can be measured, as a sentence without its full stop.
-pub fn not_measured(reason: NotMeasured) -> String {
+pub(crate) fn not_measured(reason: NotMeasured) -> String {
     match reason {
         NotMeasured::TooFewPhotos => "Too few photos to measure whether the new model is better".into(),
         NotMeasured::OneShotPerSpecies => format!(
@@ -28,12 +28,12 @@ pub fn not_measured(reason: NotMeasured) -> String {
 }
 
 /// The same before a training, with what follows from it.
-pub fn not_measured_before(reason: NotMeasured) -> String {
+pub(crate) fn not_measured_before(reason: NotMeasured) -> String {
     format!("{}. It will be used only if you choose it.", not_measured(reason))
 }
 
 /// An evaluation in one line without a full stop.
-pub fn headline(report: &EvaluationReport) -> String {
+pub(crate) fn headline(report: &EvaluationReport) -> String {
     match report.verdict {
         Verdict::Better => "The new model is better".into(),
         Verdict::Trade => trade(&report.rows),
@@ -59,7 +59,7 @@ fn trade(rows: &[TaskResult]) -> String {
 }
 
 /// What one task says, as a sentence.
-pub fn sentence(row: &TaskResult) -> String {
+pub(crate) fn sentence(row: &TaskResult) -> String {
     let percent = |share: f64| format!("{:.1}\u{a0}%", share * 100.0);
     let (before, after) = (percent(row.before.recall_at_1.value), percent(row.after.recall_at_1.value));
     let before = if before == after { "as before".to_owned() } else { format!("before: {before}") };

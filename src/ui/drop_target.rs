@@ -6,7 +6,7 @@ use eframe::egui::{self, Context, CornerRadius, FontId, Id, LayerId, Order, Stro
 use super::theme;
 
 /// Draws the target over everything else while files hover; `has_library` says whether a photo can be searched with.
-pub fn drop_target_ui(ctx: &Context, ui: &Ui, has_library: bool) {
+pub(crate) fn drop_target_ui(ctx: &Context, ui: &Ui, has_library: bool) {
     if ctx.input(|input| input.raw.hovered_files.is_empty()) {
         return;
     }

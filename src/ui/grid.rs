@@ -122,7 +122,7 @@ fn tile_ui(
 }
 
 /// What can be done with the selected photo.
-pub fn photo_menu_ui(ui: &mut Ui, actions: &mut Vec<Action>) {
+pub(crate) fn photo_menu_ui(ui: &mut Ui, actions: &mut Vec<Action>) {
     ui.set_min_width(220.0);
     menu_item(ui, Command::FindSimilar, true, actions);
     menu_item(ui, Command::ViewLarge, true, actions);
@@ -157,19 +157,19 @@ fn caption_ui(ui: &Ui, tile: Rect, top: f32, number: usize, hit: &Hit) {
 }
 
 /// A similarity for people.
-pub fn percent(similarity: f32) -> String {
+pub(crate) fn percent(similarity: f32) -> String {
     format!("{:.0} %", (similarity * 100.0).clamp(-100.0, 100.0))
 }
 
 /// A photo in words: for screen readers, and for tests.
-pub fn spoken(number: usize, hit: &Hit) -> String {
+pub(crate) fn spoken(number: usize, hit: &Hit) -> String {
     let label = hit.photo.label().map(|label| format!("{}, ", label.to_string_lossy())).unwrap_or_default();
     let similarity = hit.similarity.map(|s| format!(", similarity {}", percent(s))).unwrap_or_default();
     format!("{}: {label}{}{similarity}", number + 1, hit.photo.file_name())
 }
 
 /// Paints a picture so that it fills a rectangle; what is too much at two sides is cut off.
-pub fn paint_cover(ui: &Ui, texture: &TextureHandle, rect: Rect) {
+pub(crate) fn paint_cover(ui: &Ui, texture: &TextureHandle, rect: Rect) {
     let size = texture.size_vec2();
     let scale = (rect.width() / size.x).max(rect.height() / size.y);
     let shown = rect.size() / (size * scale);
@@ -178,7 +178,7 @@ pub fn paint_cover(ui: &Ui, texture: &TextureHandle, rect: Rect) {
 }
 
 /// What is said in the middle of a grid that has no photos.
-pub fn empty_ui(ui: &Ui, text: &str) {
+pub(crate) fn empty_ui(ui: &Ui, text: &str) {
     let rect = ui.available_rect_before_wrap();
     let font = TextStyle::Body.resolve(ui.style());
     let response = ui.interact(rect, ui.scope_id().with("empty"), Sense::empty());

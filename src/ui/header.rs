@@ -11,7 +11,13 @@ use crate::worker::Request;
 const RESULTS: [Option<usize>; 6] = [Some(5), Some(20), Some(100), Some(500), Some(2000), None];
 
 /// The bar over the grid.
-pub fn header_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: &Settings, actions: &mut Vec<Action>) {
+pub(crate) fn header_ui(
+    ui: &mut Ui,
+    state: &State,
+    library: &OpenLibrary,
+    settings: &Settings,
+    actions: &mut Vec<Action>,
+) {
     ui.horizontal(|ui| {
         library_menu_ui(ui, state, library, settings, actions);
         ui.weak(if library.loading { "loading…".to_owned() } else { count_of(library.photos, "photo", "photos") });

@@ -10,7 +10,7 @@ use crate::job::{Outcome, Progress};
 use crate::worker::Request;
 
 /// Whether there is anything to say.
-pub fn is_needed(state: &State, library: &OpenLibrary) -> bool {
+pub(crate) fn is_needed(state: &State, library: &OpenLibrary) -> bool {
     (state.train.is_running() && !state.train.open)
         || library.progress.is_some()
         || !library.writable
@@ -18,7 +18,7 @@ pub fn is_needed(state: &State, library: &OpenLibrary) -> bool {
 }
 
 /// The bar under the grid.
-pub fn indexing_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, actions: &mut Vec<Action>) {
+pub(crate) fn indexing_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, actions: &mut Vec<Action>) {
     ui.horizontal(|ui| {
         if let Some(progress) = &library.progress {
             progress_ui(ui, state, progress, actions);

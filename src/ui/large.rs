@@ -16,7 +16,7 @@ use crate::query::Hit;
 const BAR: f32 = 64.0;
 
 /// Fills the middle of the window with the selected photo.
-pub fn large_ui(
+pub(crate) fn large_ui(
     ui: &mut Ui,
     state: &State,
     library: &OpenLibrary,

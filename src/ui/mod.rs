@@ -2,23 +2,23 @@
 //! what they alone have in hand: a text that is being typed, which of two lists is open.
 
 pub mod describe;
-pub mod drop_target;
+pub(crate) mod drop_target;
 pub mod frame_log;
 pub mod grid;
-pub mod header;
-pub mod indexing;
-pub mod large;
-pub mod models;
-pub mod path_prompt;
-pub mod problems;
-pub mod shortcuts;
-pub mod sidebar;
+pub(crate) mod header;
+pub(crate) mod indexing;
+pub(crate) mod large;
+pub(crate) mod models;
+pub(crate) mod path_prompt;
+pub(crate) mod problems;
+pub(crate) mod shortcuts;
+pub(crate) mod sidebar;
 pub mod state;
 pub mod textures;
-pub mod theme;
-pub mod toasts;
+pub(crate) mod theme;
+pub(crate) mod toasts;
 pub mod train;
-pub mod welcome;
+pub(crate) mod welcome;
 
 use std::time::Duration;
 
@@ -28,13 +28,13 @@ use crate::command::Command;
 use state::Action;
 
 /// A button for a command, with its tooltip and shortcut.
-pub fn command_button(ui: &mut Ui, command: Command, actions: &mut Vec<Action>) -> Response {
+pub(crate) fn command_button(ui: &mut Ui, command: Command, actions: &mut Vec<Action>) -> Response {
     let button = egui::Button::new(command.info().text);
     add_command(ui, command, button, true, actions)
 }
 
 /// The same, for the one thing to do next.
-pub fn primary_button(ui: &mut Ui, command: Command, actions: &mut Vec<Action>) -> Response {
+pub(crate) fn primary_button(ui: &mut Ui, command: Command, actions: &mut Vec<Action>) -> Response {
     let palette = theme::palette(ui);
     let text = RichText::new(command.info().text).color(palette.on_accent).size(theme::PRIMARY_SIZE);
     let button = egui::Button::new(text).fill(palette.accent).min_size(egui::vec2(180.0, 40.0));
@@ -42,7 +42,7 @@ pub fn primary_button(ui: &mut Ui, command: Command, actions: &mut Vec<Action>) 
 }
 
 /// A command's own button, which may be disabled.
-pub fn add_command(
+pub(crate) fn add_command(
     ui: &mut Ui,
     command: Command,
     button: egui::Button<'_>,
@@ -50,7 +50,7 @@ pub fn add_command(
     actions: &mut Vec<Action>,
 ) -> Response {
     let info = command.info();
-    let shortcut = info.shortcuts.first().map(|shortcut| keys(ui.ctx(), shortcut));
+    let shortcut = info.shortcuts.first().map(|shortcut| keys(ui.ctx(), *shortcut));
     let tooltip = match &shortcut {
         Some(shortcut) => format!("{} ({shortcut})", info.tooltip),
         None => info.tooltip.to_owned(),
@@ -67,11 +67,11 @@ pub fn add_command(
 }
 
 /// A command as a line of a menu, its shortcut at the right.
-pub fn menu_item(ui: &mut Ui, command: Command, enabled: bool, actions: &mut Vec<Action>) {
+pub(crate) fn menu_item(ui: &mut Ui, command: Command, enabled: bool, actions: &mut Vec<Action>) {
     let info = command.info();
     let mut button = egui::Button::new(info.text);
     if let Some(shortcut) = info.shortcuts.first() {
-        button = button.shortcut_text(keys(ui.ctx(), shortcut));
+        button = button.shortcut_text(keys(ui.ctx(), *shortcut));
     }
     if add_command(ui, command, button, enabled, actions).clicked() {
         ui.close();
@@ -79,10 +79,10 @@ pub fn menu_item(ui: &mut Ui, command: Command, enabled: bool, actions: &mut Vec
 }
 
 /// A shortcut as it stands on the keys.
-pub fn keys(ctx: &egui::Context, shortcut: &egui::KeyboardShortcut) -> String {
+pub(crate) fn keys(ctx: &egui::Context, shortcut: egui::KeyboardShortcut) -> String {
     let named =
         [("Questionmark", "?"), ("Escape", "Esc"), ("Plus", "+"), ("Minus", "−"), ("Equals", "="), ("Period", ".")];
-    let mut text = ctx.format_shortcut(shortcut);
+    let mut text = ctx.format_shortcut(&shortcut);
     for (name, key) in named {
         if let Some(held) = text.strip_suffix(name) {
             text = format!("{held}{key}");
@@ -92,7 +92,7 @@ pub fn keys(ctx: &egui::Context, shortcut: &egui::KeyboardShortcut) -> String {
 }
 
 /// A number with thin spaces between its thousands, for people.
-pub fn count(number: usize) -> String {
+pub(crate) fn count(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -105,12 +105,12 @@ pub fn count(number: usize) -> String {
 }
 
 /// A number of things, in the singular where it is one.
-pub fn count_of(number: usize, one: &str, many: &str) -> String {
+pub(crate) fn count_of(number: usize, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
 /// A duration as one would say it: no more exact than it can be known.
-pub fn duration(time: Duration) -> String {
+pub(crate) fn duration(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..90 => format!("{} s", seconds.max(1)),
         seconds @ 90..5400 => format!("{} min", (seconds + 30) / 60),
@@ -119,7 +119,7 @@ pub fn duration(time: Duration) -> String {
 }
 
 /// A number of bytes for people.
-pub fn megabytes(bytes: u64) -> String {
+pub(crate) fn megabytes(bytes: u64) -> String {
     match bytes as f64 / 1e6 {
         megabytes if megabytes < 10.0 => format!("{megabytes:.1} MB"),
         megabytes if megabytes < 1000.0 => format!("{megabytes:.0} MB"),

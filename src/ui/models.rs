@@ -25,11 +25,11 @@ const RECENT_DAYS: u64 = 7;
 
 /// What the panel has in hand.
 #[derive(Default)]
-pub struct Models {
-    pub open: bool,
+pub(crate) struct Models {
+    pub(crate) open: bool,
     edit: Option<Edit>,
     /// The model that the library is changing to.
-    pub wanted: Option<ModelId>,
+    pub(crate) wanted: Option<ModelId>,
 }
 
 /// What is being done to one model, by its id.
@@ -50,7 +50,7 @@ impl Models {
 }
 
 /// A window over the grid.
-pub fn models_ui(ctx: &Context, panel: &mut Models, state: &State, actions: &mut Vec<Action>) {
+pub(crate) fn models_ui(ctx: &Context, panel: &mut Models, state: &State, actions: &mut Vec<Action>) {
     let mut open = panel.open;
     let height = (ctx.content_rect().height() - 160.0).clamp(160.0, 560.0);
     egui::Window::new("Models")

@@ -11,7 +11,7 @@ const WIDTH: f32 = 560.0;
 
 /// What the prompt has in hand.
 #[derive(Default)]
-pub struct PathPrompt(Option<Prompt>);
+pub(crate) struct PathPrompt(Option<Prompt>);
 
 struct Prompt {
     purpose: Purpose,
@@ -27,28 +27,28 @@ struct Prompt {
 
 impl PathPrompt {
     /// Opens the prompt. One for the same purpose keeps its text.
-    pub fn show(&mut self, purpose: Purpose, reason: Option<&'static str>) {
+    pub(crate) fn show(&mut self, purpose: Purpose, reason: Option<&'static str>) {
         let text = self.0.take().filter(|prompt| prompt.purpose == purpose).map_or(String::new(), |prompt| prompt.text);
         self.0 = Some(Prompt { purpose, text, reason, error: None, checking: false, begun: false });
     }
 
     /// Closes the prompt.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.0 = None;
     }
 
     /// Closes the prompt if nobody asked for it and nothing has been typed.
-    pub fn withdraw(&mut self) {
+    pub(crate) fn withdraw(&mut self) {
         self.0.take_if(|prompt| prompt.reason.is_some() && prompt.text.is_empty());
     }
 
     /// Whether it is open.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.0.is_some()
     }
 
     /// Says what is wrong with the text.
-    pub fn refuse(&mut self, error: String) {
+    pub(crate) fn refuse(&mut self, error: String) {
         if let Some(prompt) = &mut self.0 {
             (prompt.error, prompt.checking) = (Some(error), false);
         }
@@ -56,7 +56,7 @@ impl PathPrompt {
 }
 
 /// Draws the prompt over everything else, where it is open.
-pub fn path_prompt_ui(ctx: &Context, path_prompt: &mut PathPrompt, actions: &mut Vec<Action>) {
+pub(crate) fn path_prompt_ui(ctx: &Context, path_prompt: &mut PathPrompt, actions: &mut Vec<Action>) {
     let Some(prompt) = &mut path_prompt.0 else { return };
     let frame = egui::Frame::window(&ctx.global_style()).inner_margin(theme::DIALOG_MARGIN);
     let modal = Modal::new(Id::unique("path prompt")).frame(frame).show(ctx, |ui| {

@@ -9,7 +9,7 @@ use crate::catalog::Problem;
 use crate::command::Command;
 
 /// A window over the grid. `open` becomes false when it is closed.
-pub fn problems_ui(ctx: &Context, library: &OpenLibrary, open: &mut bool, actions: &mut Vec<Action>) {
+pub(crate) fn problems_ui(ctx: &Context, library: &OpenLibrary, open: &mut bool, actions: &mut Vec<Action>) {
     let size = ctx.content_rect().size();
     egui::Window::new("Problems")
         .open(open)
@@ -58,6 +58,6 @@ pub fn problems_ui(ctx: &Context, library: &OpenLibrary, open: &mut bool, action
 }
 
 /// The list as text, a line each.
-pub fn as_text(problems: &[Problem]) -> String {
+pub(crate) fn as_text(problems: &[Problem]) -> String {
     problems.iter().map(|problem| format!("{}\t{}\n", problem.path.display(), problem.reason)).collect()
 }

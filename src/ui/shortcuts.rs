@@ -5,7 +5,7 @@ use eframe::egui::{self, Context, Grid, RichText, ScrollArea};
 use crate::command::{Command, GRID_KEYS};
 
 /// A window over the grid. `open` becomes false when it is closed.
-pub fn shortcuts_ui(ctx: &Context, open: &mut bool) {
+pub(crate) fn shortcuts_ui(ctx: &Context, open: &mut bool) {
     egui::Window::new("Keyboard shortcuts")
         .open(open)
         .collapsible(false)
@@ -21,7 +21,7 @@ pub fn shortcuts_ui(ctx: &Context, open: &mut bool) {
                             continue;
                         }
                         let keys: Vec<String> =
-                            info.shortcuts.iter().map(|shortcut| super::keys(ctx, shortcut)).collect();
+                            info.shortcuts.iter().map(|shortcut| super::keys(ctx, *shortcut)).collect();
                         ui.label(RichText::new(keys.join("  or  ")).strong());
                         ui.label(info.text);
                         ui.weak(info.tooltip);

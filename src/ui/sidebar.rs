@@ -15,7 +15,7 @@ const HISTORY_SHOWN: usize = 12;
 const QUERY_HEIGHT: f32 = 240.0;
 
 /// The side panel.
-pub fn sidebar_ui(ui: &mut Ui, state: &mut State, library: &OpenLibrary, actions: &mut Vec<Action>) {
+pub(crate) fn sidebar_ui(ui: &mut Ui, state: &mut State, library: &OpenLibrary, actions: &mut Vec<Action>) {
     model_ui(ui, state, actions);
     if let Some(visit) = state.visit().filter(|visit| visit.query.is_some()) {
         query_ui(ui, visit, state.query_picture(), actions);

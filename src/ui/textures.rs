@@ -28,7 +28,7 @@ enum Slot {
 }
 
 /// What there is of a picture.
-pub enum Picture {
+pub(crate) enum Picture {
     Ready(TextureHandle),
     Loading,
     Failed(String),
@@ -92,7 +92,7 @@ impl Textures {
     }
 
     /// A picture, if it is there; otherwise it is requested.
-    pub fn get(&mut self, request: PictureRequest) -> Picture {
+    pub(crate) fn get(&mut self, request: PictureRequest) -> Picture {
         match self.slots.get_mut(&request.key()) {
             Some((slot, used)) => {
                 *used = self.frame;
@@ -134,7 +134,7 @@ impl Textures {
     }
 
     /// Forgets everything, failures too: another library is open, or files have changed.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.slots.clear();
         self.spare.clear();
         self.bytes = 0;
@@ -147,7 +147,7 @@ fn uploads_after(uploads: usize, last_frame: f32) -> usize {
 }
 
 /// A picture as egui uploads it.
-pub fn color_image(picture: &RgbImage) -> ColorImage {
+pub(crate) fn color_image(picture: &RgbImage) -> ColorImage {
     let size = [picture.width() as usize, picture.height() as usize];
     ColorImage::from_rgb(size, picture.as_raw())
 }

@@ -3,45 +3,45 @@
 use eframe::egui::{self, Color32, CornerRadius, FontFamily, FontId, Margin, Stroke, TextStyle, Theme, Visuals};
 
 /// Space between things that belong together, and between groups, in points.
-pub const GAP: f32 = 8.0;
-pub const WIDE_GAP: f32 = 16.0;
+pub(crate) const GAP: f32 = 8.0;
+pub(crate) const WIDE_GAP: f32 = 16.0;
 /// Inside margin of panels.
-pub const MARGIN: Margin = Margin::same(12);
+pub(crate) const MARGIN: Margin = Margin::same(12);
 /// Inside margin of what lies over the window and asks something.
-pub const DIALOG_MARGIN: Margin = Margin::same(20);
+pub(crate) const DIALOG_MARGIN: Margin = Margin::same(20);
 /// Inside margin of a field for text.
-pub const FIELD_MARGIN: Margin = Margin::symmetric(8, 6);
+pub(crate) const FIELD_MARGIN: Margin = Margin::symmetric(8, 6);
 /// Rounding of pictures and buttons.
-pub const ROUNDING: CornerRadius = CornerRadius::same(6);
+pub(crate) const ROUNDING: CornerRadius = CornerRadius::same(6);
 
 /// Sizes of text beside those of egui's text styles, in points: the program's name, what is said to a newcomer, what a
 /// drop would do, what to do next, the name of a thing among its properties, the first line under a thumbnail.
-pub const NAME_SIZE: f32 = 44.0;
-pub const LEAD_SIZE: f32 = 18.0;
-pub const DROP_SIZE: f32 = 24.0;
-pub const PRIMARY_SIZE: f32 = 16.0;
-pub const TITLE_SIZE: f32 = 15.0;
-pub const CAPTION_SIZE: f32 = 13.0;
+pub(crate) const NAME_SIZE: f32 = 44.0;
+pub(crate) const LEAD_SIZE: f32 = 18.0;
+pub(crate) const DROP_SIZE: f32 = 24.0;
+pub(crate) const PRIMARY_SIZE: f32 = 16.0;
+pub(crate) const TITLE_SIZE: f32 = 15.0;
+pub(crate) const CAPTION_SIZE: f32 = 13.0;
 
 /// Colours that egui's own visuals have no place for.
-pub struct Palette {
+pub(crate) struct Palette {
     /// What to click first, what is selected.
-    pub accent: Color32,
+    pub(crate) accent: Color32,
     /// Text on the accent.
-    pub on_accent: Color32,
+    pub(crate) on_accent: Color32,
     /// Where a picture will be.
-    pub empty: Color32,
-    pub error: Color32,
-    pub warning: Color32,
+    pub(crate) empty: Color32,
+    pub(crate) error: Color32,
+    pub(crate) warning: Color32,
     /// Laid over the window while something hovers above it.
-    pub veil: Color32,
+    pub(crate) veil: Color32,
 }
 
 const LIGHT_ACCENT: Color32 = Color32::from_rgb(46, 112, 70);
 const DARK_ACCENT: Color32 = Color32::from_rgb(118, 190, 138);
 
 /// The palette of the theme in use.
-pub fn palette(ui: &egui::Ui) -> Palette {
+pub(crate) fn palette(ui: &egui::Ui) -> Palette {
     let dark = ui.visuals().dark_mode;
     let pick = |light: [u8; 3], night: [u8; 3]| {
         let [r, g, b] = if dark { night } else { light };
@@ -58,7 +58,7 @@ pub fn palette(ui: &egui::Ui) -> Palette {
 }
 
 /// Sets fonts, spacing and colours for light and dark.
-pub fn install(ctx: &egui::Context) {
+pub(crate) fn install(ctx: &egui::Context) {
     ctx.all_styles_mut(|style| {
         let size = |size| FontId::new(size, FontFamily::Proportional);
         style.text_styles = [

@@ -8,7 +8,7 @@ use super::state::{Action, State};
 use super::theme;
 
 /// Draws the messages, and asks for a frame when the next one is to go.
-pub fn toasts_ui(ctx: &Context, state: &State, actions: &mut Vec<Action>) {
+pub(crate) fn toasts_ui(ctx: &Context, state: &State, actions: &mut Vec<Action>) {
     let now = Instant::now();
     if let Some(next) = state.toasts.iter().map(|toast| toast.until).min() {
         ctx.request_repaint_after(next.saturating_duration_since(now));

@@ -8,7 +8,7 @@ use crate::command::Command;
 use crate::worker::Request;
 
 /// Fills the window while no library is open.
-pub fn welcome_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+pub(crate) fn welcome_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let content = 360.0 + 30.0 * state.recent.len().min(6) as f32;
     ui.add_space(((ui.available_height() - content) / 2.0).max(theme::WIDE_GAP));
     ui.with_layout(Layout::top_down(Align::Center), |ui| {

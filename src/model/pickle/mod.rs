@@ -56,7 +56,7 @@ pub(crate) enum DType {
 
 impl DType {
     /// Bytes of one number.
-    pub fn size(self) -> usize {
+    pub(crate) fn size(self) -> usize {
         match self {
             Self::F16 | Self::Bf16 => 2,
             Self::F32 => 4,
@@ -66,7 +66,7 @@ impl DType {
     }
 
     /// A number out of its little-endian bytes; `None` for integers and for another amount of bytes.
-    pub fn float(self, bytes: &[u8]) -> Option<f32> {
+    pub(crate) fn float(self, bytes: &[u8]) -> Option<f32> {
         Some(match self {
             Self::F16 => half::f16::from_le_bytes(bytes.try_into().ok()?).to_f32(),
             Self::Bf16 => half::bf16::from_le_bytes(bytes.try_into().ok()?).to_f32(),
@@ -80,31 +80,31 @@ impl DType {
 /// A run of numbers that lies outside the pickle.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Storage<'a> {
-    pub dtype: DType,
-    pub key: &'a str,
+    pub(crate) dtype: DType,
+    pub(crate) key: &'a str,
     /// Numbers in it.
-    pub count: usize,
+    pub(crate) count: usize,
 }
 
 /// A view on a storage.
 #[derive(Clone, Debug)]
 pub(super) struct TensorView {
     /// A [`Value::Storage`].
-    pub storage: Id,
+    pub(crate) storage: Id,
     /// In numbers, as are the strides.
-    pub offset: usize,
-    pub shape: Vec<usize>,
+    pub(crate) offset: usize,
+    pub(crate) shape: Vec<usize>,
     /// As many as the shape has sides.
-    pub strides: Vec<usize>,
+    pub(crate) strides: Vec<usize>,
 }
 
 /// What one pickle holds.
 #[derive(Debug)]
 pub(super) struct Pickle<'a> {
     values: Vec<Value<'a>>,
-    pub root: Id,
+    pub(crate) root: Id,
     /// Bytes that it takes.
-    pub length: usize,
+    pub(crate) length: usize,
 }
 
 impl<'a> Pickle<'a> {
@@ -112,7 +112,7 @@ impl<'a> Pickle<'a> {
     ///
     /// # Errors
     /// When it is damaged, too long, or wants something called that is no part of tensors.
-    pub fn read(bytes: &'a [u8]) -> Result<Self, WeightFormatError> {
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, WeightFormatError> {
         let mut machine = Machine::new(bytes);
         for _ in 0..MAX_STEPS {
             if let Some(root) = machine.step()? {
@@ -122,12 +122,12 @@ impl<'a> Pickle<'a> {
         Err(too_long())
     }
 
-    pub fn value(&self, id: Id) -> Option<&Value<'a>> {
+    pub(crate) fn value(&self, id: Id) -> Option<&Value<'a>> {
         self.values.get(id)
     }
 
     /// All storages that tensors could lie in.
-    pub fn storages(&self) -> impl Iterator<Item = &Storage<'a>> {
+    pub(crate) fn storages(&self) -> impl Iterator<Item = &Storage<'a>> {
         self.values.iter().filter_map(|value| if let Value::Storage(storage) = value { Some(storage) } else { None })
     }
 }

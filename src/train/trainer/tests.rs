@@ -41,7 +41,7 @@ impl World {
         let embedder = Embedder::start(DeviceChoice::Cpu, Model::built_in()).unwrap();
         ingest(&library, &mut catalog, &embedder, &Cancel::default(), &mut |_| {});
         let dataset = Dataset::load(&catalog, BUILT_IN).unwrap();
-        assert_eq!(dataset.len(), 16);
+        assert_eq!(dataset.photos.len(), 16);
         Self { _folder: folder, data, library, embedder, dataset }
     }
 

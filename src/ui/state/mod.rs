@@ -1,7 +1,7 @@
 //! What the window shows and what its panels can ask for. Plain data: panels read it and send [`Action`]s, and one
 //! place, `app/`, changes it. It knows no panel; what a panel has in hand is a value of its own beside this.
 
-pub mod training;
+pub(crate) mod training;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -67,14 +67,14 @@ pub struct OpenLibrary {
 /// A query or the whole library, as the history keeps it.
 #[derive(Clone)]
 pub struct Visit {
-    pub query: Option<Query>,
+    pub(crate) query: Option<Query>,
     /// Its picture, a few dozen pixels large, once it is there. The large one is kept for one visit only.
-    pub thumbnail: Option<TextureHandle>,
+    pub(crate) thumbnail: Option<TextureHandle>,
 }
 
 impl Visit {
     /// What the query is called.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match &self.query {
             None => "Whole library".into(),
             Some(Query::File(path)) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -86,14 +86,14 @@ impl Visit {
 
 /// A short message over the window.
 pub struct Toast {
-    pub text: String,
-    pub is_error: bool,
-    pub until: Instant,
+    pub(crate) text: String,
+    pub(crate) is_error: bool,
+    pub(crate) until: Instant,
 }
 
 impl Toast {
     /// An error stays longer: it says what to do.
-    pub fn new(text: String, is_error: bool) -> Self {
+    pub(crate) fn new(text: String, is_error: bool) -> Self {
         let seconds = if is_error { 20 } else { 5 };
         Self { text, is_error, until: Instant::now() + Duration::from_secs(seconds) }
     }
@@ -145,7 +145,7 @@ pub struct State {
 
 impl State {
     /// The photos in the grid.
-    pub fn hits(&self) -> &[Hit] {
+    pub(crate) fn hits(&self) -> &[Hit] {
         match &self.answer {
             Answer::Hits(hits) => hits,
             Answer::None | Answer::Failed(_) => &[],
@@ -153,27 +153,27 @@ impl State {
     }
 
     /// The selected photo.
-    pub fn selected_hit(&self) -> Option<&Hit> {
+    pub(crate) fn selected_hit(&self) -> Option<&Hit> {
         self.hits().get(self.selected?)
     }
 
     /// What is searched with at present.
-    pub fn visit(&self) -> Option<&Visit> {
+    pub(crate) fn visit(&self) -> Option<&Visit> {
         self.history.get(self.at)
     }
 
     /// The picture that is searched with; until it is there, the small one of an earlier visit.
-    pub fn query_picture(&self) -> Option<&TextureHandle> {
+    pub(crate) fn query_picture(&self) -> Option<&TextureHandle> {
         self.preview.as_ref().or(self.visit()?.thumbnail.as_ref())
     }
 
     /// Whether there is a query.
-    pub fn is_search(&self) -> bool {
+    pub(crate) fn is_search(&self) -> bool {
         self.visit().is_some_and(|visit| visit.query.is_some())
     }
 
     /// Whether searches are answered by the model of this id.
-    pub fn is_in_use(&self, id: &str) -> bool {
+    pub(crate) fn is_in_use(&self, id: &str) -> bool {
         self.model.as_ref().is_some_and(|model| model.name == id)
     }
 }

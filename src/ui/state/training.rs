@@ -15,19 +15,19 @@ pub struct Train {
     /// What the user has chosen so far.
     pub options: TrainOptions,
     /// What would be learnt from; `None` until it is known.
-    pub labels: Option<Arc<LabelPreview>>,
+    pub(crate) labels: Option<Arc<LabelPreview>>,
     /// What a training that was stopped or killed was doing, where it can go on.
     pub resumable: Option<TrainOptions>,
     /// How long trainings would take, the last answer for each recipe.
     pub estimates: Vec<(TrainOptions, Option<Duration>)>,
-    pub phase: Phase,
+    pub(crate) phase: Phase,
     /// The library is being brought up to date with another model.
     pub changing: bool,
 }
 
 /// Where the training is.
 #[derive(Default)]
-pub enum Phase {
+pub(crate) enum Phase {
     #[default]
     Setup,
     Running(Run),
@@ -36,26 +36,26 @@ pub enum Phase {
 
 /// One training, as far as it has been heard of.
 #[derive(Default)]
-pub struct Run {
-    pub options: TrainOptions,
+pub(crate) struct Run {
+    pub(crate) options: TrainOptions,
     /// The model that was in use before.
-    pub before: Option<ModelId>,
-    pub progress: Option<TrainProgress>,
-    pub curve: Vec<CurvePoint>,
-    pub notices: Vec<String>,
-    pub evaluation: Option<Arc<EvaluationReport>>,
+    pub(crate) before: Option<ModelId>,
+    pub(crate) progress: Option<TrainProgress>,
+    pub(crate) curve: Vec<CurvePoint>,
+    pub(crate) notices: Vec<String>,
+    pub(crate) evaluation: Option<Arc<EvaluationReport>>,
     /// The user wants no more than the best so far.
-    pub stopping: bool,
+    pub(crate) stopping: bool,
 }
 
 impl Train {
     /// Another library is open: of that nothing is known yet.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         *self = Self { open: self.open, ..Self::default() };
     }
 
     /// Whether a training is running.
-    pub fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         matches!(self.phase, Phase::Running(_))
     }
 
@@ -94,30 +94,30 @@ impl Train {
     }
 
     /// How long these options would take, where that has been found out.
-    pub fn estimate(&self, options: &TrainOptions) -> Option<Duration> {
+    pub(crate) fn estimate(&self, options: &TrainOptions) -> Option<Duration> {
         self.estimates.iter().find(|(asked, _)| asked == options).and_then(|(_, time)| *time)
     }
 }
 
 /// What of the labels a training can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usable {
-    pub classes: usize,
-    pub photos: usize,
+pub(crate) struct Usable {
+    pub(crate) classes: usize,
+    pub(crate) photos: usize,
     /// Classes of too few photos.
-    pub too_small: usize,
+    pub(crate) too_small: usize,
 }
 
 impl Usable {
     /// Of these labels.
-    pub fn of(labels: &LabelPreview) -> Self {
+    pub(crate) fn of(labels: &LabelPreview) -> Self {
         let large = labels.classes.iter().filter(|(_, photos)| *photos >= MIN_PHOTOS_PER_CLASS);
         let classes = large.clone().count();
         Self { classes, photos: large.map(|(_, photos)| photos).sum(), too_small: labels.classes.len() - classes }
     }
 
     /// Whether there is a species to tell from another.
-    pub fn is_labelled(self) -> bool {
+    pub(crate) fn is_labelled(self) -> bool {
         self.classes >= MIN_CLASSES
     }
 }

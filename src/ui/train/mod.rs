@@ -1,9 +1,9 @@
 //! The panel for training, at the right: before the start what it will learn from and how, then how far it is, at last
 //! what came of it. The library stays in the middle of the window, so searching goes on meanwhile.
 
-pub mod evaluation;
-pub mod progress;
-pub mod setup;
+pub(crate) mod evaluation;
+pub(crate) mod progress;
+pub(crate) mod setup;
 
 use eframe::egui::{self, Align, Button, CentralPanel, Frame, Layout, Panel, RichText, ScrollArea, Ui};
 use egui_plot::Plot;
@@ -19,7 +19,7 @@ use crate::command::Command;
 const FOOT: f32 = 34.0;
 
 /// What a recipe is called.
-pub fn recipe_name(recipe: Recipe) -> &'static str {
+pub(crate) fn recipe_name(recipe: Recipe) -> &'static str {
     match recipe {
         Recipe::Quick => "Quick",
         Recipe::Full => "Full",
@@ -28,7 +28,7 @@ pub fn recipe_name(recipe: Recipe) -> &'static str {
 }
 
 /// What a loss is called.
-pub fn loss_name(loss: Loss) -> &'static str {
+pub(crate) fn loss_name(loss: Loss) -> &'static str {
     match loss {
         Loss::RandomTriplet => "Random triplets",
         Loss::BatchHardTriplet => "Batch-hard triplets",

@@ -16,7 +16,7 @@ use crate::worker::Request;
 const PLOT: f32 = 130.0;
 
 /// How far a training is.
-pub fn progress_ui(ui: &mut Ui, library: &OpenLibrary, run: &Run) {
+pub(crate) fn progress_ui(ui: &mut Ui, library: &OpenLibrary, run: &Run) {
     match (&library.progress, &run.progress) {
         // The photos that are new come first.
         (Some(indexing), _) => stage_ui(ui, indexing.stage, indexing.fraction(), &index_summary(indexing)),
@@ -152,7 +152,7 @@ fn curve_ui(ui: &mut Ui, name: &'static str, hint: &str, curve: Curve, text: imp
 }
 
 /// The ways to end it.
-pub fn foot_ui(ui: &mut Ui, run: &Run, actions: &mut Vec<Action>) {
+pub(crate) fn foot_ui(ui: &mut Ui, run: &Run, actions: &mut Vec<Action>) {
     ui.horizontal(|ui| {
         let text = if run.stopping { "Stopping…" } else { "Stop and keep the best so far" };
         let stop = ui.add_enabled(!run.stopping, primary(ui, text));
@@ -167,7 +167,7 @@ pub fn foot_ui(ui: &mut Ui, run: &Run, actions: &mut Vec<Action>) {
 }
 
 /// The line at the window's foot, while the panel is closed.
-pub fn line_ui(ui: &mut Ui, run: &Run, actions: &mut Vec<Action>) {
+pub(crate) fn line_ui(ui: &mut Ui, run: &Run, actions: &mut Vec<Action>) {
     ui.label(RichText::new("Training").strong());
     let bar = run.progress.as_ref().and_then(fraction);
     let bar = ProgressBar::new(bar.unwrap_or(0.0)).desired_width(220.0).desired_height(10.0);

@@ -30,7 +30,7 @@ const DEVICES: [DeviceChoice; 4] = [DeviceChoice::Auto, DeviceChoice::Cpu, Devic
 const LIST: f32 = 132.0;
 
 /// What is chosen before a training.
-pub fn setup_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, actions: &mut Vec<Action>) {
+pub(crate) fn setup_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, actions: &mut Vec<Action>) {
     let train = &state.train;
     explain(ui, "Learn from the photos in this folder, so that searches find the right flowers more often.");
     ui.add_space(theme::GAP);
@@ -314,7 +314,7 @@ fn device_name(device: DeviceChoice) -> &'static str {
 }
 
 /// The button that starts it, and how long it will take; or why it cannot start.
-pub fn foot_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, actions: &mut Vec<Action>) {
+pub(crate) fn foot_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, actions: &mut Vec<Action>) {
     let train = &state.train;
     let obstacle = obstacle(train, library);
     if let Some(text) = &obstacle {

@@ -21,7 +21,7 @@ use mark::{Mark, verdict_ui};
 use measures::task_ui;
 
 /// What came of a training.
-pub fn result_ui(
+pub(crate) fn result_ui(
     ui: &mut Ui,
     state: &State,
     library: &OpenLibrary,
@@ -106,7 +106,7 @@ fn how(report: &EvaluationReport) -> String {
 }
 
 /// What can be done now.
-pub fn foot_ui(
+pub(crate) fn foot_ui(
     ui: &mut Ui,
     state: &State,
     library: &OpenLibrary,
