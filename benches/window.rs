@@ -363,7 +363,11 @@ fn main() {
         run.scroll(state, time);
         let indexed = world.indexed() - before;
         if indexed > 0 {
-            println!("{:9} {:.0} photos a second indexed meanwhile", "", indexed as f64 / began.elapsed().as_secs_f64());
+            println!(
+                "{:9} {:.0} photos a second indexed meanwhile",
+                "",
+                indexed as f64 / began.elapsed().as_secs_f64()
+            );
         }
         drop(others);
     }

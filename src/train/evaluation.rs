@@ -7,6 +7,7 @@ use tch::{Kind, Tensor};
 
 use super::dataset::{Dataset, rows_of};
 use super::holdout::Split;
+use super::hyperparameters::MIN_QUERIES;
 use crate::artefact::{EvaluationReport, Example, Focus, Interval, NotMeasured, Score, Task, TaskResult, Verdict};
 use crate::evaluate::Evaluation;
 use crate::model::ModelError;
@@ -15,8 +16,6 @@ use crate::random::Random;
 
 /// Queries searched with at a time.
 const CHUNK: i64 = 256;
-/// Below this the interval is so wide that nothing can be said.
-pub(crate) const MIN_QUERIES: usize = 20;
 /// Results shown for an example.
 const EXAMPLE_RESULTS: usize = 5;
 const EXAMPLES: usize = 4;

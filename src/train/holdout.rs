@@ -9,7 +9,7 @@ use std::ops::Range;
 use tch::Tensor;
 
 use super::dataset::{Dataset, MIN_CLASSES, MIN_PHOTOS_PER_CLASS};
-use super::evaluation::MIN_QUERIES;
+use super::hyperparameters::MIN_QUERIES;
 use super::views;
 use crate::artefact::{NotMeasured, Recipe};
 use crate::catalog::{Catalog, CatalogError, ModelKey};

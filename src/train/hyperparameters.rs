@@ -1,4 +1,4 @@
-//! The numbers that a network is trained with: what the recipe says, as it fits the device and the photos.
+//! The numbers of a training: what the recipe says, as it fits the device and the photos.
 
 use tch::Device;
 
@@ -8,6 +8,9 @@ use crate::model::{Architecture, INPUT_SIDE};
 
 /// The tutorial draws so many triplets for each class in an epoch.
 pub(super) const TRIPLETS_PER_CLASS: usize = 8;
+
+/// Below this an evaluation's interval is so wide that nothing can be said.
+pub(super) const MIN_QUERIES: usize = 20;
 
 /// How a network is trained with a recipe.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@ use tch::Tensor;
 
 use super::TrainError;
 use super::dataset::Dataset;
-use super::evaluation::MIN_QUERIES;
+use super::hyperparameters::MIN_QUERIES;
 use crate::artefact::NotMeasured;
 use crate::catalog::Catalog;
 use crate::decode;

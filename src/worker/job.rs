@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::error::OpenError;
 use super::messages::TrainingEnd;
-use super::open::OpenError;
 use crate::active_model::{cancel_model_change, change_model, forget_unneeded};
 use crate::artefact::{Model, ModelFolder, ModelId, TrainOptions};
 use crate::catalog::{Catalog, CatalogError};

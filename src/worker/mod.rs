@@ -2,6 +2,7 @@
 //! model) one at a time, answers queries. The window sends [`Request`]s, which never block, and picks up [`Event`]s when
 //! it is woken.
 
+mod error;
 mod job;
 mod messages;
 mod models;
@@ -20,10 +21,10 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvError, Sender, TrySendError, bounded, never, select};
 
+use self::error::OpenError;
 use self::job::JobKind;
 pub use self::messages::{Event, Listing, Request, TrainingEnd};
 use self::messages::{Mailbox, Outbox};
-use self::open::OpenError;
 use self::session::Session;
 use self::tasks::BackgroundTasks;
 use crate::artefact::{Model, ModelFolder, ModelId, TrainOptions, load_weights};

@@ -1,39 +1,22 @@
 //! How a library is opened, and the right to write it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Loop;
+use super::error::OpenError;
 use super::job::JobKind;
 use super::messages::Event;
 use super::session::Session;
 use crate::active_model::{active_model, model_wanted};
 use crate::artefact::Model;
-use crate::catalog::{Catalog, CatalogError};
-use crate::embed::{EmbedError, Embedder};
+use crate::catalog::Catalog;
+use crate::embed::Embedder;
 use crate::library::{Library, WriterLock};
-use crate::query::QueryError;
 
 /// How long a lock of our own may take to go.
 const LOCK_GOES_WITHIN: Duration = Duration::from_millis(200);
-
-/// Why a library could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum OpenError {
-    #[error("The folder cannot be opened ({error}): {path}", path = .path.display())]
-    Folder { path: PathBuf, error: std::io::Error },
-    #[error("The program's data cannot be written ({error}): {path}", path = .path.display())]
-    Data { path: PathBuf, error: std::io::Error },
-    #[error("A thread could not be started: {0}")]
-    Thread(std::io::Error),
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
-    #[error(transparent)]
-    Embed(#[from] EmbedError),
-    #[error(transparent)]
-    Query(#[from] QueryError),
-}
 
 impl Loop {
     pub(super) fn open(&mut self, path: &Path, garden: bool) {

@@ -1,8 +1,7 @@
 //! The calls that a pickle may make, answered here; the mere mention of any other ends the reading.
 
-use super::machine::Machine;
+use super::machine::{Machine, refused};
 use super::{Call, DType, Id, MAX_STEPS, Storage, TensorView, Value, WeightFormatError, damaged, too_long};
-use crate::model::weight_format::short;
 
 /// No weight has more dimensions.
 const MAX_DIMENSIONS: usize = 8;
@@ -115,8 +114,4 @@ impl<'a> Machine<'a> {
             _ => None,
         }
     }
-}
-
-pub(super) fn refused(module: &str, name: &str) -> WeightFormatError {
-    WeightFormatError::Refused(format!("{}.{}", short(module), short(name)))
 }

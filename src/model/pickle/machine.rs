@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::cursor::Cursor;
 use super::{Id, Value, WeightFormatError, cut_off, damaged};
+use crate::model::weight_format::short;
 
 pub(super) struct Machine<'a> {
     cursor: Cursor<'a>,
@@ -156,7 +157,7 @@ impl<'a> Machine<'a> {
                     _ => return Err(damaged("a call in it has no name")),
                 }
             }
-            b'i' => return Err(super::calls::refused(self.cursor.line()?, self.cursor.line()?)),
+            b'i' => return Err(refused(self.cursor.line()?, self.cursor.line()?)),
             b'R' => self.reduce()?,
             b'b' => self.build()?,
             b'Q' => self.persistent()?,
@@ -255,4 +256,8 @@ impl<'a> Machine<'a> {
 
 fn pairs(items: &[Id]) -> Vec<(Id, Id)> {
     items.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()
+}
+
+pub(super) fn refused(module: &str, name: &str) -> WeightFormatError {
+    WeightFormatError::Refused(format!("{}.{}", short(module), short(name)))
 }

@@ -11,12 +11,26 @@ use super::super::crops::{Batch, BatchSpec, Crop, CropLoader, Source};
 use super::super::dataset::Dataset;
 use super::super::hyperparameters::TRIPLETS_PER_CLASS;
 use super::super::sampler::{paired_batches, random_batches, triplets};
-use super::optimisation::{StepInput, Targets};
 use crate::artefact::Loss;
 use crate::library::Library;
 use crate::model::ModelError;
 use crate::photo::Photo;
 use crate::random::Random;
+
+/// A batch as a step takes it.
+pub(super) struct StepInput {
+    /// 8-bit RGB `[n, side, side, 3]`.
+    pub(super) pictures: Tensor,
+    pub(super) targets: Targets,
+}
+
+/// What is right of a batch.
+pub(super) enum Targets {
+    /// The class of each picture, `[n]`.
+    Labels(Tensor),
+    /// The rows of anchors, positives and negatives: the tutorial's.
+    Triplets([Vec<i64>; 3]),
+}
 
 /// The photos that are learnt from.
 pub(super) struct TrainingSet<'a> {

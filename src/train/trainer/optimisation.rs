@@ -10,7 +10,7 @@ use super::super::network::{TrainableNetwork, copy_of};
 use super::super::optimiser::{AdamW, Group, copy_all};
 use super::super::replicas::{Replica, replica_count, step_side_by_side, sum_of_gradients};
 use super::super::watchdog::{Watchdog, variance_ratio};
-use super::batches::TrainingSet;
+use super::batches::{StepInput, Targets, TrainingSet};
 use crate::artefact::Loss;
 use crate::model::{ModelError, NamedTensors, normalised};
 
@@ -30,21 +30,6 @@ impl Rates {
         let Hyperparameters { learning_rates, weight_decay, .. } = *hyperparameters;
         Self { learning_rates, weight_decay }
     }
-}
-
-/// A batch as a step takes it.
-pub(super) struct StepInput {
-    /// 8-bit RGB `[n, side, side, 3]`.
-    pub(super) pictures: Tensor,
-    pub(super) targets: Targets,
-}
-
-/// What is right of a batch.
-pub(super) enum Targets {
-    /// The class of each picture, `[n]`.
-    Labels(Tensor),
-    /// The rows of anchors, positives and negatives: the tutorial's.
-    Triplets([Vec<i64>; 3]),
 }
 
 /// What a step showed.
