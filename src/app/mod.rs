@@ -28,8 +28,10 @@ use crate::ui::{
 };
 use crate::worker::{Request, Worker};
 
-/// How far the worker and its jobs stand back for the thread that draws, in steps of the system's "nice" value.
-const NICE_OF_WORKER: i32 = 10;
+/// How far the worker and its jobs stand back for the thread that draws, in steps of the system's "nice" value: enough
+/// for smooth frames, and beside other programs that compute they keep a quarter of a core. More steps leave them ever
+/// less of it (`cargo bench --bench window -- --beside 2`).
+const NICE_OF_WORKER: i32 = 5;
 /// Width of the panel for training, in points; it can be drawn wider.
 const TRAIN_WIDTH: f32 = 400.0;
 

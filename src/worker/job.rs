@@ -15,15 +15,12 @@ use crate::device::DeviceChoice;
 use crate::embed::{Embedder, ModelInfo};
 use crate::garden;
 use crate::ingest::{IngestEvent, ingest};
-use crate::job::{Cancel, Outcome, Progress, Stage, lower_priority};
+use crate::job::{Cancel, Outcome, Progress, Stage};
 use crate::library::{Library, WriterLock};
 use crate::query::Gallery;
 use crate::train::plan::TrainingPlan;
 use crate::train::progress::TrainEvent;
 use crate::train::{Trained, Training, TrainingEvent};
-
-/// How far a job stands back for the worker's thread, which answers queries.
-const NICE_OF_JOBS: i32 = 5;
 
 /// A long work on the open library.
 #[derive(Clone, Debug)]
@@ -87,7 +84,6 @@ impl RunningJob {
         let is_training = matches!(work.kind, JobKind::Train { .. });
         let changes_model = !matches!(work.kind, JobKind::Index);
         let thread = std::thread::Builder::new().name(format!("job-{number}")).spawn(move || {
-            lower_priority(NICE_OF_JOBS);
             work.run();
             drop(lock);
         })?;
