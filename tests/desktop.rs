@@ -21,8 +21,8 @@ use image::ImageFormat;
 use portal::Portal;
 use tempfile::TempDir;
 
-/// For everything that is awaited: generous, as a busy machine may take long.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// For everything that is awaited. It is there only for what would hang: beside other work a training takes minutes.
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// The program, with its data in this folder.
 fn florascope(data: &Path) -> Command {
