@@ -60,6 +60,8 @@ fn open_window(arguments: Arguments) -> anyhow::Result<()> {
                 creation.egui_ctx.add_plugin(Describe::new(file));
             }
             let mut app = App::new(&creation.egui_ctx, data, settings, common.device, folder)?;
+            // SAFETY: eframe drops the app before its event loop, which owns the display.
+            unsafe { app.listen(creation) };
             problem.iter().for_each(|error| app.show_error(error.to_string()));
             Ok(match frame_log {
                 Some(file) => Box::new(FrameLog::new(app, &file)?),

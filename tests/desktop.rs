@@ -8,6 +8,8 @@ mod common;
 mod desktop;
 #[path = "desktop/portal.rs"]
 mod portal;
+#[path = "desktop/wayland.rs"]
+mod wayland;
 
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -16,10 +18,12 @@ use std::time::{Duration, Instant};
 
 use common::{Photos, another_of, encode};
 use desktop::{Node, Screen, View, Window};
+use florascope::desktop::file_uri;
 use florascope::garden::SPECIES;
 use image::ImageFormat;
 use portal::Portal;
 use tempfile::TempDir;
+use wayland::{Compositor, Heard, OtherWindow};
 
 /// For everything that is awaited. It is there only for what would hang: beside other work a training takes minutes.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -335,6 +339,63 @@ fn a_pasted_picture_is_searched_with() {
     window.key_with("ctrl", "v");
     let results = wait_for_results(&window, "Pasted picture");
     assert!(results[0].says(SPECIES[2].name), "{results:#?}");
+}
+
+#[test]
+fn under_wayland_a_photo_is_dropped_and_a_path_pasted() {
+    let (screen, data, photos) = (screen(), tempfile::tempdir().unwrap(), Photos::drawn("Meadow", 3, 2));
+    let Some(compositor) = Compositor::start(&screen, 1360, 860) else {
+        return eprintln!("skipped: weston is not installed");
+    };
+    std::fs::write(data.path().join("settings.json"), b"{\"maximized\": true}").unwrap();
+    let mut command = florascope(data.path());
+    let window = Window::launch_inside(&screen, |command| compositor.adopt(command), command.arg(photos.path()));
+    wait_until_indexed(&window, 6);
+    Shots::new().take(&window, "wayland");
+    let centre = (700, 500);
+
+    // A photo, which is shown a target while it hovers.
+    let file = photos.path().join(format!("{0}/{0} 01.jpg", SPECIES[1].name));
+    let other = OtherWindow::open(&compositor, &[("text/uri-list", file_uri(&file).as_bytes())]);
+    drag(&window, &other, centre, "Drop a photo");
+    other.wait_for(Heard::Finished);
+    wait_for_results(&window, &format!("{} 01.jpg", SPECIES[1].name));
+    wait_until_gone(&window, "Drop a photo");
+    drop(other);
+
+    // The address of a picture, which comes as nothing that can be searched with.
+    let other = OtherWindow::open(&compositor, &[("text/uri-list", b"https://flowers.example/rose.jpg")]);
+    drag(&window, &other, centre, "Drop a photo");
+    wait_for_text(&window, "Copy image");
+    drop(other);
+
+    // A copied path. Weston lets only one of a program's listeners have the clipboard, the toolkit's, which knows no
+    // pictures there.
+    let file = photos.path().join(format!("{0}/{0} 02.jpg", SPECIES[2].name));
+    let other = OtherWindow::open(&compositor, &[("text/plain", file.as_os_str().as_encoded_bytes())]);
+    let (x, y) = other.find(&window);
+    window.click_right(x, y);
+    other.wait_for(Heard::Copied);
+    // The keyboard goes to the window that is clicked, and what is selected there says that it has.
+    wait_for_results(&window, &format!("{} 01.jpg", SPECIES[1].name));
+    let tile = tiles(&window.view()).swap_remove(0);
+    window.click_node(&tile);
+    wait_until_selected(&window, 1);
+    window.key_with("ctrl", "v");
+    wait_for_results(&window, &format!("{} 02.jpg", SPECIES[2].name));
+    assert!(window.log().is_empty() || !window.log().contains("not heard of"), "{}", window.log());
+}
+
+/// Drags from another window to a place in ours, where something has to be said before it is let go.
+fn drag(window: &Window, other: &OtherWindow, to: (i16, i16), target: &str) {
+    let (x, y) = other.find(window);
+    window.hold(x, y);
+    for step in 1..=10 {
+        std::thread::sleep(Duration::from_millis(30));
+        window.move_to(x + (to.0 - x) * step / 10, y + (to.1 - y) * step / 10);
+    }
+    wait_for_text(window, target);
+    window.let_go();
 }
 
 #[test]

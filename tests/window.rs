@@ -200,6 +200,33 @@ fn text_of(node: &Node<'_>) -> String {
 }
 
 #[test]
+fn at_its_smallest_nothing_lies_on_top_of_anything_else() {
+    let photos = Photos::plain("A garden with a very long name indeed", &[("rose", 8), ("lily", 8)]);
+    photos.write("broken.jpg", b"no photo");
+    let mut window = Window::on(&photos, 16);
+    window.key(Key::Home);
+    window.key_with(Modifiers::COMMAND, Key::Enter);
+    window.wait_for_text("Photos similar to");
+    for (width, height) in [(640.0, 420.0), (512.0, 420.0), (800.0, 600.0), (1280.0, 800.0)] {
+        window.harness.set_size(egui::vec2(width, height));
+        (0..5).for_each(|_| window.harness.step());
+        let bar: Vec<(String, Rect)> = [Role::Button, Role::ComboBox, Role::Slider]
+            .into_iter()
+            .flat_map(|role| window.all(role))
+            .map(|node| (node.accesskit_node().label().unwrap_or_default(), node.rect()))
+            .filter(|(_, rect)| rect.center().y < 45.0)
+            .collect();
+        assert!(bar.len() >= 4, "{bar:?}");
+        for (at, (name, rect)) in bar.iter().enumerate() {
+            assert!(rect.left() >= 0.0 && rect.right() <= width, "{name} is cut off at {width}: {rect:?}");
+            for (other, beside) in &bar[at + 1..] {
+                assert!(!rect.shrink(0.5).intersects(*beside), "{name} and {other} at {width}: {rect:?} {beside:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_newcomer_is_told_what_to_do() {
     let mut window = Window::open(None);
     // Once it is known that there is no library of the last time.

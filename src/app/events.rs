@@ -21,6 +21,8 @@ impl App {
     pub(super) fn handle_answer(&mut self, answer: DesktopAnswer) {
         match answer {
             DesktopAnswer::Dropped(choice) => self.take_choice(choice),
+            DesktopAnswer::Hovering(hovering) => self.state.hovering = hovering,
+            DesktopAnswer::Paths(paths) => self.take_paths(paths),
             DesktopAnswer::Typed(result) => self.take_typed(result),
             DesktopAnswer::Dialog(choice) => self.end_dialog(choice),
             DesktopAnswer::Pasted(jpeg) => self.search(Query::Picture(jpeg)),

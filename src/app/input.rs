@@ -1,11 +1,13 @@
 //! What the user does with the keyboard, the clipboard and files dropped on the window. Clicks belong to the panels.
 
+use std::path::PathBuf;
+
 use eframe::egui::{self, ColorImage, Context, Event as Input, Key};
 use image::RgbImage;
 
 use super::App;
 use crate::command::Command;
-use crate::desktop::{Answer, pasted_path};
+use crate::desktop::{Answer, Way, no_photo, pasted_path};
 use crate::query::pasted_picture;
 use crate::ui::state::{Action, Toast};
 
@@ -13,28 +15,41 @@ impl App {
     pub(super) fn take_drops(&mut self, ctx: &Context) {
         let dropped =
             ctx.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect::<Vec<_>>());
-        if dropped.len() > 1 {
-            let text = format!("{} files were dropped; the first one is used", dropped.len());
-            self.state.toasts.push(Toast::new(text, false));
-        }
-        if let Some(path) = dropped.into_iter().next() {
-            self.desktop.classify(path);
-        }
+        self.take_paths(dropped);
         if self.was_typing || self.path_prompt.is_open() {
             return;
         }
         for input in ctx.input(|input| input.events.clone()) {
             match input {
+                // Of what the window toolkit knows no form of, only the key's release tells.
+                Input::PasteImage(_) if self.desktop.paste(None) => self.has_pasted = true,
+                Input::Paste(text) if self.desktop.paste(Some(&text)) => self.has_pasted = true,
+                Input::Key { key: Key::V, pressed: false, modifiers, .. }
+                    if modifiers.command && !std::mem::take(&mut self.has_pasted) =>
+                {
+                    self.desktop.paste(None);
+                }
                 Input::PasteImage(picture) => self.desktop.run("paste", move || Some(pasted(&picture))),
                 Input::Paste(text) => match pasted_path(&text) {
                     Some(path) => self.desktop.classify(path),
-                    None => self.show_error(not_a_photo(&text).into()),
+                    None => self.show_error(no_photo(Way::Clipboard, &text).into()),
                 },
                 Input::Copy if self.state.selected_hit().is_some() => {
                     self.perform(ctx, vec![Action::Command(Command::CopyPath)]);
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// What was dropped or pasted.
+    pub(super) fn take_paths(&mut self, paths: Vec<PathBuf>) {
+        if paths.len() > 1 {
+            let text = format!("{} files at once; the first one is used", paths.len());
+            self.state.toasts.push(Toast::new(text, false));
+        }
+        if let Some(path) = paths.into_iter().next() {
+            self.desktop.classify(path);
         }
     }
 
@@ -106,20 +121,19 @@ impl App {
 /// A pasted picture as the history keeps it.
 fn pasted(picture: &ColorImage) -> Answer {
     let [width, height] = picture.size;
-    let rgb = picture.pixels.iter().flat_map(|pixel| [pixel.r(), pixel.g(), pixel.b()]).collect();
+    let rgb = picture
+        .pixels
+        .iter()
+        .flat_map(|pixel| {
+            // What shines through is white; the colours have been multiplied already.
+            let white = 255 - pixel.a();
+            [pixel.r(), pixel.g(), pixel.b()].map(|value| value.saturating_add(white))
+        })
+        .collect();
     let kept = RgbImage::from_raw(width as u32, height as u32, rgb).map(|picture| pasted_picture(&picture));
     match kept {
         Some(Ok(jpeg)) => Answer::Pasted(jpeg),
         Some(Err(error)) => Answer::Failed(error.to_string()),
         None => Answer::Failed("The picture in the clipboard is damaged".into()),
-    }
-}
-
-/// Why a text in the clipboard cannot be searched with, and what can.
-fn not_a_photo(text: &str) -> &'static str {
-    if text.trim_start().starts_with("http") {
-        "The clipboard holds an address, not a photo. In the browser, choose \"Copy image\" instead"
-    } else {
-        "The clipboard holds text, not a photo"
     }
 }

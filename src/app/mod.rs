@@ -11,6 +11,8 @@ use std::time::Instant;
 
 use eframe::egui::{self, CentralPanel, Context, Frame, Panel, Ui, ViewportCommand};
 
+use raw_window_handle::HasDisplayHandle;
+
 use crate::artefact::TrainOptions;
 use crate::desktop::{Answer as DesktopAnswer, Desktop};
 use crate::device::DeviceChoice;
@@ -62,6 +64,8 @@ pub struct App {
     widget_had_focus: bool,
     /// Or a field for text.
     was_typing: bool,
+    /// What the keys for pasting were pressed for has been asked for.
+    has_pasted: bool,
     /// In the window's bar.
     title: String,
 }
@@ -106,6 +110,7 @@ impl App {
             estimates_of: None,
             widget_had_focus: false,
             was_typing: false,
+            has_pasted: false,
             title: String::new(),
         };
         app.apply_theme(ctx);
@@ -114,6 +119,15 @@ impl App {
             app.request(Request::Open(folder));
         }
         Ok(app)
+    }
+
+    /// Has drops and the clipboard listened for on the window's display, where the window toolkit does not.
+    ///
+    /// # Safety
+    /// The display outlives this.
+    pub unsafe fn listen(&mut self, display: &impl HasDisplayHandle) {
+        // SAFETY: the caller's promise.
+        unsafe { self.desktop.listen(display) };
     }
 
     /// Takes in what the worker, the desktop and the user have to say.
@@ -156,7 +170,7 @@ impl App {
         shortcuts::shortcuts_ui(&ctx, &mut self.state.shortcuts_open);
         path_prompt::path_prompt_ui(&ctx, &mut self.path_prompt, &mut actions);
         toasts::toasts_ui(&ctx, &self.state, &mut actions);
-        drop_target::drop_target_ui(&ctx, ui, self.state.library.is_some());
+        drop_target::drop_target_ui(&ctx, ui, &self.state);
         self.textures.end_frame();
         self.widget_had_focus = ctx.memory(|memory| memory.focused().is_some());
         self.was_typing = ctx.text_edit_focused();

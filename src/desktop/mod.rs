@@ -3,7 +3,10 @@
 
 #[cfg(target_os = "linux")]
 mod dbus;
+mod offer;
 mod paths;
+#[cfg(target_os = "linux")]
+mod wayland;
 
 use std::path::{Path, PathBuf};
 #[cfg(not(target_os = "linux"))]
@@ -11,8 +14,10 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use raw_window_handle::{HasDisplayHandle, RawDisplayHandle};
 use rfd::FileDialog;
 
+pub(crate) use self::offer::{Way, no_photo};
 pub use self::paths::{file_uri, pasted_path};
 use crate::artefact::{EXTENSION, ModelId};
 use crate::decode::EXTENSIONS;
@@ -51,7 +56,11 @@ pub(crate) enum Answer {
     Typed(Result<Choice, String>),
     /// The end of a dialog; `None` where nothing was chosen, or the system has no dialog.
     Dialog(Option<Choice>),
-    /// A picture from the clipboard, as [`crate::query::Query::Picture`] keeps it.
+    /// Whether something is being dragged above the window.
+    Hovering(bool),
+    /// Files or folders that were dropped or pasted.
+    Paths(Vec<PathBuf>),
+    /// A picture that was dropped or pasted, as [`crate::query::Query::Picture`] keeps it.
     Pasted(Arc<[u8]>),
     /// The folders that were opened before, the last one first.
     Recent(Vec<PathBuf>),
@@ -62,16 +71,61 @@ pub(crate) enum Answer {
 
 /// The desktop, as the window asks it.
 pub(crate) struct Desktop {
+    // Goes first, so that no thread that is waited for waits to be heard.
     answers: Receiver<Answer>,
     sender: Sender<Answer>,
-    wake: Arc<dyn Fn() + Send + Sync>,
+    wake: Wake,
+    /// Hears of drops and the clipboard where the window toolkit does not.
+    #[cfg(target_os = "linux")]
+    wayland: Option<wayland::Exchange>,
 }
+
+/// Has the window look at the answers.
+type Wake = Arc<dyn Fn() + Send + Sync>;
 
 impl Desktop {
     /// `wake` is called after every answer.
     pub(crate) fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
         let (sender, answers) = bounded(16);
-        Self { answers, sender, wake: Arc::new(wake) }
+        Self {
+            answers,
+            sender,
+            wake: Arc::new(wake),
+            #[cfg(target_os = "linux")]
+            wayland: None,
+        }
+    }
+
+    /// Listens for drops and the clipboard on the display that a window is on, where its toolkit does not.
+    ///
+    /// # Safety
+    /// The display outlives this.
+    pub(crate) unsafe fn listen(&mut self, display: &impl HasDisplayHandle) {
+        #[cfg(target_os = "linux")]
+        if let Ok(RawDisplayHandle::Wayland(handle)) = display.display_handle().map(|handle| handle.as_raw()) {
+            // SAFETY: the caller's promise.
+            let started =
+                unsafe { wayland::Exchange::start(handle.display, self.sender.clone(), Arc::clone(&self.wake)) };
+            match started {
+                Ok(exchange) => self.wayland = Some(exchange),
+                Err(error) => log::warn!("Drops and the clipboard are not heard of: {error}"),
+            }
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = display;
+    }
+
+    /// Fetches what the clipboard holds, where that is not the window toolkit's to do; `false` where it is. `text` is what
+    /// that has found.
+    pub(crate) fn paste(&self, text: Option<&str>) -> bool {
+        #[cfg(target_os = "linux")]
+        if let Some(exchange) = &self.wayland {
+            let fetch = exchange.clipboard(text.map(ToOwned::to_owned));
+            self.run("paste", || Some(fetch()));
+            return true;
+        }
+        let _ = text;
+        false
     }
 
     /// The answers since the last call.

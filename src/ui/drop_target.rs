@@ -3,14 +3,16 @@
 use eframe::egui::text::LayoutJob;
 use eframe::egui::{self, Context, CornerRadius, FontId, Id, LayerId, Order, StrokeKind, Ui};
 
+use super::state::State;
 use super::theme;
 
-/// Draws the target over everything else while files hover; `has_library` says whether a photo can be searched with.
-pub(crate) fn drop_target_ui(ctx: &Context, ui: &Ui, has_library: bool) {
-    if ctx.input(|input| input.raw.hovered_files.is_empty()) {
+/// Draws the target over everything else while something hovers.
+pub(crate) fn drop_target_ui(ctx: &Context, ui: &Ui, state: &State) {
+    if !state.hovering && ctx.input(|input| input.raw.hovered_files.is_empty()) {
         return;
     }
-    let text = if has_library {
+    // Without a library there is nothing to search.
+    let text = if state.library.is_some() {
         "Drop a photo to find the ones most similar to it,\nor a folder to open it"
     } else {
         "Drop a folder of photos to open it"

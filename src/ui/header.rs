@@ -10,6 +10,11 @@ use crate::worker::Request;
 
 const RESULTS: [Option<usize>; 6] = [Some(5), Some(20), Some(100), Some(500), Some(2000), None];
 
+/// From this width of the window on, in points, there is room for the thumbnails' size; keys change it anyway.
+const SLIDER_FROM: f32 = 600.0;
+/// Points of the window's width for each letter of a library's name.
+const NAME_SHARE: f32 = 40.0;
+
 /// The bar over the grid.
 pub(crate) fn header_ui(
     ui: &mut Ui,
@@ -20,26 +25,57 @@ pub(crate) fn header_ui(
 ) {
     ui.horizontal(|ui| {
         library_menu_ui(ui, state, library, settings, actions);
-        ui.weak(if library.loading { "loading…".to_owned() } else { count_of(library.photos, "photo", "photos") });
-        ui.separator();
+        // What the right end took in the last frame: a few numbers and menus change its width.
+        let id = ui.scope_id().with("right end");
+        let right: f32 = ui.data(|data| data.get_temp(id)).unwrap_or(0.0);
+        let left = |ui: &Ui| ui.available_width() - right;
+        let photos =
+            if library.loading { "loading…".to_owned() } else { count_of(library.photos, "photo", "photos") };
+        let back = width_of(ui, Command::Back.info().text) + ui.spacing().button_padding.x * 2.0;
+        if left(ui) >= width_of(ui, &photos) + back {
+            ui.weak(photos);
+            ui.separator();
+        }
         add_command(ui, Command::Back, Button::new("Back"), state.at > 0, actions);
-        command_button(ui, Command::ChoosePhoto, actions);
-        command_button(ui, Command::Train, actions);
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+        // Those that find no place are in the library's menu as well.
+        for command in [Command::ChoosePhoto, Command::Train] {
+            if left(ui) >= width_of(ui, command.info().text) {
+                command_button(ui, command, actions);
+            }
+        }
+        let end = ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let help = Button::new("?").min_size(egui::vec2(28.0, 28.0));
             add_command(ui, Command::ShowShortcuts, help, true, actions);
             problems_button_ui(ui, library, actions);
-            let mut side = settings.tile_side;
-            ui.spacing_mut().slider_width = 110.0;
-            let slider = ui.add(Slider::new(&mut side, TILE_SIDES).show_value(false));
-            if slider.on_hover_text("Size of the thumbnails (+ and −)").accessible_name("Thumbnail size").changed() {
-                actions.push(Action::SetTileSide(side));
+            if ui.ctx().content_rect().width() >= SLIDER_FROM {
+                size_ui(ui, settings.tile_side, actions);
             }
             if state.is_search() {
                 results_ui(ui, settings.results, actions);
             }
+            ui.min_rect().width()
         });
+        if (end.inner - right).abs() > 0.5 {
+            ui.data_mut(|data| data.insert_temp(id, end.inner));
+            ui.ctx().request_repaint();
+        }
     });
+}
+
+/// How wide a button of this text is, with the space before it, without its own edge.
+fn width_of(ui: &Ui, text: &str) -> f32 {
+    let font = egui::TextStyle::Button.resolve(ui.style());
+    let text = ui.painter().layout_no_wrap(text.to_owned(), font, egui::Color32::PLACEHOLDER);
+    text.size().x + ui.spacing().button_padding.x * 2.0 + ui.spacing().item_spacing.x * 2.0
+}
+
+/// How large the thumbnails are.
+fn size_ui(ui: &mut Ui, mut side: f32, actions: &mut Vec<Action>) {
+    ui.spacing_mut().slider_width = 110.0;
+    let slider = ui.add(Slider::new(&mut side, TILE_SIDES).show_value(false));
+    if slider.on_hover_text("Size of the thumbnails (+ and −)").accessible_name("Thumbnail size").changed() {
+        actions.push(Action::SetTileSide(side));
+    }
 }
 
 fn results_ui(ui: &mut Ui, results: Option<usize>, actions: &mut Vec<Action>) {
@@ -65,7 +101,8 @@ fn problems_button_ui(ui: &mut Ui, library: &OpenLibrary, actions: &mut Vec<Acti
 
 fn library_menu_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: &Settings, actions: &mut Vec<Action>) {
     // The space at the end is for the arrow, which no font of egui's has.
-    let name = RichText::new(format!("{}      ", library.library.name())).strong();
+    let name = RichText::new(format!("{}      ", shortened(&library.library.name(), ui.ctx().content_rect().width())))
+        .strong();
     let menu = ui.menu_button(name, |ui| {
         ui.set_min_width(240.0);
         menu_item(ui, Command::OpenFolder, true, actions);
@@ -106,4 +143,13 @@ fn library_menu_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: 
     let arrow = [egui::vec2(-5.0, -6.0), egui::vec2(5.0, -6.0), egui::Vec2::ZERO].map(|corner| tip + corner);
     ui.painter().add(egui::Shape::convex_polygon(arrow.to_vec(), ui.visuals().text_color(), egui::Stroke::NONE));
     menu.response.on_hover_text(library.library.root.display().to_string());
+}
+
+/// A name that leaves room for others; the tooltip has the whole.
+fn shortened(name: &str, width: f32) -> String {
+    let letters = ((width / NAME_SHARE) as usize).clamp(8, 28);
+    if name.chars().count() <= letters {
+        return name.to_owned();
+    }
+    name.chars().take(letters - 1).chain(['…']).collect()
 }

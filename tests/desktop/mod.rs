@@ -34,12 +34,12 @@ const GLANCE: Duration = Duration::from_millis(15);
 /// The pause between two moves of a hand.
 const MOVE: Duration = Duration::from_millis(15);
 /// How long the other side of a drag may take to answer.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a program may take until its window stands, and to end after its window was closed.
 const START: Duration = Duration::from_secs(60);
 
 /// Looks again and again until there is something to return, or the time is over.
-fn until<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn until<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + limit;
     loop {
         if let Some(seen) = look() {
@@ -193,15 +193,39 @@ impl Window {
         Self::start(screen, command, tempfile::tempdir().expect("a temporary folder"))
     }
 
+    /// The same inside of the one window that is on the screen, a Wayland compositor's; `adopt` says to the command where
+    /// that is.
+    pub fn launch_inside(screen: &Screen, adopt: impl Fn(&mut Command), command: &mut Command) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        command.arg("--describe-window").arg(folder.path().join("window.json"));
+        Self::spawn(screen, adopt, command, folder, |window, _| {
+            window.conn.query_tree(window.root).expect("X").reply().expect("X").children.into_iter().next_back()
+        })
+    }
+
     fn start(screen: &Screen, command: &mut Command, folder: tempfile::TempDir) -> Self {
+        let on_screen = |command: &mut Command| {
+            command.env("DISPLAY", screen.display()).env_remove("WAYLAND_DISPLAY").env_remove("WAYLAND_SOCKET");
+        };
+        Self::spawn(screen, on_screen, command, folder, |window, pid| {
+            let all = window.conn.query_tree(window.root).expect("X").reply().expect("X").children;
+            all.into_iter().find(|id| window.property(*id, "_NET_WM_PID").as_deref() == Some(&pid.to_ne_bytes()[..]))
+        })
+    }
+
+    fn spawn(
+        screen: &Screen,
+        place: impl Fn(&mut Command),
+        command: &mut Command,
+        folder: tempfile::TempDir,
+        find: impl Fn(&Self, u32) -> Option<u32>,
+    ) -> Self {
+        place(command);
         let log = File::create(folder.path().join("log")).expect("a log");
         let child = command
-            .env("DISPLAY", screen.display())
             .env("LIBGL_ALWAYS_SOFTWARE", "1")
             .env("NO_AT_BRIDGE", "1")
             .env("XMODIFIERS", "@im=none")
-            .env_remove("WAYLAND_DISPLAY")
-            .env_remove("WAYLAND_SOCKET")
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log"))
             .stderr(log)
@@ -211,10 +235,7 @@ impl Window {
         let root = conn.setup().roots[number].root;
         let pid = child.id();
         let mut window = Self { display: screen.display.clone(), conn, root, id: 0, child: child.into(), folder };
-        window.id = window.wait("the program's window", START, |window| {
-            let all = window.conn.query_tree(root).expect("X").reply().expect("X").children;
-            all.into_iter().find(|id| window.property(*id, "_NET_WM_PID").as_deref() == Some(&pid.to_ne_bytes()[..]))
-        });
+        window.id = window.wait("the program's window", START, |window| find(window, pid));
         window.focus();
         window
     }
@@ -358,6 +379,12 @@ impl Window {
         let size = ConfigureWindowAux::new().width(u32::from(width)).height(u32::from(height));
         self.conn.configure_window(self.id, &size).expect("X");
         self.conn.sync().expect("X");
+    }
+
+    /// Clicks here with the right button.
+    pub fn click_right(&self, x: i16, y: i16) {
+        self.move_to(x, y);
+        self.press(3);
     }
 
     fn press(&self, button: u8) {

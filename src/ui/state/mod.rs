@@ -137,6 +137,8 @@ pub struct State {
     pub model_in_use: Option<ModelId>,
     pub train: Train,
     pub problems_open: bool,
+    /// Something is being dragged above the window, as the desktop says.
+    pub hovering: bool,
     pub shortcuts_open: bool,
     /// Labels rather than folders in the side panel.
     pub by_label: bool,
