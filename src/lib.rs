@@ -44,7 +44,7 @@
 //! | [`pictures`] | thumbnails and large pictures for the screen, on threads of their own | catalog, decode |
 //! | [`garden`] | the sample garden: flower pictures that the program draws itself | - |
 //! | [`settings`] | what the window remembers | - |
-//! | [`desktop`] | file dialogs, file manager, the system's light or dark | - |
+//! | [`desktop`] | file dialogs, file manager, the system's light or dark; what other programs hand over: drops, the clipboard | - |
 //! | [`command`] | what a user can do: text, explanation, shortcut | egui |
 //! | [`app`], [`ui`] | the window | egui, worker |
 //!

@@ -14,7 +14,9 @@ use florascope::ui::describe::Describe;
 use florascope::ui::frame_log::FrameLog;
 
 fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    // The others warn of desktops without a locale or a portal, which are none of the user's business.
+    let filter = "warn,egui_system_font_provider=error,sctk_adwaita=off";
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(filter)).init();
     let arguments = Arguments::parse();
     let result = match &arguments.command {
         // clap could forbid this by itself, but then also options before the subcommand.

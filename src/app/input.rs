@@ -21,13 +21,15 @@ impl App {
         }
         for input in ctx.input(|input| input.events.clone()) {
             match input {
-                // Of what the window toolkit knows no form of, only the key's release tells.
                 Input::PasteImage(_) if self.desktop.paste(None) => self.has_pasted = true,
                 Input::Paste(text) if self.desktop.paste(Some(&text)) => self.has_pasted = true,
-                Input::Key { key: Key::V, pressed: false, modifiers, .. }
-                    if modifiers.command && !std::mem::take(&mut self.has_pasted) =>
-                {
-                    self.desktop.paste(None);
+                // The toolkit keeps the pressed Ctrl+V for itself, and tells nothing where it knows none of the forms: then
+                // the key is let go without having been pressed.
+                Input::Key { key: Key::V, pressed: true, .. } => self.has_pasted = true,
+                Input::Key { key: Key::V, pressed: false, .. } => {
+                    if !std::mem::take(&mut self.has_pasted) {
+                        self.desktop.paste(None);
+                    }
                 }
                 Input::PasteImage(picture) => self.desktop.run("paste", move || Some(pasted(&picture))),
                 Input::Paste(text) => match pasted_path(&text) {

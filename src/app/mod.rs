@@ -64,7 +64,7 @@ pub struct App {
     widget_had_focus: bool,
     /// Or a field for text.
     was_typing: bool,
-    /// What the keys for pasting were pressed for has been asked for.
+    /// The key V is down, and what it was pressed for has been done.
     has_pasted: bool,
     /// In the window's bar.
     title: String,
