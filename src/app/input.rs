@@ -26,10 +26,8 @@ impl App {
                 // The toolkit keeps the pressed Ctrl+V for itself, and tells nothing where it knows none of the forms: then
                 // the key is let go without having been pressed.
                 Input::Key { key: Key::V, pressed: true, .. } => self.has_pasted = true,
-                Input::Key { key: Key::V, pressed: false, .. } => {
-                    if !std::mem::take(&mut self.has_pasted) {
-                        self.desktop.paste(None);
-                    }
+                Input::Key { key: Key::V, pressed: false, .. } if !std::mem::take(&mut self.has_pasted) => {
+                    self.desktop.paste(None);
                 }
                 Input::PasteImage(picture) => self.desktop.run("paste", move || Some(pasted(&picture))),
                 Input::Paste(text) => match pasted_path(&text) {
