@@ -180,10 +180,7 @@ impl Embedder {
                         let _ = thread.join();
                     }
                 }
-                Err(error) => {
-                    log::error!("{error}");
-                    announcement.make(Err(error));
-                }
+                Err(error) => announcement.make(Err(error)),
             }
         })?;
         let queues = Some(Queues { queries, batches });

@@ -137,3 +137,19 @@ fn pasted(picture: &ColorImage) -> Answer {
         None => Answer::Failed("The picture in the clipboard is damaged".into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::decode;
+
+    #[test]
+    fn what_shines_through_a_pasted_picture_is_white() {
+        let mut picture = ColorImage::filled([16, 16], egui::Color32::TRANSPARENT);
+        picture.pixels[128..].fill(egui::Color32::BLACK);
+        let Answer::Pasted(jpeg) = pasted(&picture) else { panic!("no picture") };
+        let picture = decode(&jpeg).unwrap();
+        assert!(picture.get_pixel(8, 1).0.iter().all(|value| *value > 240));
+        assert!(picture.get_pixel(8, 14).0.iter().all(|value| *value < 15));
+    }
+}
