@@ -200,7 +200,7 @@ mod tests {
     use super::*;
     use crate::model::{Architecture, Channels};
 
-    /// `shared/data/lite0_reference.json`: float64 PyTorch on one picture with pixel (7 row + 13 column + 29 channel)
+    /// What PyTorch gives in 64 bits for one picture with pixel (7 row + 13 column + 29 channel)
     /// mod 256, ImageNet weights, "SAME" padding.
     const FIRST_16: [f64; 16] =
         [0.482082, 0.0, 0.0, 0.0, 0.0, 0.0, 0.097947, 0.889127, 0.0, 0.0, 0.0, 0.004687, 0.331009, 0.0, 0.283753, 0.0];
