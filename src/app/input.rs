@@ -7,7 +7,7 @@ use image::RgbImage;
 
 use super::App;
 use crate::command::Command;
-use crate::desktop::{Answer, Way, no_photo, pasted_path};
+use crate::desktop::Answer;
 use crate::query::pasted_picture;
 use crate::ui::state::{Action, Toast};
 
@@ -22,7 +22,7 @@ impl App {
         for input in ctx.input(|input| input.events.clone()) {
             match input {
                 Input::PasteImage(_) if self.desktop.paste(None) => self.has_pasted = true,
-                Input::Paste(text) if self.desktop.paste(Some(&text)) => self.has_pasted = true,
+                Input::Paste(text) => self.has_pasted = self.desktop.paste(Some(&text)),
                 // The toolkit keeps the pressed Ctrl+V for itself, and tells nothing where it knows none of the forms: then
                 // the key is let go without having been pressed.
                 Input::Key { key: Key::V, pressed: true, .. } => self.has_pasted = true,
@@ -30,10 +30,6 @@ impl App {
                     self.desktop.paste(None);
                 }
                 Input::PasteImage(picture) => self.desktop.run("paste", move || Some(pasted(&picture))),
-                Input::Paste(text) => match pasted_path(&text) {
-                    Some(path) => self.desktop.classify(path),
-                    None => self.show_error(no_photo(Way::Clipboard, &text).into()),
-                },
                 Input::Copy if self.state.selected_hit().is_some() => {
                     self.perform(ctx, vec![Action::Command(Command::CopyPath)]);
                 }

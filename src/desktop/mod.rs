@@ -17,7 +17,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use raw_window_handle::{HasDisplayHandle, RawDisplayHandle};
 use rfd::FileDialog;
 
-pub(crate) use self::offer::{Way, no_photo};
+use self::offer::{Way, take_text};
 pub use self::paths::{file_uri, pasted_path};
 use crate::artefact::{EXTENSION, ModelId};
 use crate::decode::EXTENSIONS;
@@ -115,8 +115,8 @@ impl Desktop {
         let _ = display;
     }
 
-    /// Fetches what the clipboard holds, where that is not the window toolkit's to do; `false` where it is. `text` is what
-    /// that has found.
+    /// Fetches what the clipboard holds, of which the window toolkit has found `text`; `false` where more than that is for
+    /// the toolkit to fetch.
     pub(crate) fn paste(&self, text: Option<&str>) -> bool {
         #[cfg(target_os = "linux")]
         if let Some(exchange) = &self.wayland {
@@ -124,8 +124,9 @@ impl Desktop {
             self.run("paste", || Some(fetch()));
             return true;
         }
-        let _ = text;
-        false
+        let Some(text) = text.map(ToOwned::to_owned) else { return false };
+        self.run("paste", move || Some(take_text(Way::Clipboard, &text)));
+        true
     }
 
     /// The answers since the last call.
@@ -179,18 +180,28 @@ impl Desktop {
 
     /// Does something that may take long on a thread of its own; what it gives is among the answers.
     pub(crate) fn run(&self, name: &str, work: impl FnOnce() -> Option<Answer> + Send + 'static) {
-        let (sender, wake) = (self.sender.clone(), Arc::clone(&self.wake));
-        let started = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-            if let Some(answer) = work() {
-                let _ = sender.send(answer);
-                wake();
-            }
-        });
-        if let Err(error) = started {
-            // Full only where nobody has looked at the answers for long.
-            let _ = self.sender.try_send(Answer::Failed(format!("A thread could not be started: {error}")));
-            (self.wake)();
+        answer_later(&self.sender, &self.wake, name, work);
+    }
+}
+
+/// Does something on a thread of its own; what it gives is among the answers.
+fn answer_later(
+    answers: &Sender<Answer>,
+    wake: &Wake,
+    name: &str,
+    work: impl FnOnce() -> Option<Answer> + Send + 'static,
+) {
+    let (sender, woken) = (answers.clone(), Arc::clone(wake));
+    let started = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        if let Some(answer) = work() {
+            let _ = sender.send(answer);
+            woken();
         }
+    });
+    if let Err(error) = started {
+        // Full only where nobody has looked at the answers for long.
+        let _ = answers.try_send(Answer::Failed(format!("A thread could not be started: {error}")));
+        wake();
     }
 }
 

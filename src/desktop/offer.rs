@@ -9,7 +9,7 @@ use crate::query::{QueryError, pasted_picture};
 
 /// How something came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(super) enum Way {
     Drop,
     Clipboard,
 }
@@ -64,17 +64,19 @@ pub(super) fn take(way: Way, offered: &[String], mut read: impl FnMut(&str) -> i
         text = fetch(form).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     }
     match (text.filter(|text| !text.trim().is_empty()), failure) {
-        (Some(text), _) => match pasted_path(&text) {
-            Some(path) => Answer::Paths(vec![path]),
-            None => Answer::Failed(no_photo(way, &text).into()),
-        },
+        (Some(text), _) => take_text(way, &text),
         (None, Some(failure)) => Answer::Failed(format!("The other program did not hand it over: {failure}")),
         (None, None) => Answer::Failed(nothing(way).into()),
     }
 }
 
+/// Takes the path that stands there as text.
+pub(super) fn take_text(way: Way, text: &str) -> Answer {
+    pasted_path(text).map_or_else(|| Answer::Failed(no_photo(way, text).into()), |path| Answer::Paths(vec![path]))
+}
+
 /// Why a text cannot be searched with, and what can.
-pub(crate) fn no_photo(way: Way, text: &str) -> &'static str {
+fn no_photo(way: Way, text: &str) -> &'static str {
     match (way, text.trim_start().starts_with("http")) {
         (Way::Drop, true) => {
             "This is the address of a page or picture, not a file. In the browser, choose \"Copy image\" and paste it here"

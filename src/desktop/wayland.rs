@@ -20,11 +20,11 @@ use wayland_client::protocol::wl_data_device::{self, WlDataDevice};
 use wayland_client::protocol::wl_data_device_manager::{DndAction, WlDataDeviceManager};
 use wayland_client::protocol::wl_data_offer::{self, WlDataOffer};
 use wayland_client::protocol::wl_registry::{self, WlRegistry};
-use wayland_client::protocol::wl_seat::{self, WlSeat};
+use wayland_client::protocol::wl_seat::WlSeat;
 use wayland_client::{Connection, Dispatch, Proxy, QueueHandle, delegate_noop, event_created_child};
 
-use super::offer::{Way, take, usable};
-use super::{Answer, Wake};
+use super::offer::{Way, take, take_text, usable};
+use super::{Answer, Wake, answer_later};
 
 /// Another program that hands something over says nothing for so long at most.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,7 +53,7 @@ impl Exchange {
     /// Starts the thread. Drops and what hovers come as answers.
     ///
     /// # Errors
-    /// When the compositor has no data devices, or the system gives no thread.
+    /// When the system gives no pipe or no thread.
     ///
     /// # Safety
     /// `display` is a `wl_display` that outlives this.
@@ -81,9 +81,7 @@ impl Exchange {
             let answer = offer.map(|offer| fetch(Way::Clipboard, &connection, &offer));
             match (answer, text) {
                 // Some compositors, weston among them, let only one of a program's listeners have it: the toolkit's.
-                (None | Some(Answer::Failed(_)), Some(text)) => {
-                    take(Way::Clipboard, &["text/plain".to_owned()], |_| Ok(text.clone().into_bytes()))
-                }
+                (None | Some(Answer::Failed(_)), Some(text)) => take_text(Way::Clipboard, &text),
                 (Some(answer), _) => answer,
                 (None, None) => take(Way::Clipboard, &[], |_| Ok(Vec::new())),
             }
@@ -178,20 +176,16 @@ impl State {
     fn take_drop(&mut self) {
         let Some(offer) = self.over.take() else { return };
         self.tell(Answer::Hovering(false));
-        let (connection, answers, wake) = (self.connection.clone(), self.answers.clone(), Arc::clone(&self.wake));
-        let work = move || {
+        let connection = self.connection.clone();
+        answer_later(&self.answers, &self.wake, "drop", move || {
             let answer = fetch(Way::Drop, &connection, &offer);
             if offer.version() >= KNOWS_ACTIONS {
                 offer.finish();
             }
             offer.destroy();
             let _ = connection.flush();
-            let _ = answers.send(answer);
-            wake();
-        };
-        if let Err(error) = std::thread::Builder::new().name("drop".into()).spawn(work) {
-            self.tell(Answer::Failed(format!("A thread could not be started: {error}")));
-        }
+            Some(answer)
+        });
     }
 }
 
@@ -293,8 +287,5 @@ impl Dispatch<WlRegistry, GlobalListContents> for State {
     }
 }
 
-impl Dispatch<WlSeat, ()> for State {
-    fn event(_: &mut Self, _: &WlSeat, _: wl_seat::Event, (): &(), _: &Connection, _: &QueueHandle<Self>) {}
-}
-
+delegate_noop!(State: ignore WlSeat);
 delegate_noop!(State: WlDataDeviceManager);

@@ -62,7 +62,7 @@ pub(crate) fn header_ui(
     });
 }
 
-/// How wide a button of this text is, with the space before it, without its own edge.
+/// How wide a button of this text is, with the space on both its sides.
 fn width_of(ui: &Ui, text: &str) -> f32 {
     let font = egui::TextStyle::Button.resolve(ui.style());
     let text = ui.painter().layout_no_wrap(text.to_owned(), font, egui::Color32::PLACEHOLDER);
