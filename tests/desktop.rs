@@ -20,6 +20,7 @@ use common::{Photos, another_of, encode};
 use desktop::{Node, Screen, View, Window};
 use florascope::desktop::file_uri;
 use florascope::garden::SPECIES;
+use florascope::photo::bytes_to_path;
 use image::ImageFormat;
 use portal::Portal;
 use tempfile::TempDir;
@@ -330,15 +331,67 @@ fn a_click_on_train_leads_to_better_results() {
 }
 
 #[test]
-fn a_pasted_picture_is_searched_with() {
+fn what_is_pasted_may_come_in_many_forms() {
     let (screen, data, photos) = (screen(), tempfile::tempdir().unwrap(), Photos::drawn("Meadow", 3, 2));
     let window = launch(&screen, &data, Some(&photos));
     wait_until_indexed(&window, 6);
-    let picture = encode(&another_of(2), ImageFormat::Png);
-    let _clipboard = screen.copy(&[("image/png", &picture)]);
+    let name = format!("{} 01.jpg", SPECIES[1].name);
+    let as_file = photos.path().join(SPECIES[1].name).join(&name);
+    let list = file_uri(&as_file);
+    // A picture is meant by what comes with a text, and is large enough to come in parts; a file by what comes with both.
+    let (png, bmp) = (encode(&another_of(2), ImageFormat::Png), encode(&another_of(0), ImageFormat::Bmp));
+    let text = ("UTF8_STRING", b"a rose".as_slice());
+    for (formats, query, species) in [
+        (vec![("image/png", png.as_slice())], "Pasted picture", 2),
+        (vec![text, ("image/bmp", &bmp)], "Pasted picture", 0),
+        (vec![text, ("image/png", &png), ("text/uri-list", list.as_bytes())], &name, 1),
+        (vec![("UTF8_STRING", as_file.as_os_str().as_encoded_bytes())], &name, 1),
+    ] {
+        let clipboard = screen.copy(&formats);
+        window.key_with("ctrl", "v");
+        let results = wait_for_results(&window, query);
+        assert!(results[0].says(SPECIES[species].name), "{results:#?}");
+        drop(clipboard);
+        window.key("Escape");
+        wait_for_library(&window);
+    }
+    // What cannot be used gets a word.
+    let _clipboard = screen.copy(&[text]);
     window.key_with("ctrl", "v");
+    wait_for_text(&window, "holds text, not a photo");
+}
+
+#[test]
+fn what_is_dropped_may_come_in_many_forms() {
+    let (screen, data, photos) = (screen(), tempfile::tempdir().unwrap(), Photos::drawn("Meadow", 3, 2));
+    let window = launch(&screen, &data, Some(&photos));
+    wait_until_indexed(&window, 6);
+    // The address of a picture, as browsers give it.
+    let address = ("text/uri-list", b"https://flowers.example/rose.jpg".as_slice());
+    let hover = window.hover(&[address], None);
+    wait_for_text(&window, "Drop a photo");
+    hover.drop_here();
+    wait_for_text(&window, "Copy image");
+    wait_until_gone(&window, "Drop a photo");
+    // The same with the picture itself.
+    let jpeg = encode(&another_of(2), ImageFormat::Jpeg);
+    window.hover(&[address, ("image/jpeg", &jpeg)], None).drop_here();
     let results = wait_for_results(&window, "Pasted picture");
     assert!(results[0].says(SPECIES[2].name), "{results:#?}");
+    // A file whose name is no text, on this computer by its name; one that is gone.
+    let file = photos.path().join(bytes_to_path(b"r\xf6se.png"));
+    std::fs::write(&file, encode(&another_of(1), ImageFormat::Png)).unwrap();
+    let uri = file_uri(&file).replace("file://", "file://localhost");
+    window.hover(&[("text/uri-list", uri.as_bytes())], None).drop_here();
+    let results = wait_for_results(&window, "r\u{fffd}se.png");
+    assert!(results[0].says(SPECIES[1].name), "{results:#?}");
+    window.drop_files(&[&photos.path().join("gone.jpg")], None);
+    wait_for_text(&window, "There is nothing at this path");
+    // By a program that talks to the window itself.
+    let hover = window.hover_files_plainly(&[&photos.path().join(format!("{0}/{0} 01.jpg", SPECIES[0].name))]);
+    wait_for_text(&window, "Drop a photo");
+    hover.drop_here();
+    wait_for_results(&window, &format!("{} 01.jpg", SPECIES[0].name));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use eframe::egui::{self, CentralPanel, Context, Frame, Panel, Ui, ViewportCommand};
 
-use raw_window_handle::HasDisplayHandle;
+use raw_window_handle::{HasDisplayHandle, HasWindowHandle};
 
 use crate::artefact::TrainOptions;
 use crate::desktop::{Answer as DesktopAnswer, Desktop};
@@ -121,13 +121,13 @@ impl App {
         Ok(app)
     }
 
-    /// Has drops and the clipboard listened for on the window's display, where the window toolkit does not.
+    /// Has drops and the clipboard listened for on behalf of a window, as far as its toolkit does not.
     ///
     /// # Safety
-    /// The display outlives this.
-    pub unsafe fn listen(&mut self, display: &impl HasDisplayHandle) {
+    /// The display that the window is on outlives this.
+    pub unsafe fn listen(&mut self, window: &(impl HasDisplayHandle + HasWindowHandle)) {
         // SAFETY: the caller's promise.
-        unsafe { self.desktop.listen(display) };
+        unsafe { self.desktop.listen(window) };
     }
 
     /// Takes in what the worker, the desktop and the user have to say.

@@ -3,10 +3,14 @@
 
 #[cfg(target_os = "linux")]
 mod dbus;
+#[cfg(target_os = "linux")]
+mod listener;
 mod offer;
 mod paths;
 #[cfg(target_os = "linux")]
 mod wayland;
+#[cfg(target_os = "linux")]
+mod x11;
 
 use std::path::{Path, PathBuf};
 #[cfg(not(target_os = "linux"))]
@@ -14,7 +18,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use raw_window_handle::{HasDisplayHandle, RawDisplayHandle};
+use raw_window_handle::{HasDisplayHandle, HasWindowHandle};
+#[cfg(target_os = "linux")]
+use raw_window_handle::{RawDisplayHandle, RawWindowHandle};
 use rfd::FileDialog;
 
 use self::offer::{Way, take_text};
@@ -77,7 +83,7 @@ pub(crate) struct Desktop {
     wake: Wake,
     /// Hears of drops and the clipboard where the window toolkit does not.
     #[cfg(target_os = "linux")]
-    wayland: Option<wayland::Exchange>,
+    listener: Option<listener::Listener>,
 }
 
 /// Has the window look at the answers.
@@ -92,36 +98,40 @@ impl Desktop {
             sender,
             wake: Arc::new(wake),
             #[cfg(target_os = "linux")]
-            wayland: None,
+            listener: None,
         }
     }
 
-    /// Listens for drops and the clipboard on the display that a window is on, where its toolkit does not.
+    /// Listens for drops and the clipboard on behalf of a window, as far as its toolkit does not.
     ///
     /// # Safety
-    /// The display outlives this.
-    pub(crate) unsafe fn listen(&mut self, display: &impl HasDisplayHandle) {
+    /// The display that the window is on outlives this.
+    pub(crate) unsafe fn listen(&mut self, window: &(impl HasDisplayHandle + HasWindowHandle)) {
         #[cfg(target_os = "linux")]
-        if let Ok(RawDisplayHandle::Wayland(handle)) = display.display_handle().map(|handle| handle.as_raw()) {
-            // SAFETY: the caller's promise.
-            let started =
-                unsafe { wayland::Exchange::start(handle.display, self.sender.clone(), Arc::clone(&self.wake)) };
+        {
+            let (sender, wake) = (self.sender.clone(), Arc::clone(&self.wake));
+            let display = window.display_handle().map(|handle| handle.as_raw());
+            let started = match (display, window.window_handle().map(|handle| handle.as_raw())) {
+                // SAFETY: the caller's promise.
+                (Ok(RawDisplayHandle::Wayland(handle)), _) => unsafe { wayland::listen(handle.display, sender, wake) },
+                (_, Ok(RawWindowHandle::Xlib(handle))) => x11::listen(handle.window as u32, sender, wake),
+                (_, Ok(RawWindowHandle::Xcb(handle))) => x11::listen(handle.window.get(), sender, wake),
+                _ => return,
+            };
             match started {
-                Ok(exchange) => self.wayland = Some(exchange),
+                Ok(listener) => self.listener = Some(listener),
                 Err(error) => log::warn!("Drops and the clipboard are not heard of: {error}"),
             }
         }
         #[cfg(not(target_os = "linux"))]
-        let _ = display;
+        let _ = window;
     }
 
     /// Fetches what the clipboard holds, of which the window toolkit has found `text`; `false` where more than that is for
     /// the toolkit to fetch.
     pub(crate) fn paste(&self, text: Option<&str>) -> bool {
         #[cfg(target_os = "linux")]
-        if let Some(exchange) = &self.wayland {
-            let fetch = exchange.clipboard(text.map(ToOwned::to_owned));
-            self.run("paste", || Some(fetch()));
+        if self.listener.as_ref().is_some_and(|listener| listener.paste(text.map(ToOwned::to_owned))) {
             return true;
         }
         let Some(text) = text.map(ToOwned::to_owned) else { return false };
@@ -180,28 +190,18 @@ impl Desktop {
 
     /// Does something that may take long on a thread of its own; what it gives is among the answers.
     pub(crate) fn run(&self, name: &str, work: impl FnOnce() -> Option<Answer> + Send + 'static) {
-        answer_later(&self.sender, &self.wake, name, work);
-    }
-}
-
-/// Does something on a thread of its own; what it gives is among the answers.
-fn answer_later(
-    answers: &Sender<Answer>,
-    wake: &Wake,
-    name: &str,
-    work: impl FnOnce() -> Option<Answer> + Send + 'static,
-) {
-    let (sender, woken) = (answers.clone(), Arc::clone(wake));
-    let started = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        if let Some(answer) = work() {
-            let _ = sender.send(answer);
-            woken();
+        let (sender, wake) = (self.sender.clone(), Arc::clone(&self.wake));
+        let started = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            if let Some(answer) = work() {
+                let _ = sender.send(answer);
+                wake();
+            }
+        });
+        if let Err(error) = started {
+            // Full only where nobody has looked at the answers for long.
+            let _ = self.sender.try_send(Answer::Failed(format!("A thread could not be started: {error}")));
+            (self.wake)();
         }
-    });
-    if let Err(error) = started {
-        // Full only where nobody has looked at the answers for long.
-        let _ = answers.try_send(Answer::Failed(format!("A thread could not be started: {error}")));
-        wake();
     }
 }
 

@@ -96,6 +96,9 @@ impl Drop for Screen {
     }
 }
 
+/// What is larger is handed to another program in parts of so many bytes.
+const PART: usize = 50_000;
+
 /// What another program has copied; see [`Screen::copy`].
 pub struct Clipboard(Option<Serving>);
 
@@ -497,22 +500,32 @@ impl Window {
 
     /// Drags anything here and holds it over the window: `[("text/plain", b"rose")]`. The window may refuse it.
     pub fn hover(&self, formats: &[(&str, &[u8])], at: Option<(i16, i16)>) -> Hover<'_> {
+        self.hover_from(Source::new(&self.display, "XdndSelection", formats), at)
+    }
+
+    /// As [`Window::hover_files`], by a program that does not know of windows that hear of drags for others.
+    pub fn hover_files_plainly(&self, files: &[&Path]) -> Hover<'_> {
+        let uris: String = files.iter().map(|file| uri(file) + "\r\n").collect();
+        let source = Source::new(&self.display, "XdndSelection", &[("text/uri-list", uris.as_bytes())]);
+        self.hover_from(Source { knows_proxies: false, ..source }, None)
+    }
+
+    fn hover_from(&self, source: Source, at: Option<(i16, i16)>) -> Hover<'_> {
         assert!(self.property(self.id, "XdndAware").is_some(), "the window takes no drops");
         let (width, height) = self.size();
         let at = at.unwrap_or((width as i16 / 2, height as i16 / 2));
-        let source = Source::new(&self.display, "XdndSelection", formats);
         let mut types = [0; 3];
         for (to, (from, _)) in types.iter_mut().zip(&source.formats) {
             *to = *from;
         }
-        source.tell(self.id, "XdndEnter", [5 << 24, types[0], types[1], types[2]]);
+        source.tell(self, "XdndEnter", [5 << 24, types[0], types[1], types[2]]);
         let action = atom(&source.conn, "XdndActionCopy");
         let status = atom(&source.conn, "XdndStatus");
         let mut accepted = false;
         for (x, y) in path((0, 0), at) {
             let (x, y) = self.on_screen(x, y);
             let place = u32::from(x as u16) << 16 | u32::from(y as u16);
-            source.tell(self.id, "XdndPosition", [0, place, x11rb::CURRENT_TIME, action]);
+            source.tell(self, "XdndPosition", [0, place, x11rb::CURRENT_TIME, action]);
             let answer = self.wait("an answer to a drag", PATIENCE, |_| source.answer(status));
             accepted = answer[1] & 1 == 1;
             thread::sleep(MOVE);
@@ -618,7 +631,7 @@ impl Hover<'_> {
         assert!(self.accepted, "the window refused what was dragged over it");
         let source = self.serving.take().expect("a drag").stop();
         let finished = atom(&source.conn, "XdndFinished");
-        source.tell(self.window.id, "XdndDrop", [0, x11rb::CURRENT_TIME, 0, 0]);
+        source.tell(self.window, "XdndDrop", [0, x11rb::CURRENT_TIME, 0, 0]);
         self.window.wait("the end of a drop", PATIENCE, |_| source.answer(finished));
     }
 }
@@ -626,7 +639,7 @@ impl Hover<'_> {
 impl Drop for Hover<'_> {
     fn drop(&mut self) {
         if let Some(serving) = self.serving.take() {
-            serving.stop().tell(self.window.id, "XdndLeave", [0; 4]);
+            serving.stop().tell(self.window, "XdndLeave", [0; 4]);
         }
     }
 }
@@ -636,6 +649,10 @@ struct Source {
     conn: RustConnection,
     window: u32,
     formats: Vec<(Atom, Vec<u8>)>,
+    /// Not all programs do.
+    knows_proxies: bool,
+    /// What is being handed out in parts: to which window, in which property, as what, and the rest of it.
+    in_parts: RefCell<Option<(u32, Atom, Atom, Vec<u8>)>>,
 }
 
 impl Source {
@@ -648,14 +665,16 @@ impl Source {
         let formats = formats.iter().map(|(name, bytes)| (atom(&conn, name), bytes.to_vec())).collect();
         conn.set_selection_owner(window, atom(&conn, selection), x11rb::CURRENT_TIME).expect("X");
         conn.sync().expect("X");
-        Self { conn, window, formats }
+        Self { conn, window, formats, knows_proxies: true, in_parts: RefCell::default() }
     }
 
-    /// Sends a step of a drag to the window it is over.
-    fn tell(&self, target: u32, step: &str, data: [u32; 4]) {
+    /// Sends a step of a drag to the window it is over, or to the one that hears of drags in its stead.
+    fn tell(&self, target: &Window, step: &str, data: [u32; 4]) {
         let data = [self.window, data[0], data[1], data[2], data[3]];
-        let message = ClientMessageEvent::new(32, target, atom(&self.conn, step), data);
-        self.conn.send_event(false, target, EventMask::NO_EVENT, message).expect("X");
+        let message = ClientMessageEvent::new(32, target.id, atom(&self.conn, step), data);
+        let proxy = target.property(target.id, "XdndProxy").filter(|_| self.knows_proxies);
+        let proxy = proxy.map(|bytes| u32::from_ne_bytes(bytes.try_into().expect("one window")));
+        self.conn.send_event(false, proxy.unwrap_or(target.id), EventMask::NO_EVENT, message).expect("X");
         self.conn.sync().expect("X");
     }
 
@@ -665,6 +684,7 @@ impl Source {
         while let Ok(Some(event)) = self.conn.poll_for_event() {
             match event {
                 Event::SelectionRequest(request) => self.hand_out(request),
+                Event::PropertyNotify(gone) if gone.state == Property::DELETE => self.hand_out_a_part(),
                 Event::ClientMessage(message) if message.type_ == kind => answer = Some(message.data.as_data32()),
                 _ => {}
             }
@@ -687,6 +707,14 @@ impl Source {
         if request.target == targets {
             let all: Vec<Atom> = self.formats.iter().map(|(format, _)| *format).chain([targets]).collect();
             self.conn.change_property32(PropMode::REPLACE, request.requestor, to, AtomEnum::ATOM, &all).expect("X");
+        } else if let Some((format, bytes)) = self.formats.iter().find(|(format, _)| *format == request.target)
+            && bytes.len() > PART
+        {
+            let attributes = ChangeWindowAttributesAux::new().event_mask(EventMask::PROPERTY_CHANGE);
+            self.conn.change_window_attributes(request.requestor, &attributes).expect("X");
+            let (size, incr) = ([bytes.len() as u32], atom(&self.conn, "INCR"));
+            self.conn.change_property32(PropMode::REPLACE, request.requestor, to, incr, &size).expect("X");
+            *self.in_parts.borrow_mut() = Some((request.requestor, to, *format, bytes.clone()));
         } else if let Some((format, bytes)) = self.formats.iter().find(|(format, _)| *format == request.target) {
             let set = self.conn.change_property8(PropMode::REPLACE, request.requestor, to, *format, bytes);
             set.expect("less than 16 MB");
@@ -695,6 +723,17 @@ impl Source {
         }
         let _ = self.conn.send_event(false, request.requestor, EventMask::NO_EVENT, reply);
         let _ = self.conn.sync();
+    }
+
+    /// The part before was taken; the last one is empty.
+    fn hand_out_a_part(&self) {
+        let Some((window, property, format, mut part)) = self.in_parts.take() else { return };
+        let rest = part.split_off(PART.min(part.len()));
+        self.conn.change_property8(PropMode::REPLACE, window, property, format, &part).expect("X");
+        if !part.is_empty() {
+            *self.in_parts.borrow_mut() = Some((window, property, format, rest));
+        }
+        let _ = self.conn.flush();
     }
 
     /// Goes on handing out in the background.
