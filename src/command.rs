@@ -2,6 +2,7 @@
 //! shortcuts and the keyboard all read this one list.
 
 use eframe::egui::{Key, KeyboardShortcut, Modifiers};
+use tr::tr;
 
 /// Makes the enum and the list of all its variants out of one list.
 macro_rules! commands {
@@ -50,8 +51,8 @@ commands! {
 
 /// What the list says of a command.
 pub(crate) struct Info {
-    pub(crate) text: &'static str,
-    pub(crate) tooltip: &'static str,
+    pub(crate) text: String,
+    pub(crate) tooltip: String,
     /// The first is the one that is shown.
     pub(crate) shortcuts: &'static [KeyboardShortcut],
 }
@@ -72,80 +73,104 @@ impl Command {
     /// Text, explanation and shortcuts.
     pub(crate) fn info(self) -> Info {
         let (text, tooltip, shortcuts): (_, _, &'static [KeyboardShortcut]) = match self {
-            Self::OpenFolder => {
-                ("Open folder…", "Index a folder of photos, its sub-folders included", &const { [command(Key::O)] })
-            }
+            Self::OpenFolder => (
+                tr!("Open folder…"),
+                tr!("Index a folder of photos, its sub-folders included"),
+                &const { [command(Key::O)] },
+            ),
             Self::OpenPath => (
-                "Open path…",
-                "Type or paste the path of a folder to open, or of a photo to search with",
+                tr!("Open path…"),
+                tr!("Type or paste the path of a folder to open, or of a photo to search with"),
                 &const { [command(Key::L)] },
             ),
-            Self::OpenGarden => ("Try the sample garden", "Flower pictures that the program draws itself", &[]),
-            Self::ChoosePhoto => {
-                ("Choose photo…", "Find the photos most similar to one on this computer", &const { [command(Key::F)] })
+            Self::OpenGarden => {
+                (tr!("Try the sample garden"), tr!("Flower pictures that the program draws itself"), &[])
             }
+            Self::ChoosePhoto => (
+                tr!("Choose photo…"),
+                tr!("Find the photos most similar to one on this computer"),
+                &const { [command(Key::F)] },
+            ),
             // egui turns this key into a paste event by itself.
-            Self::Paste => ("Paste photo", "Search with the picture in the clipboard", &const { [command(Key::V)] }),
-            Self::ClearQuery => ("Clear search", "Back to all photos", &const { [key(Key::Escape)] }),
-            Self::Back => ("Back", "The search before this one", &const { [alt(Key::ArrowLeft), key(Key::Backspace)] }),
-            Self::Forward => ("Forward", "The search after this one", &const { [alt(Key::ArrowRight)] }),
-            Self::FindSimilar => {
-                ("Find similar", "Find the photos most similar to the selected one", &const { [command(Key::Enter)] })
+            Self::Paste => {
+                (tr!("Paste photo"), tr!("Search with the picture in the clipboard"), &const { [command(Key::V)] })
             }
+            Self::ClearQuery => (tr!("Clear search"), tr!("Back to all photos"), &const { [key(Key::Escape)] }),
+            Self::Back => {
+                (tr!("Back"), tr!("The search before this one"), &const { [alt(Key::ArrowLeft), key(Key::Backspace)] })
+            }
+            Self::Forward => (tr!("Forward"), tr!("The search after this one"), &const { [alt(Key::ArrowRight)] }),
+            Self::FindSimilar => (
+                tr!("Find similar"),
+                tr!("Find the photos most similar to the selected one"),
+                &const { [command(Key::Enter)] },
+            ),
             Self::ViewLarge => {
-                ("View large", "Show the selected photo large", &const { [key(Key::Space), key(Key::Enter)] })
+                (tr!("View large"), tr!("Show the selected photo large"), &const { [key(Key::Space), key(Key::Enter)] })
             }
-            Self::OpenPhoto => {
-                ("Open", "Open the photo in the program that your system uses for photos", &const { [command(Key::D)] })
-            }
+            Self::OpenPhoto => (
+                tr!("Open"),
+                tr!("Open the photo in the program that your system uses for photos"),
+                &const { [command(Key::D)] },
+            ),
             Self::ShowInFileManager => {
-                ("Show in file manager", "Open the photo's folder", &const { [command(Key::E)] })
+                (tr!("Show in file manager"), tr!("Open the photo's folder"), &const { [command(Key::E)] })
             }
             // egui turns this key into a copy event by itself.
-            Self::CopyPath => ("Copy path", "Copy the photo's path to the clipboard", &const { [command(Key::C)] }),
+            Self::CopyPath => {
+                (tr!("Copy path"), tr!("Copy the photo's path to the clipboard"), &const { [command(Key::C)] })
+            }
             Self::CheckFolder => {
-                ("Check for changes", "Index what is new or changed in the folder", &const { [key(Key::F5)] })
+                (tr!("Check for changes"), tr!("Index what is new or changed in the folder"), &const { [key(Key::F5)] })
             }
             Self::StopIndexing => {
-                ("Stop", "Stop indexing; what is finished is kept", &const { [command(Key::Period)] })
+                (tr!("Stop"), tr!("Stop indexing; what is finished is kept"), &const { [command(Key::Period)] })
             }
-            Self::Train => {
-                ("Train…", "Learn from the photos in this folder, for better results", &const { [command(Key::T)] })
-            }
-            Self::ImportModel => ("Import…", "Import a model that was exported on another computer", &[]),
+            Self::Train => (
+                tr!("Train…"),
+                tr!("Learn from the photos in this folder, for better results"),
+                &const { [command(Key::T)] },
+            ),
+            Self::ImportModel => (tr!("Import…"), tr!("Import a model that was exported on another computer"), &[]),
             Self::LoadWeights => (
-                "Load weights…",
-                "Use another network, or start training from it: EfficientNet-Lite0 to 2, ResNet18, 34 and 50 or \
-                 DINOv2 ViT-S/14 as .safetensors, .pt or .pth",
+                tr!("Load weights…"),
+                tr!("Use another network, or start training from it: EfficientNet-Lite0 to 2, ResNet18, 34 and 50 or \
+                 DINOv2 ViT-S/14 as .safetensors, .pt or .pth"),
                 &[],
             ),
-            Self::ShowModels => ("Models…", "The models on this computer", &const { [command(Key::M)] }),
+            Self::ShowModels => (tr!("Models…"), tr!("The models on this computer"), &const { [command(Key::M)] }),
             Self::LargerThumbnails => {
-                ("Larger thumbnails", "Fewer, larger pictures", &const { [key(Key::Plus), key(Key::Equals)] })
+                (tr!("Larger thumbnails"), tr!("Fewer, larger pictures"), &const { [key(Key::Plus), key(Key::Equals)] })
             }
-            Self::SmallerThumbnails => ("Smaller thumbnails", "More, smaller pictures", &const { [key(Key::Minus)] }),
-            Self::ToggleSidebar => ("Side panel", "Show or hide the side panel", &const { [key(Key::F9)] }),
-            Self::ShowProblems => ("Problems", "Files that could not be read, and why", &const { [command(Key::J)] }),
-            Self::CopyProblems => ("Copy list", "Copy the list of problems to the clipboard", &[]),
+            Self::SmallerThumbnails => {
+                (tr!("Smaller thumbnails"), tr!("More, smaller pictures"), &const { [key(Key::Minus)] })
+            }
+            Self::ToggleSidebar => (tr!("Side panel"), tr!("Show or hide the side panel"), &const { [key(Key::F9)] }),
+            Self::ShowProblems => {
+                (tr!("Problems"), tr!("Files that could not be read, and why"), &const { [command(Key::J)] })
+            }
+            Self::CopyProblems => (tr!("Copy list"), tr!("Copy the list of problems to the clipboard"), &[]),
             Self::ShowShortcuts => (
-                "Keyboard shortcuts",
-                "Everything the keyboard can do",
+                tr!("Keyboard shortcuts"),
+                tr!("Everything the keyboard can do"),
                 &const { [key(Key::Questionmark), key(Key::F1)] },
             ),
-            Self::Quit => ("Quit", "Close the program", &const { [command(Key::Q)] }),
+            Self::Quit => (tr!("Quit"), tr!("Close the program"), &const { [command(Key::Q)] }),
         };
         Info { text, tooltip, shortcuts }
     }
 }
 
 /// Keys without a name of their own, for the list of shortcuts.
-pub(crate) const GRID_KEYS: &[(&str, &str)] = &[
-    ("Arrow keys", "Move the selection; walk on in the large view"),
-    ("Home, End", "First and last photo"),
-    ("Page up, Page down", "A screenful up or down"),
-    ("Tab", "Next button or list"),
-    ("Esc", "Close what is open, then clear the search"),
-];
+pub(crate) fn grid_keys() -> [(String, String); 5] {
+    [
+        (tr!("Arrow keys"), tr!("Move the selection; walk on in the large view")),
+        (tr!("Home, End"), tr!("First and last photo")),
+        (tr!("Page up, Page down"), tr!("A screenful up or down")),
+        (tr!("Tab"), tr!("Next button or list")),
+        (tr!("Esc"), tr!("Close what is open, then clear the search")),
+    ]
+}
 
 #[cfg(test)]
 mod tests {

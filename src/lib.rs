@@ -44,6 +44,7 @@
 //! | [`pictures`] | thumbnails and large pictures for the screen, on threads of their own | catalog, decode |
 //! | [`garden`] | the sample garden: flower pictures that the program draws itself | - |
 //! | [`settings`] | what the window remembers | - |
+//! | [`language`] | the window's language: translations of its texts, and of what other rooms say | - |
 //! | [`desktop`] | file dialogs, file manager, the system's light or dark; what other programs hand over: drops, the clipboard | - |
 //! | [`command`] | what a user can do: text, explanation, shortcut | egui |
 //! | [`app`], [`ui`] | the window | egui, worker |
@@ -81,6 +82,7 @@ pub mod garden;
 pub mod index;
 pub mod ingest;
 pub mod job;
+pub mod language;
 pub mod library;
 pub mod model;
 pub mod photo;

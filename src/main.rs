@@ -43,6 +43,7 @@ fn open_window(arguments: Arguments) -> anyhow::Result<()> {
         Ok(settings) => (settings, None),
         Err(error) => (Settings::default(), Some(error)),
     };
+    settings.language.apply();
     let icon = eframe::icon_data::from_png_bytes(include_bytes!("../assets/icon.png"))?;
     let options = eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()

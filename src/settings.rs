@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::atomic_file::{self, Survives};
 use crate::device::DeviceChoice;
+use crate::language::LanguageChoice;
 
 /// Light or dark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,7 @@ pub enum ThemeChoice {
 #[serde(default)]
 pub struct Settings {
     pub theme: ThemeChoice,
+    pub language: LanguageChoice,
     /// Width and height of the window, in points.
     pub window: [f32; 2],
     pub maximized: bool,
@@ -45,6 +47,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             theme: ThemeChoice::System,
+            language: LanguageChoice::System,
             window: [1280.0, 800.0],
             maximized: false,
             tile_side: 168.0,

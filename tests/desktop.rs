@@ -33,6 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(240);
 fn florascope(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_florascope"));
     command.arg("--data-dir").arg(data).args(["--device", "cpu"]).env_remove("DBUS_SESSION_BUS_ADDRESS");
+    // What a text says is English, whoever runs the tests.
+    command.env("LC_ALL", "C.UTF-8").env_remove("LANGUAGE");
     command
 }
 
@@ -585,6 +587,47 @@ fn a_file_dialog_may_stay_open_for_long() {
     drop(dialog);
     portal.answer(photos.path());
     wait_until_indexed(&window, 4);
+}
+
+#[test]
+fn the_window_speaks_the_system_s_language_and_others() {
+    let (screen, data) = (screen(), tempfile::tempdir().unwrap());
+    let photos = Photos::drawn("春天的花", 2, 2);
+    photos.write("empty.jpg", b"");
+    let shots = Shots::new();
+    let window = Window::launch(&screen, florascope(data.path()).env("LC_ALL", "zh_CN.UTF-8"));
+    wait_for_text(&window, "拖入一张花的照片");
+    shots.take(&window, "chinese welcome");
+    window.drop_files(&[photos.path()], None);
+    window.click_node(&wait_for_button(&window, "1 个问题"));
+    // What the catalog holds is English, and shown in the window's language.
+    wait_for_text(&window, "文件为空");
+    shots.take(&window, "chinese problems");
+    window.key("Escape");
+    window.click_node(&wait_for_button(&window, "训练…"));
+    wait_for_text(&window, "学习内容");
+    shots.take(&window, "chinese training");
+    assert_eq!(latin(&window.view()), [""; 0]);
+
+    // Another is chosen at once, and the next time as well.
+    window.click_node(&wait_for_button(&window, "春天的花"));
+    window.click_node(&wait_for_button(&window, "语言 (Language)"));
+    shots.take(&window, "chinese menu");
+    window.click_node(&wait_for_button(&window, "English"));
+    wait_for_button(&window, "Train…");
+    assert!(window.close().success());
+    let window = Window::launch(&screen, florascope(data.path()).env("LC_ALL", "zh_CN.UTF-8"));
+    wait_for_button(&window, "Choose photo…");
+}
+
+/// What the window says in Latin letters, but for names, units and what is pressed.
+fn latin(view: &View) -> Vec<String> {
+    let names = ["Florascope", "empty.jpg", "Resize panel", "CPU", "GPU", "Esc", "Recall@", "MAP@R", "Top-"];
+    let names = names.into_iter().chain(SPECIES.iter().map(|species| species.name));
+    let names: Vec<&str> = names.collect();
+    let texts = view.nodes.iter().flat_map(|node| [&node.label, &node.value]);
+    let others = texts.map(|text| names.iter().fold(text.clone(), |text, name| text.replace(name, "")));
+    others.filter(|text| text.chars().filter(char::is_ascii_alphabetic).count() > 3).collect()
 }
 
 #[test]

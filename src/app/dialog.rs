@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use eframe::egui::{Context, Event};
+use tr::tr;
 
 use super::App;
 use crate::desktop::{Choice, Purpose};
@@ -19,13 +20,16 @@ use crate::worker::Request;
 /// How long a dialog may take to appear.
 const PATIENCE: f64 = 4.0;
 
-const NO_DIALOG: &str = if cfg!(target_os = "linux") {
-    "No file dialog opened: install xdg-desktop-portal or zenity for one."
-} else {
-    "No file dialog opened."
-};
-const LATE: &str = "The system's file dialog has not opened.";
-const OPEN_ALREADY: &str = "A file dialog is open already, perhaps behind this window.";
+fn no_dialog() -> String {
+    if cfg!(target_os = "linux") {
+        tr!("No file dialog opened: install xdg-desktop-portal or zenity for one.")
+    } else {
+        tr!("No file dialog opened.")
+    }
+}
+fn late() -> String {
+    tr!("The system's file dialog has not opened.")
+}
 
 /// A file dialog that has not ended. Times are egui's, in seconds.
 pub(super) struct PendingDialog {
@@ -57,7 +61,11 @@ impl App {
     pub(super) fn ask_for_path(&mut self, ctx: &Context, purpose: Purpose) {
         match &self.dialog {
             Some(dialog) => {
-                let reason = if dialog.appeared { OPEN_ALREADY } else { LATE };
+                let reason = if dialog.appeared {
+                    tr!("A file dialog is open already, perhaps behind this window.")
+                } else {
+                    late()
+                };
                 self.path_prompt.show(purpose, Some(reason));
             }
             None => {
@@ -77,7 +85,7 @@ impl App {
             (input.time, input.focused && !lost)
         });
         if dialog.is_overdue(now, focused) {
-            self.path_prompt.show(dialog.purpose.clone(), Some(LATE));
+            self.path_prompt.show(dialog.purpose.clone(), Some(late()));
         } else if !dialog.given_up && !dialog.appeared {
             ctx.request_repaint_after(Duration::from_millis(100));
         }
@@ -91,7 +99,7 @@ impl App {
             None if dialog.appeared => self.path_prompt.withdraw(),
             // The field has been offered before.
             None if dialog.given_up => {}
-            None => self.path_prompt.show(dialog.purpose, Some(NO_DIALOG)),
+            None => self.path_prompt.show(dialog.purpose, Some(no_dialog())),
         }
     }
 
@@ -102,7 +110,7 @@ impl App {
         }
         match result {
             Ok(Choice::Photo(_)) if self.state.library.is_none() => {
-                self.path_prompt.refuse("This is a file. Open a folder of photos first, to search in".into());
+                self.path_prompt.refuse(tr!("This is a file. Open a folder of photos first, to search in"));
             }
             Ok(choice) => self.take_choice(choice),
             Err(why) => self.path_prompt.refuse(why),

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use eframe::egui::{Context, TextureOptions};
 use image::RgbImage;
+use tr::tr;
 
 use super::App;
 use crate::decode::shrink_to_fit;
 use crate::desktop::Answer as DesktopAnswer;
 use crate::job::Outcome;
+use crate::language::translate;
 use crate::query::{Filter, Query};
+use crate::ui::files_of;
 use crate::ui::state::{Answer, OpenLibrary, Toast, Visit};
 use crate::ui::textures::color_image;
 use crate::worker::{Event, Request, TrainingEnd};
@@ -65,12 +68,12 @@ impl App {
             // Files may have been mended or changed since they were drawn.
             Event::IndexStarted => self.textures.clear(),
             Event::IndexQueued => {
-                let text = "The folder is checked when the running job has ended";
-                self.state.toasts.push(Toast::new(text.into(), false));
+                let text = tr!("The folder is checked when the running job has ended");
+                self.state.toasts.push(Toast::new(text, false));
             }
-            Event::TaskPanicked => self.show_error(
-                "A part of the program failed unexpectedly; if something does not answer any more, restart it".into(),
-            ),
+            Event::TaskPanicked => self.show_error(tr!(
+                "A part of the program failed unexpectedly; if something does not answer any more, restart it"
+            )),
             Event::WorkerDied => self.end_without_worker(),
             Event::Preview { number, picture } if number == self.state.number => {
                 let texture =
@@ -140,9 +143,9 @@ impl App {
         }
         if !self.state.train.open && self.state.train.is_running() {
             let (text, is_error) = match &end {
-                TrainingEnd::Done { .. } => ("Training finished – see the result under \"Train…\"".into(), false),
-                TrainingEnd::Stopped => ("Training stopped".into(), false),
-                TrainingEnd::Failed { message } => (format!("Training failed: {message}"), true),
+                TrainingEnd::Done { .. } => (tr!("Training finished – see the result under \"Train…\""), false),
+                TrainingEnd::Stopped => (tr!("Training stopped"), false),
+                TrainingEnd::Failed { message } => (tr!("Training failed: {}", translate(message)), true),
             };
             self.state.toasts.push(Toast::new(text, is_error));
         }
@@ -153,15 +156,15 @@ impl App {
 
     /// Nothing answers any more: what waits for an answer says so.
     fn end_without_worker(&mut self) {
-        let message = "The program failed unexpectedly; close it and start it again. What was indexed is kept.";
+        let message = tr!("The program failed unexpectedly; close it and start it again. What was indexed is kept.");
         self.state.opening = false;
         self.state.waiting = false;
-        self.state.answer = Answer::Failed(message.into());
+        self.state.answer = Answer::Failed(message.clone());
         if let Some(library) = &mut self.state.library {
             (library.progress, library.loading) = (None, false);
         }
-        self.state.train.end(TrainingEnd::Failed { message: message.into() });
-        self.show_error(message.into());
+        self.state.train.end(TrainingEnd::Failed { message: message.clone() });
+        self.show_error(message);
     }
 
     fn handle_library_event(&mut self, event: Event) {
@@ -185,7 +188,7 @@ impl App {
                 if let Outcome::Done { completed } = &outcome
                     && *completed > 0
                 {
-                    let text = format!("{} read", crate::ui::count_of(*completed as usize, "file", "files"));
+                    let text = tr!("{} read", files_of(*completed as usize));
                     self.state.toasts.push(Toast::new(text, false));
                 }
                 library.outcome = Some(outcome);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use eframe::egui::{self, ColorImage, Context, Event as Input, Key};
 use image::RgbImage;
+use tr::tr;
 
 use super::App;
 use crate::command::Command;
@@ -41,7 +42,7 @@ impl App {
     /// What was dropped or pasted.
     pub(super) fn take_paths(&mut self, paths: Vec<PathBuf>) {
         if paths.len() > 1 {
-            let text = format!("{} files at once; the first one is used", paths.len());
+            let text = tr!("{} files at once; the first one is used", paths.len());
             self.state.toasts.push(Toast::new(text, false));
         }
         if let Some(path) = paths.into_iter().next() {

@@ -12,11 +12,13 @@ use std::time::Instant;
 use eframe::egui::{self, CentralPanel, Context, Frame, Panel, Ui, ViewportCommand};
 
 use raw_window_handle::{HasDisplayHandle, HasWindowHandle};
+use tr::tr;
 
 use crate::artefact::TrainOptions;
 use crate::desktop::{Answer as DesktopAnswer, Desktop};
 use crate::device::DeviceChoice;
 use crate::job::{Outcome, lower_priority};
+use crate::language::translate;
 use crate::library::DataFolder;
 use crate::query::Filter;
 use crate::settings::{Settings, SettingsFile, ThemeChoice};
@@ -156,7 +158,9 @@ impl App {
         match self.state.library.take() {
             None => {
                 let frame = Frame::central_panel(ui.style()).inner_margin(theme::MARGIN);
-                CentralPanel::default().frame(frame).show(ui, |ui| welcome::welcome_ui(ui, &self.state, &mut actions));
+                CentralPanel::default().frame(frame).show(ui, |ui| {
+                    welcome::welcome_ui(ui, &self.state, &self.settings, &mut actions);
+                });
             }
             Some(library) => {
                 self.library_ui(ui, &library, &mut actions);
@@ -226,20 +230,20 @@ impl App {
     /// Why the grid is empty, where it is.
     fn nothing_to_show(&self, library: &OpenLibrary) -> Option<String> {
         match &self.state.answer {
-            Answer::Failed(message) => Some(message.clone()),
-            _ if self.state.waiting && self.state.is_search() => Some("Searching…".into()),
+            Answer::Failed(message) => Some(translate(message)),
+            _ if self.state.waiting && self.state.is_search() => Some(tr!("Searching…")),
             Answer::Hits(hits) if hits.is_empty() => Some(match &self.state.filter {
                 _ if library.progress.is_some() || library.loading => {
-                    "Reading your photos: the first appear in a few seconds".into()
+                    tr!("Reading your photos: the first appear in a few seconds")
                 }
                 Filter::All if matches!(library.outcome, Some(Outcome::Cancelled { .. })) => {
-                    "Nothing has been indexed yet; choose \"Resume\"".into()
+                    tr!("Nothing has been indexed yet; choose \"Resume\"")
                 }
                 Filter::All if library.problems.is_empty() => {
-                    "No photos in this folder. Copy some into it, then choose \"Check for changes\" (F5).".into()
+                    tr!("No photos in this folder. Copy some into it, then choose \"Check for changes\" (F5).")
                 }
-                Filter::All => "None of the files in this folder could be read as a photo; see \"Problems\"".into(),
-                Filter::Folder(_) | Filter::Label(_) => "No photos in this part of the library".into(),
+                Filter::All => tr!("None of the files in this folder could be read as a photo; see \"Problems\""),
+                Filter::Folder(_) | Filter::Label(_) => tr!("No photos in this part of the library"),
             }),
             Answer::Hits(_) | Answer::None => None,
         }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use eframe::egui::{Context, ViewportCommand};
+use tr::tr;
 
 use super::App;
 use crate::command::Command;
@@ -47,6 +48,10 @@ impl App {
                     self.show();
                 }
                 Action::SetTileSide(side) => self.set_tile_side(side),
+                Action::SetLanguage(choice) => {
+                    self.settings.language = choice;
+                    choice.apply();
+                }
                 Action::SetTheme(choice) => {
                     self.settings.theme = choice;
                     self.apply_theme(ctx);
@@ -113,11 +118,11 @@ impl App {
             Command::CopyPath => {
                 if let Some(path) = self.selected_path() {
                     ctx.copy_text(path.display().to_string());
-                    self.state.toasts.push(Toast::new("Path copied".into(), false));
+                    self.state.toasts.push(Toast::new(tr!("Path copied"), false));
                 }
             }
             Command::CheckFolder if self.state.library.as_ref().is_some_and(|library| !library.writable) => {
-                self.show_error("Another Florascope window has this folder open; check for changes there".into());
+                self.show_error(tr!("Another Florascope window has this folder open; check for changes there"));
             }
             Command::CheckFolder => self.worker.send(Request::Index),
             Command::StopIndexing => self.worker.send(Request::CancelJob),
@@ -128,10 +133,10 @@ impl App {
             Command::CopyProblems => {
                 if let Some(library) = &self.state.library {
                     ctx.copy_text(problems::as_text(&library.problems));
-                    self.state.toasts.push(Toast::new("List copied".into(), false));
+                    self.state.toasts.push(Toast::new(tr!("List copied"), false));
                 }
             }
-            Command::Train if self.state.library.is_none() => self.show_error("Open a folder first".into()),
+            Command::Train if self.state.library.is_none() => self.show_error(tr!("Open a folder first")),
             Command::Train => {
                 self.state.train.open = !self.state.train.open;
                 if self.state.train.open {
@@ -175,7 +180,7 @@ impl App {
 
     pub(super) fn search(&mut self, query: Query) {
         if self.state.library.is_none() {
-            self.show_error("Open a folder first: there are no photos to search yet".into());
+            self.show_error(tr!("Open a folder first: there are no photos to search yet"));
             return;
         }
         self.push_visit(Some(query));

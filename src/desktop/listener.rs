@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -38,7 +38,7 @@ impl Listener {
         run: impl FnOnce(&Calls) -> io::Result<()> + Send + 'static,
     ) -> io::Result<Self> {
         let (heard, bell) = pipe_with(PipeFlags::CLOEXEC)?;
-        let (pastes, asked) = unbounded();
+        let (pastes, asked) = bounded(4);
         let calls = Calls { heard, pastes: asked, answers, wake };
         let thread = std::thread::Builder::new().name("drops".into()).spawn(move || {
             if let Err(error) = run(&calls) {
@@ -50,7 +50,8 @@ impl Listener {
 
     /// Has the clipboard fetched, in which the window toolkit found `text`; `false` where nobody listens any more.
     pub(super) fn paste(&self, text: Option<String>) -> bool {
-        let sent = self.pastes.send(text).is_ok();
+        // Whoever is pressing the key again and again is answered later.
+        let sent = !matches!(self.pastes.try_send(text), Err(TrySendError::Disconnected(_)));
         sent && self.bell.as_ref().is_some_and(|bell| rustix::io::write(bell, &[0]).is_ok())
     }
 }

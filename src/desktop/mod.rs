@@ -25,6 +25,8 @@ use rfd::FileDialog;
 
 use self::offer::{Way, take_text};
 pub use self::paths::{file_uri, pasted_path};
+use tr::tr;
+
 use crate::artefact::{EXTENSION, ModelId};
 use crate::decode::EXTENSIONS;
 
@@ -208,24 +210,24 @@ impl Desktop {
 /// Shows the system's dialog until the user has chosen. `None` also where it has none: that cannot be told apart here.
 fn choose(purpose: Purpose) -> Option<Choice> {
     let dialog = FileDialog::new();
-    let all_files = |dialog: FileDialog| dialog.add_filter("All files", &["*"]);
+    let all_files = |dialog: FileDialog| dialog.add_filter(tr!("All files"), &["*"]);
     match purpose {
-        Purpose::Folder => dialog.set_title("Open a folder of photos").pick_folder().map(Choice::Folder),
+        Purpose::Folder => dialog.set_title(tr!("Open a folder of photos")).pick_folder().map(Choice::Folder),
         Purpose::Photo => {
-            let dialog = dialog.set_title("Choose a photo to search with").add_filter("Photos", EXTENSIONS);
+            let dialog = dialog.set_title(tr!("Choose a photo to search with")).add_filter(tr!("Photos"), EXTENSIONS);
             all_files(dialog).pick_file().map(Choice::Photo)
         }
         Purpose::Model => {
-            let dialog = dialog.set_title("Import a model").add_filter("Models", &[EXTENSION]);
+            let dialog = dialog.set_title(tr!("Import a model")).add_filter(tr!("Models"), &[EXTENSION]);
             all_files(dialog).pick_file().map(Choice::Model)
         }
         Purpose::Weights => {
-            let dialog = dialog.set_title("Load a network's weights");
-            let dialog = dialog.add_filter("Weights", &["safetensors", "pt", "pth", "bin"]);
+            let dialog = dialog.set_title(tr!("Load a network's weights"));
+            let dialog = dialog.add_filter(tr!("Weights"), &["safetensors", "pt", "pth", "bin"]);
             all_files(dialog).pick_file().map(Choice::Weights)
         }
         Purpose::Export { id, title } => {
-            let dialog = dialog.set_title("Export the model").add_filter("Models", &[EXTENSION]);
+            let dialog = dialog.set_title(tr!("Export the model")).add_filter(tr!("Models"), &[EXTENSION]);
             let path = dialog.set_file_name(paths::file_name(&title)).save_file()?;
             Some(Choice::Export { id, path: paths::with_extension(path) })
         }

@@ -61,7 +61,7 @@ struct Proxy {
     /// Of the program, as its users see it.
     window: Window,
     /// Hears of drags in its stead, and is handed what is asked for. Never seen.
-    proxy: Window,
+    hearing: Window,
 }
 
 /// What hovers above the window.
@@ -76,14 +76,14 @@ impl Proxy {
         let root = connection.setup().roots[screen].root;
         let proxy = connection.generate_id().map_err(io::Error::other)?;
         let atoms = Atoms::new(&connection).map_err(io::Error::other)?.reply().map_err(io::Error::other)?;
-        let this = Self { connection, atoms, window, proxy };
+        let this = Self { connection, atoms, window, hearing: proxy };
         this.announce(root).map_err(io::Error::other)?;
         Ok(this)
     }
 
     /// Makes the window that hears, and says that it does.
     fn announce(&self, root: Window) -> Result<(), x11rb::errors::ReplyError> {
-        let (connection, proxy) = (&self.connection, self.proxy);
+        let (connection, proxy) = (&self.connection, self.hearing);
         let look = CreateWindowAux::new().event_mask(EventMask::PROPERTY_CHANGE);
         connection.create_window(0, proxy, root, -1, -1, 1, 1, 0, WindowClass::INPUT_ONLY, 0, &look)?.check()?;
         for window in [proxy, self.window] {
@@ -173,7 +173,7 @@ impl Proxy {
     /// Has the owner of a selection put one form of it into a property, and takes it from there.
     fn convert(&self, selection: u32, form: u32, time: u32, calls: &Calls) -> io::Result<Vec<u8>> {
         let (property, until) = (self.atoms.FLORASCOPE_SELECTION, patience());
-        let asked = self.connection.convert_selection(self.proxy, selection, form, property, time);
+        let asked = self.connection.convert_selection(self.hearing, selection, form, property, time);
         asked.map_err(io::Error::other)?;
         let is_answer = |event: &Event| matches!(event, Event::SelectionNotify(answer) if answer.selection == selection && answer.target == form);
         if let Event::SelectionNotify(answer) = self.wait_for(is_answer, until, calls)?
@@ -214,7 +214,7 @@ impl Proxy {
     /// The kind and the bytes of what was put into the property; whoever puts it there in parts goes on when it is gone.
     fn take_property(&self) -> io::Result<(u32, Vec<u8>)> {
         let property = self.atoms.FLORASCOPE_SELECTION;
-        let asked = self.connection.get_property(true, self.proxy, property, AtomEnum::ANY, 0, u32::MAX / 4);
+        let asked = self.connection.get_property(true, self.hearing, property, AtomEnum::ANY, 0, u32::MAX / 4);
         let answer = asked.map_err(io::Error::other)?.reply().map_err(io::Error::other)?;
         Ok((answer.type_, answer.value))
     }

@@ -12,6 +12,15 @@ pub(crate) fn task_name(task: Task) -> &'static str {
     }
 }
 
+/// The same within a sentence.
+fn name_within(task: Task) -> &'static str {
+    match task {
+        Task::SeenSpecies => "your species",
+        Task::UnseenSpecies => "unseen species",
+        Task::AlteredViews => "augmented views",
+    }
+}
+
 /// Why nothing can be measured, as a sentence without its full stop.
 pub(crate) fn not_measured(reason: NotMeasured) -> String {
     match reason {
@@ -48,7 +57,7 @@ pub(crate) fn headline(report: &EvaluationReport) -> String {
 fn trade(rows: &[TaskResult]) -> String {
     let name = |better: bool| {
         let gains = rows.iter().filter(|row| (row.after.map_at_r.value > row.before.map_at_r.value) == better);
-        gains.map(|row| task_name(row.task).to_lowercase()).collect::<Vec<_>>().join(", ")
+        gains.map(|row| name_within(row.task)).collect::<Vec<_>>().join(", ")
     };
     match (name(true), name(false)) {
         (better, worse) if better.is_empty() || worse.is_empty() => {

@@ -2,6 +2,7 @@
 
 use eframe::egui::text::LayoutJob;
 use eframe::egui::{self, Context, CornerRadius, FontId, Id, LayerId, Order, StrokeKind, Ui};
+use tr::tr;
 
 use super::state::State;
 use super::theme;
@@ -13,9 +14,9 @@ pub(crate) fn drop_target_ui(ctx: &Context, ui: &Ui, state: &State) {
     }
     // Without a library there is nothing to search.
     let text = if state.library.is_some() {
-        "Drop a photo to find the ones most similar to it,\nor a folder to open it"
+        tr!("Drop a photo to find the ones most similar to it,\nor a folder to open it")
     } else {
-        "Drop a folder of photos to open it"
+        tr!("Drop a folder of photos to open it")
     };
     let palette = theme::palette(ui);
     // Above tooltips, too.
@@ -25,10 +26,10 @@ pub(crate) fn drop_target_ui(ctx: &Context, ui: &Ui, state: &State) {
     let target = window.shrink(28.0);
     painter.rect_stroke(target, CornerRadius::same(16), (3.0, palette.accent), StrokeKind::Inside);
     let color = ui.visuals().text_color();
-    let mut job = LayoutJob::simple(text.to_owned(), FontId::proportional(theme::DROP_SIZE), color, target.width());
+    let mut job = LayoutJob::simple(text.clone(), FontId::proportional(theme::DROP_SIZE), color, target.width());
     job.halign = egui::Align::Center;
     let galley = painter.layout_job(job);
     painter.galley(target.center() - egui::vec2(0.0, galley.size().y / 2.0), galley, color);
     let response = ui.interact(target, Id::unique("drop target"), egui::Sense::empty());
-    response.widget_info(|| egui::WidgetInfo::labeled(egui::accesskit::Role::Label, true, text));
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::accesskit::Role::Label, true, text.as_str()));
 }

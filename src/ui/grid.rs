@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use eframe::egui::{self, Align2, Color32, Rect, ScrollArea, Sense, TextStyle, TextureHandle, Ui};
+use tr::tr;
 
 use super::state::{Action, OpenLibrary, State};
 use super::textures::{Picture, Textures};
@@ -164,7 +165,7 @@ pub(crate) fn percent(similarity: f32) -> String {
 /// A photo in words: for screen readers, and for tests.
 pub(crate) fn spoken(number: usize, hit: &Hit) -> String {
     let label = hit.photo.label().map(|label| format!("{}, ", label.to_string_lossy())).unwrap_or_default();
-    let similarity = hit.similarity.map(|s| format!(", similarity {}", percent(s))).unwrap_or_default();
+    let similarity = hit.similarity.map(|s| tr!(", similarity {}", percent(s))).unwrap_or_default();
     format!("{}: {label}{}{similarity}", number + 1, hit.photo.file_name())
 }
 

@@ -1,10 +1,12 @@
 //! The bar at the top: which library, what to search with, how the results look.
 
 use eframe::egui::{self, Align, Button, ComboBox, Layout, RichText, Slider, Ui};
+use tr::tr;
 
 use super::state::{Action, OpenLibrary, State};
-use super::{add_command, command_button, count, count_of, menu_item, theme};
+use super::{add_command, command_button, count, menu_item, photos_of, problems_of, theme};
 use crate::command::Command;
+use crate::language::LanguageChoice;
 use crate::settings::{Settings, TILE_SIDES, ThemeChoice};
 use crate::worker::Request;
 
@@ -29,17 +31,16 @@ pub(crate) fn header_ui(
         let id = ui.scope_id().with("right end");
         let right: f32 = ui.data(|data| data.get_temp(id)).unwrap_or(0.0);
         let left = |ui: &Ui| ui.available_width() - right;
-        let photos =
-            if library.loading { "loading…".to_owned() } else { count_of(library.photos, "photo", "photos") };
-        let back = width_of(ui, Command::Back.info().text) + ui.spacing().button_padding.x * 2.0;
+        let photos = if library.loading { tr!("loading…") } else { photos_of(library.photos) };
+        let back = width_of(ui, &Command::Back.info().text) + ui.spacing().button_padding.x * 2.0;
         if left(ui) >= width_of(ui, &photos) + back {
             ui.weak(photos);
             ui.separator();
         }
-        add_command(ui, Command::Back, Button::new("Back"), state.at > 0, actions);
+        add_command(ui, Command::Back, Button::new(Command::Back.info().text), state.at > 0, actions);
         // Those that find no place are in the library's menu as well.
         for command in [Command::ChoosePhoto, Command::Train] {
-            if left(ui) >= width_of(ui, command.info().text) {
+            if left(ui) >= width_of(ui, &command.info().text) {
                 command_button(ui, command, actions);
             }
         }
@@ -73,13 +74,14 @@ fn width_of(ui: &Ui, text: &str) -> f32 {
 fn size_ui(ui: &mut Ui, mut side: f32, actions: &mut Vec<Action>) {
     ui.spacing_mut().slider_width = 110.0;
     let slider = ui.add(Slider::new(&mut side, TILE_SIDES).show_value(false));
-    if slider.on_hover_text("Size of the thumbnails (+ and −)").accessible_name("Thumbnail size").changed() {
+    if slider.on_hover_text(tr!("Size of the thumbnails (+ and −)")).accessible_name(tr!("Thumbnail size")).changed()
+    {
         actions.push(Action::SetTileSide(side));
     }
 }
 
 fn results_ui(ui: &mut Ui, results: Option<usize>, actions: &mut Vec<Action>) {
-    let text = |results: Option<usize>| results.map_or_else(|| "Show all".to_owned(), |n| format!("Show {}", count(n)));
+    let text = |results: Option<usize>| results.map_or_else(|| tr!("Show all"), |n| tr!("Show {}", count(n)));
     let combo = ComboBox::from_id_salt("results").selected_text(text(results)).show_ui(ui, |ui| {
         for choice in RESULTS {
             if ui.selectable_label(results == choice, text(choice)).clicked() {
@@ -87,14 +89,14 @@ fn results_ui(ui: &mut Ui, results: Option<usize>, actions: &mut Vec<Action>) {
             }
         }
     });
-    combo.response.on_hover_text("How many results a search shows");
+    combo.response.on_hover_text(tr!("How many results a search shows"));
 }
 
 fn problems_button_ui(ui: &mut Ui, library: &OpenLibrary, actions: &mut Vec<Action>) {
     if library.problems.is_empty() {
         return;
     }
-    let text = RichText::new(count_of(library.problems.len(), "problem", "problems"));
+    let text = RichText::new(problems_of(library.problems.len()));
     let button = Button::new(text.color(theme::palette(ui).warning));
     add_command(ui, Command::ShowProblems, button, true, actions);
 }
@@ -108,7 +110,7 @@ fn library_menu_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: 
         menu_item(ui, Command::OpenFolder, true, actions);
         menu_item(ui, Command::OpenPath, true, actions);
         menu_item(ui, Command::OpenGarden, true, actions);
-        ui.menu_button("Recent folders", |ui| {
+        ui.menu_button(tr!("Recent folders"), |ui| {
             for path in &state.recent {
                 if ui.button(path.display().to_string()).clicked() {
                     actions.push(Action::Request(Request::Open(path.clone())));
@@ -126,9 +128,12 @@ fn library_menu_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: 
         ui.separator();
         menu_item(ui, Command::ToggleSidebar, true, actions);
         menu_item(ui, Command::ShowProblems, true, actions);
-        ui.menu_button("Appearance", |ui| {
-            let choices =
-                [(ThemeChoice::System, "Follow system"), (ThemeChoice::Light, "Light"), (ThemeChoice::Dark, "Dark")];
+        ui.menu_button(tr!("Appearance"), |ui| {
+            let choices = [
+                (ThemeChoice::System, tr!("Follow system")),
+                (ThemeChoice::Light, tr!("Light")),
+                (ThemeChoice::Dark, tr!("Dark")),
+            ];
             for (choice, text) in choices {
                 if ui.selectable_label(settings.theme == choice, text).clicked() {
                     actions.push(Action::SetTheme(choice));
@@ -136,6 +141,7 @@ fn library_menu_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: 
                 }
             }
         });
+        language_menu_ui(ui, settings, actions);
         menu_item(ui, Command::ShowShortcuts, true, actions);
         menu_item(ui, Command::Quit, true, actions);
     });
@@ -143,6 +149,20 @@ fn library_menu_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: 
     let arrow = [egui::vec2(-5.0, -6.0), egui::vec2(5.0, -6.0), egui::Vec2::ZERO].map(|corner| tip + corner);
     ui.painter().add(egui::Shape::convex_polygon(arrow.to_vec(), ui.visuals().text_color(), egui::Stroke::NONE));
     menu.response.on_hover_text(library.library.root.display().to_string());
+}
+
+/// Each language by its own name, and the menu by its English name as well: who does not read the window's finds it.
+pub(crate) fn language_menu_ui(ui: &mut Ui, settings: &Settings, actions: &mut Vec<Action>) {
+    let (english, name) = ("Language", tr!("Language"));
+    let title = if name == english { name } else { format!("{name} ({english})") };
+    ui.menu_button(title, |ui| {
+        for choice in LanguageChoice::ALL {
+            if ui.selectable_label(settings.language == choice, choice.name()).clicked() {
+                actions.push(Action::SetLanguage(choice));
+                ui.close();
+            }
+        }
+    });
 }
 
 /// A name that leaves room for others; the tooltip has the whole.

@@ -1,12 +1,14 @@
 //! The bar at the bottom: how far indexing is, how fast, how long still, on what; and how it ended.
 
 use eframe::egui::{self, Align, Layout, ProgressBar, RichText, Ui};
+use tr::tr;
 
 use super::state::training::Phase;
 use super::state::{Action, OpenLibrary, State};
-use super::{command_button, count, count_of, duration, theme, train};
+use super::{command_button, count, duration, photos_of, problems_of, theme, train};
 use crate::command::Command;
 use crate::job::{Outcome, Progress};
+use crate::language::translate;
 use crate::worker::Request;
 
 /// Whether there is anything to say.
@@ -25,10 +27,10 @@ pub(crate) fn indexing_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, act
         } else if let (Phase::Running(run), false) = (&state.train.phase, state.train.open) {
             train::progress::line_ui(ui, run, actions);
         } else if !library.writable {
-            ui.label(
-                "Another Florascope window has this folder open; this one is read-only: new files are not picked up",
-            );
-            if ui.button("Try again").on_hover_text("Open the folder again").clicked() {
+            ui.label(tr!(
+                "Another Florascope window has this folder open; this one is read-only: new files are not picked up"
+            ));
+            if ui.button(tr!("Try again")).on_hover_text(tr!("Open the folder again")).clicked() {
                 actions.push(Action::Request(Request::Open(library.library.root.clone())));
             }
         } else {
@@ -38,11 +40,12 @@ pub(crate) fn indexing_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, act
 }
 
 fn progress_ui(ui: &mut Ui, state: &State, progress: &Progress, actions: &mut Vec<Action>) {
-    ui.label(RichText::new(progress.stage.text()).strong());
+    let stage = translate(progress.stage.text());
+    ui.label(RichText::new(&stage).strong());
     match progress.fraction() {
         Some(fraction) => {
             let bar = ProgressBar::new(fraction).desired_width(220.0).desired_height(10.0);
-            ui.add(bar.fill(theme::palette(ui).accent)).accessible_name(progress.stage.text());
+            ui.add(bar.fill(theme::palette(ui).accent)).accessible_name(stage);
         }
         None => {
             ui.spinner();
@@ -50,12 +53,12 @@ fn progress_ui(ui: &mut Ui, state: &State, progress: &Progress, actions: &mut Ve
     }
     ui.label(summary(progress));
     if let Some(model) = &state.model {
-        ui.weak(&model.device);
+        ui.weak(translate(&model.device));
     }
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
         command_button(ui, Command::StopIndexing, actions);
         if progress.problems > 0 {
-            let text = count_of(progress.problems as usize, "problem", "problems");
+            let text = problems_of(progress.problems as usize);
             ui.label(RichText::new(text).color(theme::palette(ui).warning));
         }
     });
@@ -64,9 +67,11 @@ fn progress_ui(ui: &mut Ui, state: &State, progress: &Progress, actions: &mut Ve
 fn outcome_ui(ui: &mut Ui, outcome: Option<&Outcome>, actions: &mut Vec<Action>) {
     let (text, resume) = match outcome {
         Some(Outcome::Cancelled { .. }) => {
-            (RichText::new("Indexing was stopped; you can search what is finished"), "Resume")
+            (RichText::new(tr!("Indexing was stopped; you can search what is finished")), tr!("Resume"))
         }
-        Some(Outcome::Failed { message }) => (RichText::new(message).color(theme::palette(ui).error), "Try again"),
+        Some(Outcome::Failed { message }) => {
+            (RichText::new(translate(message)).color(theme::palette(ui).error), tr!("Try again"))
+        }
         Some(Outcome::Done { .. }) | None => return,
     };
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -81,16 +86,15 @@ fn outcome_ui(ui: &mut Ui, outcome: Option<&Outcome>, actions: &mut Vec<Action>)
 /// "1 234 of 6 552, 120 photos/s, 45 s left".
 fn summary(progress: &Progress) -> String {
     let mut text = match progress.total {
-        Some(total) => format!("{} of {}", count(progress.done as usize), count(total as usize)),
-        None if progress.done > 0 => format!("{} found", count(progress.done as usize)),
+        Some(total) => tr!("{} of {}", count(progress.done as usize), count(total as usize)),
+        None if progress.done > 0 => tr!("{} found", count(progress.done as usize)),
         None => String::new(),
     };
     if let Some(rate) = progress.rate {
-        let unit = if rate.round() == 1.0 { "photo" } else { "photos" };
-        text += &format!(", {rate:.0} {unit}/s");
+        text += &tr!(", {}/s", photos_of(rate.round() as usize));
     }
     if let Some(left) = progress.time_left().filter(|left| !left.is_zero()) {
-        text += &format!(", {} left", duration(left));
+        text += &tr!(", {} left", duration(left));
     }
     text
 }

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use eframe::egui::{self, Align, Layout, Rect, RichText, Sense, TextureHandle, Ui};
+use tr::tr;
 
 use super::grid::percent;
 use super::state::{Action, OpenLibrary, State};
 use super::textures::{Picture, Textures};
 use super::{command_button, count, theme};
 use crate::command::Command;
+use crate::language::translate;
 use crate::pictures::PictureRequest;
 use crate::query::Hit;
 
@@ -31,7 +33,7 @@ pub(crate) fn large_ui(
     if let Some((visit, preview)) = query.and_then(|visit| Some((visit, state.query_picture()?))) {
         let (left, rest) = pictures.split_left_right_at_fraction(0.5);
         right = rest;
-        picture_ui(ui, left.shrink(theme::GAP), Some(preview), &format!("Query: {}", visit.name()));
+        picture_ui(ui, left.shrink(theme::GAP), Some(preview), &tr!("Query: {}", visit.name()));
     }
     let name = hit.photo.file_name();
     let file = library.library.root.join(&hit.photo.path);
@@ -39,14 +41,14 @@ pub(crate) fn large_ui(
     match (textures.get(PictureRequest::Large(file)), textures.get(thumbnail)) {
         // Until the file is decoded the thumbnail stands in for it.
         (Picture::Ready(texture), _) | (Picture::Loading, Picture::Ready(texture)) => {
-            picture_ui(ui, right.shrink(theme::GAP), Some(&texture), &format!("Photo: {name}"));
+            picture_ui(ui, right.shrink(theme::GAP), Some(&texture), &tr!("Photo: {}", name));
         }
         (Picture::Failed(reason), _) => {
             let mut ui = ui.new_child(egui::UiBuilder::new().max_rect(right));
-            super::grid::empty_ui(&ui, &format!("{name}: {reason}"));
+            super::grid::empty_ui(&ui, &format!("{name}: {}", translate(&reason)));
             ui.advance_cursor_after_rect(right);
         }
-        (Picture::Loading, _) => picture_ui(ui, right.shrink(theme::GAP), None, &format!("Photo: {name}")),
+        (Picture::Loading, _) => picture_ui(ui, right.shrink(theme::GAP), None, &tr!("Photo: {}", name)),
     }
     ui.advance_cursor_after_rect(pictures);
     let mut ui = ui.new_child(egui::UiBuilder::new().max_rect(bar.shrink2(egui::vec2(theme::GAP, 0.0))));
@@ -69,7 +71,7 @@ fn picture_ui(ui: &Ui, rect: Rect, texture: Option<&TextureHandle>, name: &str) 
 
 fn bar_ui(ui: &mut Ui, state: &State, hit: &Hit, actions: &mut Vec<Action>) {
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-        if ui.button("Close").on_hover_text("Back to the grid (Esc)").clicked() {
+        if ui.button(tr!("Close")).on_hover_text(tr!("Back to the grid (Esc)")).clicked() {
             actions.push(Action::CloseLarge);
         }
         for command in [Command::ShowInFileManager, Command::OpenPhoto, Command::FindSimilar] {
@@ -78,8 +80,8 @@ fn bar_ui(ui: &mut Ui, state: &State, hit: &Hit, actions: &mut Vec<Action>) {
         ui.with_layout(Layout::top_down(Align::Min), |ui| {
             ui.add_space(theme::GAP);
             let place = state.selected.map_or(0, |number| number + 1);
-            let mut facts = vec![format!("{} of {}", count(place), count(state.hits().len()))];
-            facts.extend(hit.similarity.map(|similarity| format!("similarity {}", percent(similarity))));
+            let mut facts = vec![tr!("{} of {}", count(place), count(state.hits().len()))];
+            facts.extend(hit.similarity.map(|similarity| tr!("similarity {}", percent(similarity))));
             facts.extend(hit.photo.label().map(|label| label.to_string_lossy().into_owned()));
             ui.add(egui::Label::new(RichText::new(facts.join("  ·  ")).strong()).truncate());
             ui.add(egui::Label::new(RichText::new(hit.photo.path.display().to_string()).weak()).truncate());

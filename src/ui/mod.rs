@@ -23,6 +23,7 @@ pub(crate) mod welcome;
 use std::time::Duration;
 
 use eframe::egui::{self, Response, RichText, Ui};
+use tr::tr;
 
 use crate::command::Command;
 use state::Action;
@@ -53,7 +54,7 @@ pub(crate) fn add_command(
     let shortcut = info.shortcuts.first().map(|shortcut| keys(ui.ctx(), *shortcut));
     let tooltip = match &shortcut {
         Some(shortcut) => format!("{} ({shortcut})", info.tooltip),
-        None => info.tooltip.to_owned(),
+        None => info.tooltip,
     };
     let mut response = ui.add_enabled(enabled, button);
     // One that was open would stay over a dialog that opens.
@@ -104,17 +105,24 @@ pub(crate) fn count(number: usize) -> String {
     text
 }
 
-/// A number of things, in the singular where it is one.
-pub(crate) fn count_of(number: usize, one: &str, many: &str) -> String {
-    format!("{} {}", count(number), if number == 1 { one } else { many })
+pub(crate) fn photos_of(number: usize) -> String {
+    tr!("{} photo" | "{} photos" % number, count(number))
+}
+
+pub(crate) fn files_of(number: usize) -> String {
+    tr!("{} file" | "{} files" % number, count(number))
+}
+
+pub(crate) fn problems_of(number: usize) -> String {
+    tr!("{} problem" | "{} problems" % number, count(number))
 }
 
 /// A duration as one would say it: no more exact than it can be known.
 pub(crate) fn duration(time: Duration) -> String {
     match time.as_secs() {
-        seconds @ 0..90 => format!("{} s", seconds.max(1)),
-        seconds @ 90..5400 => format!("{} min", (seconds + 30) / 60),
-        seconds => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        seconds @ 0..90 => tr!("{} s", seconds.max(1)),
+        seconds @ 90..5400 => tr!("{} min", (seconds + 30) / 60),
+        seconds => tr!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
     }
 }
 
@@ -135,7 +143,7 @@ mod tests {
     fn numbers_are_grouped_by_thousands() {
         assert_eq!(count(7), "7");
         assert_eq!(count(1234567), "1\u{2009}234\u{2009}567");
-        assert_eq!(count_of(1, "photo", "photos"), "1 photo");
+        assert_eq!([photos_of(1), photos_of(2000)], ["1 photo", "2\u{2009}000 photos"]);
     }
 
     #[test]

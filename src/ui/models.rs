@@ -3,13 +3,15 @@
 
 use eframe::egui::{self, Align, Button, Context, Frame, Key, Layout, Response, RichText, ScrollArea, Ui};
 use time::OffsetDateTime;
+use tr::tr;
 
 use super::state::{Action, OpenLibrary, State};
 use super::train::recipe_name;
-use super::{command_button, count_of, megabytes, theme};
+use super::{command_button, megabytes, photos_of, theme};
 use crate::artefact::{BUILT_IN, ModelId, ModelSummary, TaskResult};
 use crate::command::Command;
 use crate::desktop::Purpose;
+use crate::language::translate;
 use crate::system::now;
 use crate::text::sanitise_line;
 use crate::train::wording::task_name;
@@ -22,6 +24,21 @@ const FIGURE_WIDTH: f32 = 54.0;
 const ACTIONS_WIDTH: f32 = 128.0;
 /// Days after which a date is told instead of how long ago it was.
 const RECENT_DAYS: u64 = 7;
+
+const MONTHS: [fn() -> String; 12] = [
+    || tr!("Jan"),
+    || tr!("Feb"),
+    || tr!("Mar"),
+    || tr!("Apr"),
+    || tr!("May"),
+    || tr!("Jun"),
+    || tr!("Jul"),
+    || tr!("Aug"),
+    || tr!("Sep"),
+    || tr!("Oct"),
+    || tr!("Nov"),
+    || tr!("Dec"),
+];
 
 /// What the panel has in hand.
 #[derive(Default)]
@@ -53,7 +70,7 @@ impl Models {
 pub(crate) fn models_ui(ctx: &Context, panel: &mut Models, state: &State, actions: &mut Vec<Action>) {
     let mut open = panel.open;
     let height = (ctx.content_rect().height() - 160.0).clamp(160.0, 560.0);
-    egui::Window::new("Models")
+    egui::Window::new(tr!("Models"))
         .open(&mut open)
         .collapsible(false)
         .resizable(false)
@@ -61,7 +78,7 @@ pub(crate) fn models_ui(ctx: &Context, panel: &mut Models, state: &State, action
         .show(ctx, |ui| {
             ui.set_width(WIDTH.min(ctx.content_rect().width() - 80.0));
             ui.horizontal(|ui| {
-                ui.weak("A model decides which photos look alike. Training makes new ones.");
+                ui.weak(tr!("A model decides which photos look alike. Training makes new ones."));
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                     command_button(ui, Command::LoadWeights, actions);
                     command_button(ui, Command::ImportModel, actions);
@@ -87,22 +104,24 @@ pub(crate) fn models_ui(ctx: &Context, panel: &mut Models, state: &State, action
 }
 
 /// What the open library does with a model.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, PartialEq)]
 enum Usage {
     InUse,
     Wanted,
     Possible,
     /// Why it cannot be used, in words.
-    Impossible(&'static str),
+    Impossible(String),
 }
 
 impl Usage {
     fn of(model: &ModelSummary, in_use: Option<&str>, wanted: Option<&str>, library: Option<&OpenLibrary>) -> Self {
         match library {
-            None => Self::Impossible("Open a folder first"),
+            None => Self::Impossible(tr!("Open a folder first")),
             Some(_) if in_use == Some(model.id.as_str()) => Self::InUse,
             Some(_) if wanted == Some(model.id.as_str()) => Self::Wanted,
-            Some(library) if !library.writable => Self::Impossible("Another Florascope window has this folder open"),
+            Some(library) if !library.writable => {
+                Self::Impossible(tr!("Another Florascope window has this folder open"))
+            }
             Some(_) => Self::Possible,
         }
     }
@@ -129,7 +148,7 @@ fn model_ui(ui: &mut Ui, model: &ModelSummary, usage: Usage, panel: &mut Models,
             confirmation_ui(ui, model, panel, actions);
         }
     });
-    let spoken = format!("Model {}", model.card.title);
+    let spoken = tr!("Model {}", title_of(model));
     drawn.response.widget_info(|| egui::WidgetInfo::labeled(egui::accesskit::Role::Group, true, &spoken));
 }
 
@@ -146,7 +165,7 @@ fn name_ui(ui: &mut Ui, model: &ModelSummary, panel: &mut Models, actions: &mut 
     match &mut panel.edit {
         Some(Edit::Rename { id, title, begun }) if *id == model.id => {
             let field = egui::TextEdit::singleline(title).desired_width(f32::INFINITY).char_limit(60);
-            let response = ui.add(field).accessible_name("Name of the model");
+            let response = ui.add(field).accessible_name(tr!("Name of the model"));
             if !std::mem::replace(begun, true) {
                 response.request_focus();
             } else if response.lost_focus() {
@@ -159,7 +178,7 @@ fn name_ui(ui: &mut Ui, model: &ModelSummary, panel: &mut Models, actions: &mut 
             }
         }
         _ => {
-            let title = RichText::new(&model.card.title).strong().size(theme::TITLE_SIZE);
+            let title = RichText::new(title_of(model)).strong().size(theme::TITLE_SIZE);
             ui.add(egui::Label::new(title).truncate());
         }
     }
@@ -172,35 +191,53 @@ fn name_ui(ui: &mut Ui, model: &ModelSummary, panel: &mut Models, actions: &mut 
 fn origin(model: &ModelSummary) -> Vec<String> {
     let card = &model.card;
     if model.id == BUILT_IN {
-        return vec![format!("{}, trained on ImageNet", card.architecture.name()), "Built-in".into()];
+        return vec![tr!("{}, trained on ImageNet", card.architecture.name()), tr!("Built in")];
     }
     let when = date(card.made, now());
     let Some(trained) = &card.trained else {
-        return vec![format!("Weights of {}", card.architecture.name()), format!("{when}, {}", megabytes(model.size))];
+        return vec![tr!("Weights of {}", card.architecture.name()), format!("{when}, {}", megabytes(model.size))];
     };
     // Perhaps a path of another computer: text, not something to open.
     let folder = sanitise_line(&trained.folder.to_string_lossy(), 200);
-    let photos = count_of(trained.photos as usize, "photo", "photos");
+    let photos = photos_of(trained.photos as usize);
     let recipe = recipe_name(trained.options.recipe);
-    vec![format!("{recipe} training, {when}, {}", megabytes(model.size)), format!("On {photos} in {folder}")]
+    vec![
+        tr!("{recipe} training, {when}, {}", megabytes(model.size), recipe, when),
+        tr!("On {photos} in {folder}", photos, folder),
+    ]
+}
+
+/// What a model is called.
+fn title_of(model: &ModelSummary) -> String {
+    if model.id == BUILT_IN { tr!("Built in") } else { model.card.title.clone() }
 }
 
 fn quality_ui(ui: &mut Ui, model: &ModelSummary) {
     let rows: &[TaskResult] =
         model.card.trained.as_ref().and_then(|trained| trained.evaluation.as_ref()).map_or(&[], |report| &report.rows);
     if rows.is_empty() {
-        ui.weak("Not measured");
+        ui.weak(tr!("Not measured"));
         return;
     }
-    let hint = "How often the first result is of the right species (Recall@1): with the model in use before, and with this one";
-    figures_ui(ui, RichText::new("Top-1 accuracy").weak(), ["Before", "Now"].map(|text| RichText::new(text).weak()))
-        .on_hover_text(hint);
+    let hint = tr!(
+        "How often the first result is of the right species (Recall@1): with the model in use before, and with this one"
+    );
+    figures_ui(
+        ui,
+        RichText::new(tr!("Top-1 accuracy")).weak(),
+        [tr!("Before"), tr!("Now")].map(|text| RichText::new(text).weak()),
+    )
+    .on_hover_text(hint);
     for row in rows {
         let [before, after] = [&row.before, &row.after].map(|score| score.recall_at_1.value);
         let palette = theme::palette(ui);
         let color = if after < before { palette.warning } else { palette.accent };
         let percent = |share: f64| RichText::new(format!("{:.1} %", share * 100.0));
-        figures_ui(ui, task_name(row.task).into(), [percent(before).weak(), percent(after).strong().color(color)]);
+        figures_ui(
+            ui,
+            translate(task_name(row.task)).into(),
+            [percent(before).weak(), percent(after).strong().color(color)],
+        );
     }
 }
 
@@ -222,64 +259,66 @@ fn figures_ui(ui: &mut Ui, what: RichText, figures: [RichText; 2]) -> Response {
 }
 
 fn buttons_ui(ui: &mut Ui, model: &ModelSummary, usage: Usage, panel: &mut Models, actions: &mut Vec<Action>) {
-    let title = &model.card.title;
-    more_ui(ui, model, usage, panel, actions);
-    match usage {
+    let title = title_of(model);
+    more_ui(ui, model, &usage, panel, actions);
+    match &usage {
         Usage::InUse => {
-            ui.label(RichText::new("In use").strong().color(theme::palette(ui).accent));
+            ui.label(RichText::new(tr!("In use")).strong().color(theme::palette(ui).accent));
         }
         Usage::Wanted => {
-            ui.weak("Preparing…").on_hover_text("The current model answers until this one has seen every photo");
+            ui.weak(tr!("Preparing…"))
+                .on_hover_text(tr!("The current model answers until this one has seen every photo"));
         }
         Usage::Possible | Usage::Impossible(_) => {
-            let hint = match usage {
-                Usage::Impossible(reason) => reason,
-                _ => "Search with this model from now on",
+            let hint = match &usage {
+                Usage::Impossible(reason) => reason.clone(),
+                _ => tr!("Search with this model from now on"),
             };
-            let button = ui.add_enabled(usage == Usage::Possible, Button::new("Use"));
-            let button = button.on_hover_text(hint).on_disabled_hover_text(hint);
-            if button.accessible_name(format!("Use {title}")).clicked() {
+            let button = ui.add_enabled(usage == Usage::Possible, Button::new(tr!("Use")));
+            let button = button.on_hover_text(&hint).on_disabled_hover_text(&hint);
+            if button.accessible_name(tr!("Use {title}", title)).clicked() {
                 actions.push(Action::Request(Request::UseModel(model.id.clone())));
             }
         }
     }
 }
 
-fn more_ui(ui: &mut Ui, model: &ModelSummary, usage: Usage, panel: &mut Models, actions: &mut Vec<Action>) {
+fn more_ui(ui: &mut Ui, model: &ModelSummary, usage: &Usage, panel: &mut Models, actions: &mut Vec<Action>) {
     if model.id == BUILT_IN {
         return;
     }
     let menu = ui.menu_button("•••", |ui| {
         ui.set_min_width(140.0);
-        if ui.button("Rename").clicked() {
+        if ui.button(tr!("Rename")).clicked() {
             let title = model.card.title.clone();
             panel.edit = Some(Edit::Rename { id: model.id.clone(), title, begun: false });
             ui.close();
         }
-        if ui.button("Export…").on_hover_text("Write the model to a file, for another computer").clicked() {
+        if ui.button(tr!("Export…")).on_hover_text(tr!("Write the model to a file, for another computer")).clicked() {
             let (id, title) = (model.id.clone(), model.card.title.clone());
             actions.push(Action::AskForPath(Purpose::Export { id, title }));
             ui.close();
         }
-        let delete = ui.add_enabled(matches!(usage, Usage::Possible | Usage::Impossible(_)), Button::new("Delete…"));
-        if delete.on_disabled_hover_text("It is in use; choose another model first").clicked() {
+        let delete =
+            ui.add_enabled(matches!(usage, Usage::Possible | Usage::Impossible(_)), Button::new(tr!("Delete…")));
+        if delete.on_disabled_hover_text(tr!("It is in use; choose another model first")).clicked() {
             panel.edit = Some(Edit::Delete(model.id.clone()));
             ui.close();
         }
     });
-    menu.response.on_hover_text("Rename, export, delete").accessible_name(format!("More for {}", model.card.title));
+    menu.response.on_hover_text(tr!("Rename, export, delete")).accessible_name(tr!("More for {}", title_of(model)));
 }
 
 fn confirmation_ui(ui: &mut Ui, model: &ModelSummary, panel: &mut Models, actions: &mut Vec<Action>) {
     ui.horizontal(|ui| {
         let palette = theme::palette(ui);
-        ui.label(RichText::new("Delete this model for good?").color(palette.error));
+        ui.label(RichText::new(tr!("Delete this model for good?")).color(palette.error));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            if ui.button("Keep").clicked() {
+            if ui.button(tr!("Keep")).clicked() {
                 panel.edit = None;
             }
-            let delete = Button::new(RichText::new("Delete").color(palette.error));
-            if ui.add(delete).accessible_name(format!("Delete {}", model.card.title)).clicked() {
+            let delete = Button::new(RichText::new(tr!("Delete")).color(palette.error));
+            if ui.add(delete).accessible_name(tr!("Delete {}", title_of(model))).clicked() {
                 panel.edit = None;
                 actions.push(Action::Request(Request::DeleteModel(model.id.clone())));
             }
@@ -290,18 +329,24 @@ fn confirmation_ui(ui: &mut Ui, model: &ModelSummary, panel: &mut Models, action
 /// A time as one would say it; both in seconds since 1970. Old ones as a date, in universal time.
 fn date(then: u64, now: u64) -> String {
     let minutes = now.saturating_sub(then) / 60;
-    let ago = |count: u64, one: &str, many: &str| format!("{} ago", count_of(count as usize, one, many));
     match minutes {
-        0 => "just now".into(),
-        minutes @ 1..60 => ago(minutes, "minute", "minutes"),
-        minutes @ 60..1440 => ago(minutes / 60, "hour", "hours"),
-        minutes if minutes / 1440 < RECENT_DAYS => ago(minutes / 1440, "day", "days"),
+        0 => tr!("just now"),
+        minutes @ 1..60 => tr!("{n} minute ago" | "{n} minutes ago" % minutes),
+        minutes @ 60..1440 => {
+            let hours = minutes / 60;
+            tr!("{n} hour ago" | "{n} hours ago" % hours)
+        }
+        minutes if minutes / 1440 < RECENT_DAYS => {
+            let days = minutes / 1440;
+            tr!("{n} day ago" | "{n} days ago" % days)
+        }
         // From a model's file, so perhaps no time at all.
         _ => i64::try_from(then).ok().and_then(|then| OffsetDateTime::from_unix_timestamp(then).ok()).map_or_else(
-            || "at an unknown time".into(),
+            || tr!("at an unknown time"),
             |then| {
-                let month = then.month().to_string();
-                format!("{} {} {}", then.day(), month.get(..3).unwrap_or(&month), then.year())
+                let [day, year] = [u32::from(then.day()), then.year().unsigned_abs()];
+                let month = &MONTHS[usize::from(u8::from(then.month())) - 1]();
+                tr!("{day} {month} {year}", day, month, year)
             },
         ),
     }

@@ -1,10 +1,12 @@
 //! A field for a path: on request, and where the system's file dialog does not open.
 
 use eframe::egui::{self, Align, Button, Context, Id, Key, Label, Layout, Modal, RichText, TextEdit, Ui};
+use tr::tr;
 
 use super::state::Action;
 use super::theme;
 use crate::desktop::Purpose;
+use crate::language::translate;
 
 /// Widest, in points.
 const WIDTH: f32 = 560.0;
@@ -17,7 +19,7 @@ struct Prompt {
     purpose: Purpose,
     text: String,
     /// Why it is there, where nobody asked for it.
-    reason: Option<&'static str>,
+    reason: Option<String>,
     /// What is wrong with the text.
     error: Option<String>,
     /// What the text leads to is being found out.
@@ -27,7 +29,7 @@ struct Prompt {
 
 impl PathPrompt {
     /// Opens the prompt. One for the same purpose keeps its text.
-    pub(crate) fn show(&mut self, purpose: Purpose, reason: Option<&'static str>) {
+    pub(crate) fn show(&mut self, purpose: Purpose, reason: Option<String>) {
         let text = self.0.take().filter(|prompt| prompt.purpose == purpose).map_or(String::new(), |prompt| prompt.text);
         self.0 = Some(Prompt { purpose, text, reason, error: None, checking: false, begun: false });
     }
@@ -62,7 +64,7 @@ pub(crate) fn path_prompt_ui(ctx: &Context, path_prompt: &mut PathPrompt, action
     let modal = Modal::new(Id::unique("path prompt")).frame(frame).show(ctx, |ui| {
         ui.set_width(WIDTH.min(ctx.content_rect().width() - 80.0));
         ui.label(RichText::new(title(&prompt.purpose)).heading());
-        if let Some(reason) = prompt.reason {
+        if let Some(reason) = &prompt.reason {
             ui.add(Label::new(reason).wrap());
         }
         ui.add_space(theme::GAP);
@@ -80,18 +82,18 @@ pub(crate) fn path_prompt_ui(ctx: &Context, path_prompt: &mut PathPrompt, action
     }
 }
 
-fn title(purpose: &Purpose) -> &'static str {
+fn title(purpose: &Purpose) -> String {
     match purpose {
-        Purpose::Folder | Purpose::Photo => "Open a folder or photo",
-        Purpose::Model => "Import a model",
-        Purpose::Weights => "Load a network's weights",
-        Purpose::Export { .. } => "Export the model",
+        Purpose::Folder | Purpose::Photo => tr!("Open a folder or photo"),
+        Purpose::Model => tr!("Import a model"),
+        Purpose::Weights => tr!("Load a network's weights"),
+        Purpose::Export { .. } => tr!("Export the model"),
     }
 }
 
 /// The field and its name; tells whether Enter was pressed in it.
 fn field_ui(ui: &mut Ui, prompt: &mut Prompt) -> bool {
-    let name = ui.weak("Type or paste a path");
+    let name = ui.weak(tr!("Type or paste a path"));
     let field = TextEdit::singleline(&mut prompt.text).desired_width(f32::INFINITY).hint_text("~/Pictures");
     let response = ui.add(field.margin(theme::FIELD_MARGIN)).labelled_by(name.id);
     if response.changed() {
@@ -110,7 +112,7 @@ fn can_submit(prompt: &Prompt) -> bool {
 
 /// Its line is there even when it is empty, so that the buttons stay where they are.
 fn error_ui(ui: &mut Ui, prompt: &Prompt) {
-    let error = RichText::new(prompt.error.as_deref().unwrap_or_default()).color(theme::palette(ui).error);
+    let error = RichText::new(translate(prompt.error.as_deref().unwrap_or_default())).color(theme::palette(ui).error);
     ui.add(Label::new(error).wrap());
     ui.add_space(theme::GAP);
 }
@@ -118,10 +120,10 @@ fn error_ui(ui: &mut Ui, prompt: &Prompt) {
 /// Whether the one that goes on was pressed, and whether the other.
 fn buttons_ui(ui: &mut Ui, prompt: &Prompt) -> (bool, bool) {
     let text = match prompt.purpose {
-        Purpose::Folder | Purpose::Photo => "Open",
-        Purpose::Model => "Import",
-        Purpose::Weights => "Load",
-        Purpose::Export { .. } => "Export",
+        Purpose::Folder | Purpose::Photo => tr!("Open"),
+        Purpose::Model => tr!("Import"),
+        Purpose::Weights => tr!("Load"),
+        Purpose::Export { .. } => tr!("Export"),
     };
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
         let palette = theme::palette(ui);
@@ -132,7 +134,7 @@ fn buttons_ui(ui: &mut Ui, prompt: &Prompt) -> (bool, bool) {
             Button::new(text)
         };
         let pressed = ui.add_enabled(can_submit(prompt), go_on.min_size(size)).clicked();
-        (pressed, ui.add(Button::new("Cancel").min_size(size)).clicked())
+        (pressed, ui.add(Button::new(tr!("Cancel")).min_size(size)).clicked())
     })
     .inner
 }

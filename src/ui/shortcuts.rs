@@ -1,12 +1,13 @@
 //! Everything that the keyboard can do.
 
 use eframe::egui::{self, Context, Grid, RichText, ScrollArea};
+use tr::tr;
 
-use crate::command::{Command, GRID_KEYS};
+use crate::command::{Command, grid_keys};
 
 /// A window over the grid. `open` becomes false when it is closed.
 pub(crate) fn shortcuts_ui(ctx: &Context, open: &mut bool) {
-    egui::Window::new("Keyboard shortcuts")
+    egui::Window::new(tr!("Keyboard shortcuts"))
         .open(open)
         .collapsible(false)
         .resizable(false)
@@ -22,15 +23,15 @@ pub(crate) fn shortcuts_ui(ctx: &Context, open: &mut bool) {
                         }
                         let keys: Vec<String> =
                             info.shortcuts.iter().map(|shortcut| super::keys(ctx, *shortcut)).collect();
-                        ui.label(RichText::new(keys.join("  or  ")).strong());
+                        ui.label(RichText::new(keys.join(&format!("  {}  ", tr!("or")))).strong());
                         ui.label(info.text);
                         ui.weak(info.tooltip);
                         ui.end_row();
                     }
-                    for (keys, what) in GRID_KEYS {
-                        ui.label(RichText::new(*keys).strong());
+                    for (keys, what) in grid_keys() {
+                        ui.label(RichText::new(keys).strong());
                         ui.label("");
-                        ui.weak(*what);
+                        ui.weak(what);
                         ui.end_row();
                     }
                 });

@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use eframe::egui::{self, Button, RichText, ScrollArea, Sense, TextureHandle, Ui};
+use tr::tr;
 
 use super::state::{Action, OpenLibrary, State, Visit};
 use super::{add_command, count, theme};
 use crate::command::Command;
+use crate::language::translate;
 use crate::query::Filter;
 
 /// Earlier queries shown as small pictures.
@@ -30,7 +32,7 @@ fn model_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let frame = egui::Frame::new();
     egui::Panel::bottom("model").frame(frame).resizable(false).show_separator_line(false).show(ui, |ui| {
         ui.add_space(theme::GAP);
-        let text = format!("Model: {}", model.title);
+        let text = tr!("Model: {}", translate(&model.title));
         let button = Button::new(RichText::new(text).small().weak()).frame(false).truncate();
         add_command(ui, Command::ShowModels, button, true, actions);
     });
@@ -38,10 +40,10 @@ fn model_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
 
 fn query_ui(ui: &mut Ui, visit: &Visit, picture: Option<&TextureHandle>, actions: &mut Vec<Action>) {
     ui.horizontal(|ui| {
-        ui.label(RichText::new("Photos similar to").strong());
+        ui.label(RichText::new(tr!("Photos similar to")).strong());
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             add_command(ui, Command::ClearQuery, Button::new("×").frame(false), true, actions)
-                .accessible_name("Clear search");
+                .accessible_name(tr!("Clear search"));
         });
     });
     let width = ui.available_width();
@@ -49,7 +51,7 @@ fn query_ui(ui: &mut Ui, visit: &Visit, picture: Option<&TextureHandle>, actions
         Some(texture) => {
             let image = egui::Image::from_texture(texture).corner_radius(theme::ROUNDING);
             let image = image.fit_to_exact_size(egui::vec2(width, QUERY_HEIGHT));
-            ui.add(image.alt_text(format!("Query: {}", visit.name())));
+            ui.add(image.alt_text(tr!("Query: {}", visit.name())));
         }
         None => {
             let (rect, _) = ui.allocate_exact_size(egui::vec2(width, 140.0), Sense::hover());
@@ -66,7 +68,7 @@ fn history_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     if earlier.len() < 2 {
         return;
     }
-    ui.label(RichText::new("Earlier searches").strong());
+    ui.label(RichText::new(tr!("Earlier searches")).strong());
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing = egui::vec2(6.0, 6.0);
         for (number, visit) in earlier {
@@ -86,7 +88,7 @@ fn history_entry_ui(ui: &mut Ui, visit: &Visit, number: usize, is_shown: bool, a
     if is_shown || response.has_focus() {
         ui.painter().rect_stroke(rect, theme::ROUNDING, (2.0, palette.accent), egui::StrokeKind::Inside);
     }
-    let label = format!("Earlier search: {}", visit.name());
+    let label = tr!("Earlier search: {}", visit.name());
     let enabled = ui.is_enabled();
     let info = || egui::WidgetInfo::selected(egui::accesskit::Role::Button, enabled, is_shown, &label);
     response.widget_info(info);
@@ -98,11 +100,11 @@ fn history_entry_ui(ui: &mut Ui, visit: &Visit, number: usize, is_shown: bool, a
 fn browse_ui(ui: &mut Ui, state: &mut State, library: &OpenLibrary, actions: &mut Vec<Action>) {
     let facets = &library.facets;
     ui.horizontal(|ui| {
-        ui.selectable_value(&mut state.by_label, false, "Folders");
-        ui.selectable_value(&mut state.by_label, true, "Labels");
+        ui.selectable_value(&mut state.by_label, false, tr!("Folders"));
+        ui.selectable_value(&mut state.by_label, true, tr!("Labels"));
     });
     ui.separator();
-    let everything = [(Filter::All, "All photos".to_owned(), 0, library.photos)];
+    let everything = [(Filter::All, tr!("All photos"), 0, library.photos)];
     let rows = if state.by_label { facets.labels.len() } else { facets.folders.len() };
     let row = |number: usize| match number.checked_sub(1) {
         None => everything[0].clone(),

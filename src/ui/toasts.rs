@@ -3,9 +3,11 @@
 use std::time::Instant;
 
 use eframe::egui::{self, Align2, Area, Context, Frame, Id};
+use tr::tr;
 
 use super::state::{Action, State};
 use super::theme;
+use crate::language::translate;
 
 /// Draws the messages, and asks for a frame when the next one is to go.
 pub(crate) fn toasts_ui(ctx: &Context, state: &State, actions: &mut Vec<Action>) {
@@ -22,8 +24,8 @@ pub(crate) fn toasts_ui(ctx: &Context, state: &State, actions: &mut Vec<Action>)
                 ui.horizontal(|ui| {
                     let palette = theme::palette(ui);
                     let color = if toast.is_error { palette.error } else { ui.visuals().text_color() };
-                    ui.add(egui::Label::new(egui::RichText::new(&toast.text).color(color)).wrap());
-                    if ui.button("×").on_hover_text("Dismiss").accessible_name("Dismiss").clicked() {
+                    ui.add(egui::Label::new(egui::RichText::new(translate(&toast.text)).color(color)).wrap());
+                    if ui.button("×").on_hover_text(tr!("Dismiss")).accessible_name(tr!("Dismiss")).clicked() {
                         actions.push(Action::DismissToast(number));
                     }
                 });

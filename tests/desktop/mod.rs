@@ -651,8 +651,15 @@ struct Source {
     formats: Vec<(Atom, Vec<u8>)>,
     /// Not all programs do.
     knows_proxies: bool,
-    /// What is being handed out in parts: to which window, in which property, as what, and the rest of it.
-    in_parts: RefCell<Option<(u32, Atom, Atom, Vec<u8>)>>,
+    /// What is being handed out in parts.
+    in_parts: RefCell<Option<InParts>>,
+}
+
+struct InParts {
+    window: u32,
+    property: Atom,
+    format: Atom,
+    rest: Vec<u8>,
 }
 
 impl Source {
@@ -714,7 +721,8 @@ impl Source {
             self.conn.change_window_attributes(request.requestor, &attributes).expect("X");
             let (size, incr) = ([bytes.len() as u32], atom(&self.conn, "INCR"));
             self.conn.change_property32(PropMode::REPLACE, request.requestor, to, incr, &size).expect("X");
-            *self.in_parts.borrow_mut() = Some((request.requestor, to, *format, bytes.clone()));
+            *self.in_parts.borrow_mut() =
+                Some(InParts { window: request.requestor, property: to, format: *format, rest: bytes.clone() });
         } else if let Some((format, bytes)) = self.formats.iter().find(|(format, _)| *format == request.target) {
             let set = self.conn.change_property8(PropMode::REPLACE, request.requestor, to, *format, bytes);
             set.expect("less than 16 MB");
@@ -727,11 +735,11 @@ impl Source {
 
     /// The part before was taken; the last one is empty.
     fn hand_out_a_part(&self) {
-        let Some((window, property, format, mut part)) = self.in_parts.take() else { return };
+        let Some(InParts { window, property, format, rest: mut part }) = self.in_parts.take() else { return };
         let rest = part.split_off(PART.min(part.len()));
         self.conn.change_property8(PropMode::REPLACE, window, property, format, &part).expect("X");
         if !part.is_empty() {
-            *self.in_parts.borrow_mut() = Some((window, property, format, rest));
+            *self.in_parts.borrow_mut() = Some(InParts { window, property, format, rest });
         }
         let _ = self.conn.flush();
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use eframe::egui::TextureHandle;
+use tr::tr;
 
 use crate::artefact::{ModelId, ModelSummary, TrainOptions};
 use crate::catalog::Problem;
@@ -16,6 +17,7 @@ use crate::desktop::Purpose;
 use crate::device::DeviceChoice;
 use crate::embed::ModelInfo;
 use crate::job::{Outcome, Progress};
+use crate::language::LanguageChoice;
 use crate::library::Library;
 use crate::photo::Photo;
 use crate::query::{Facets, Filter, Hit, Query};
@@ -39,6 +41,7 @@ pub enum Action {
     SetResults(Option<usize>),
     SetTileSide(f32),
     SetTheme(ThemeChoice),
+    SetLanguage(LanguageChoice),
     DismissToast(usize),
     SetTrainOptions(TrainOptions),
     /// Back to the choice of a recipe.
@@ -76,10 +79,10 @@ impl Visit {
     /// What the query is called.
     pub(crate) fn name(&self) -> String {
         match &self.query {
-            None => "Whole library".into(),
+            None => tr!("Whole library"),
             Some(Query::File(path)) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             Some(Query::Photo(photo)) => photo.file_name(),
-            Some(Query::Picture(_)) => "Pasted picture".into(),
+            Some(Query::Picture(_)) => tr!("Pasted picture"),
         }
     }
 }

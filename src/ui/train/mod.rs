@@ -7,6 +7,7 @@ pub(crate) mod setup;
 
 use eframe::egui::{self, Align, Button, CentralPanel, Frame, Layout, Panel, RichText, ScrollArea, Ui};
 use egui_plot::Plot;
+use tr::tr;
 
 use super::state::training::Phase;
 use super::state::{Action, OpenLibrary, State};
@@ -19,32 +20,32 @@ use crate::command::Command;
 const FOOT: f32 = 34.0;
 
 /// What a recipe is called.
-pub(crate) fn recipe_name(recipe: Recipe) -> &'static str {
+pub(crate) fn recipe_name(recipe: Recipe) -> String {
     match recipe {
-        Recipe::Quick => "Quick",
-        Recipe::Full => "Full",
-        Recipe::Tutorial => "Tutorial",
+        Recipe::Quick => tr!("Quick"),
+        Recipe::Full => tr!("Full"),
+        Recipe::Tutorial => tr!("Tutorial"),
     }
 }
 
 /// What a loss is called.
-pub(crate) fn loss_name(loss: Loss) -> &'static str {
+pub(crate) fn loss_name(loss: Loss) -> String {
     match loss {
-        Loss::RandomTriplet => "Random triplets",
-        Loss::BatchHardTriplet => "Batch-hard triplets",
-        Loss::SemiHardTriplet => "Semi-hard triplets",
-        Loss::MultiSimilarity => "Multi-Similarity",
-        Loss::ProxyAnchor => "Proxy-Anchor",
-        Loss::NormalisedSoftmax => "Normalised softmax",
+        Loss::RandomTriplet => tr!("Random triplets"),
+        Loss::BatchHardTriplet => tr!("Batch-hard triplets"),
+        Loss::SemiHardTriplet => tr!("Semi-hard triplets"),
+        Loss::MultiSimilarity => tr!("Multi-Similarity"),
+        Loss::ProxyAnchor => tr!("Proxy-Anchor"),
+        Loss::NormalisedSoftmax => tr!("Normalised softmax"),
     }
 }
 
 /// The panel: its title, what the phase has to say, and the buttons at its foot.
 pub fn train_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, textures: &mut Textures, actions: &mut Vec<Action>) {
     let title = match &state.train.phase {
-        Phase::Setup => "Train".to_owned(),
-        Phase::Running(run) => format!("Training – {}", recipe_name(run.options.recipe)),
-        Phase::Ended(run, _) => format!("Result – {}", recipe_name(run.options.recipe)),
+        Phase::Setup => tr!("Train"),
+        Phase::Running(run) => tr!("Training – {}", recipe_name(run.options.recipe)),
+        Phase::Ended(run, _) => tr!("Result – {}", recipe_name(run.options.recipe)),
     };
     ui.horizontal(|ui| {
         ui.label(RichText::new(title).heading());
@@ -56,7 +57,7 @@ pub fn train_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, textures: &mu
                 true,
                 actions,
             )
-            .accessible_name("Close the training panel");
+            .accessible_name(tr!("Close the training panel"));
         });
     });
     ui.add_space(theme::GAP);
@@ -99,7 +100,7 @@ fn still_plot<'a>(ui: &Ui, id: impl egui::AsIdSalt) -> Plot<'a> {
 }
 
 /// A title over a part of the panel.
-fn section(ui: &mut Ui, text: &str) {
+fn section(ui: &mut Ui, text: impl Into<String>) {
     ui.add_space(theme::GAP);
     ui.label(RichText::new(text).strong());
 }
@@ -119,13 +120,13 @@ fn notice_ui(ui: &mut Ui, text: &str, color: egui::Color32) {
 }
 
 /// The one button to press next.
-fn primary(ui: &Ui, text: &str) -> Button<'static> {
+fn primary(ui: &Ui, text: impl Into<String>) -> Button<'static> {
     let palette = theme::palette(ui);
     let text = RichText::new(text).color(palette.on_accent).strong();
     Button::new(text).fill(palette.accent).min_size(egui::vec2(96.0, FOOT))
 }
 
 /// The others beside it, of the same height.
-fn secondary(text: &str) -> Button<'_> {
-    Button::new(text).min_size(egui::vec2(0.0, FOOT))
+fn secondary(text: impl Into<String>) -> Button<'static> {
+    Button::new(text.into()).min_size(egui::vec2(0.0, FOOT))
 }

@@ -2,14 +2,16 @@
 
 use eframe::egui::{self, Align, Grid, Label, Layout, ProgressBar, RichText, Ui};
 use egui_plot::{Line, PlotPoints, Points};
+use tr::tr;
 
 use super::{notice_ui, primary, secondary, section, still_plot};
 use crate::command::Command;
 use crate::job::{Progress, Stage};
+use crate::language::translate;
 use crate::train::progress::{CurvePoint, TrainProgress};
 use crate::ui::state::training::Run;
 use crate::ui::state::{Action, OpenLibrary};
-use crate::ui::{count, count_of, duration, megabytes, theme};
+use crate::ui::{count, duration, megabytes, photos_of, theme};
 use crate::worker::Request;
 
 /// Height of each plot, in points.
@@ -28,16 +30,17 @@ pub(crate) fn progress_ui(ui: &mut Ui, library: &OpenLibrary, run: &Run) {
     }
     for text in &run.notices {
         ui.add_space(theme::GAP);
-        notice_ui(ui, text, theme::palette(ui).warning);
+        notice_ui(ui, &translate(text), theme::palette(ui).warning);
     }
     curves_ui(ui, &run.curve);
 }
 
 fn stage_ui(ui: &mut Ui, stage: Stage, fraction: Option<f32>, summary: &str) {
-    ui.add(Label::new(RichText::new(stage.text()).strong()).wrap());
+    let stage = translate(stage.text());
+    ui.add(Label::new(RichText::new(&stage).strong()).wrap());
     let accent = theme::palette(ui).accent;
     let bar = ProgressBar::new(fraction.unwrap_or(0.0)).desired_height(10.0).fill(accent);
-    ui.add(bar).accessible_name(stage.text());
+    ui.add(bar).accessible_name(stage);
     ui.label(RichText::new(summary).weak());
 }
 
@@ -49,27 +52,27 @@ fn fraction(progress: &TrainProgress) -> Option<f32> {
 fn summary(progress: &TrainProgress) -> String {
     let mut parts = Vec::new();
     if progress.epochs > 0 {
-        parts.push(format!("Epoch {} of {}", progress.epoch, progress.epochs));
+        parts.push(tr!("Epoch {} of {}", progress.epoch, progress.epochs));
     }
     if progress.steps > 0 {
-        parts.push(format!("step {} of {}", count(progress.step as usize), count(progress.steps as usize)));
+        parts.push(tr!("step {} of {}", count(progress.step as usize), count(progress.steps as usize)));
     }
-    parts.extend(progress.time_left.map(|left| format!("{} left", duration(left))));
+    parts.extend(progress.time_left.map(|left| tr!("{} left", duration(left))));
     parts.join(" · ")
 }
 
 fn index_summary(progress: &Progress) -> String {
-    let of = progress.total.map(|total| format!("{} of {}", count(progress.done as usize), count(total as usize)));
-    let left = progress.time_left().filter(|left| !left.is_zero()).map(|left| format!("{} left", duration(left)));
+    let of = progress.total.map(|total| tr!("{} of {}", count(progress.done as usize), count(total as usize)));
+    let left = progress.time_left().filter(|left| !left.is_zero()).map(|left| tr!("{} left", duration(left)));
     of.into_iter().chain(left).collect::<Vec<_>>().join(" · ")
 }
 
 fn facts_ui(ui: &mut Ui, progress: &TrainProgress) {
     let facts = [
-        ("Speed", progress.rate.map(|rate| format!("{}/s", count_of(rate.round() as usize, "photo", "photos")))),
-        ("Device", Some(progress.device.clone()).filter(|device| !device.is_empty())),
-        ("Device utilisation", progress.busy.map(|share| format!("{:.0}\u{a0}%", share * 100.0))),
-        ("Memory", progress.memory.map(megabytes)),
+        (tr!("Speed"), progress.rate.map(|rate| tr!("{}/s", photos_of(rate.round() as usize)))),
+        (tr!("Device"), Some(translate(&progress.device)).filter(|device| !device.is_empty())),
+        (tr!("Device utilisation"), progress.busy.map(|share| format!("{:.0}\u{a0}%", share * 100.0))),
+        (tr!("Memory"), progress.memory.map(megabytes)),
     ];
     ui.add_space(theme::GAP);
     Grid::new("facts").num_columns(2).spacing([theme::WIDE_GAP, 2.0]).show(ui, |ui| {
@@ -93,11 +96,11 @@ fn curves_ui(ui: &mut Ui, curve: &[CurvePoint]) {
     let palette = theme::palette(ui);
     if !loss.is_empty() {
         let loss = Curve { points: loss, most: f64::INFINITY, color: palette.warning };
-        curve_ui(ui, "Loss", "lower is better", loss, |value| format!("{value:.3}"));
+        curve_ui(ui, tr!("Loss"), tr!("lower is better"), loss, |value| format!("{value:.3}"));
     }
     if !validation.is_empty() {
         let validation = Curve { points: validation, most: 100.0, color: palette.accent };
-        curve_ui(ui, "Top-1 accuracy", "on held-out photos", validation, |value| format!("{value:.1} %"));
+        curve_ui(ui, tr!("Top-1 accuracy"), tr!("on held-out photos"), validation, |value| format!("{value:.1} %"));
     }
 }
 
@@ -109,18 +112,18 @@ struct Curve {
     color: egui::Color32,
 }
 
-fn curve_ui(ui: &mut Ui, name: &'static str, hint: &str, curve: Curve, text: impl Fn(f64) -> String + Copy + 'static) {
+fn curve_ui(ui: &mut Ui, name: String, hint: String, curve: Curve, text: impl Fn(f64) -> String + Copy + 'static) {
     let Curve { points, most, color } = curve;
     section(ui, "");
     let last = points.last().map_or_else(String::new, |[_, value]| text(*value));
     ui.horizontal(|ui| {
         let (dot, _) = ui.allocate_exact_size(egui::Vec2::splat(10.0), egui::Sense::hover());
         ui.painter().circle_filled(dot.center(), 5.0, color);
-        ui.label(RichText::new(name).strong());
+        ui.label(RichText::new(&name).strong());
         ui.label(RichText::new(hint).weak());
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.label(RichText::new(&last).strong()));
     });
-    let plot = still_plot(ui, name)
+    let plot = still_plot(ui, name.clone())
         .height(PLOT)
         .include_x(0.0)
         .set_margin_fraction(egui::vec2(0.02, 0.12))
@@ -135,7 +138,7 @@ fn curve_ui(ui: &mut Ui, name: &'static str, hint: &str, curve: Curve, text: imp
         )
         .label_formatter(move |position| match position {
             egui_plot::HoverPosition::NearDataPoint { position, .. } => {
-                Some(format!("Epoch {:.1}: {}", position.x, text(position.y)))
+                Some(tr!("Epoch {}: {}", format_args!("{:.1}", position.x), text(position.y)))
             }
             egui_plot::HoverPosition::Elsewhere { .. } => None,
         });
@@ -143,23 +146,24 @@ fn curve_ui(ui: &mut Ui, name: &'static str, hint: &str, curve: Curve, text: imp
     let response = plot.show(ui, |plot| {
         // A few values are points still, and no line.
         if count < 30 {
-            plot.points(Points::new(name, points.clone()).radius(2.5).color(color));
+            plot.points(Points::new(&name, points.clone()).radius(2.5).color(color));
         }
-        plot.line(Line::new(name, PlotPoints::from(points)).color(color).width(2.0));
+        plot.line(Line::new(&name, PlotPoints::from(points)).color(color).width(2.0));
     });
-    let spoken = format!("{name}: {last} after {}", count_of(count, "value", "values"));
+    let spoken = tr!("{}: {} after {n} value" | "{}: {} after {n} values" % count, name, last);
     response.response.widget_info(|| egui::WidgetInfo::labeled(egui::accesskit::Role::Image, true, &spoken));
 }
 
 /// The ways to end it.
 pub(crate) fn foot_ui(ui: &mut Ui, run: &Run, actions: &mut Vec<Action>) {
     ui.horizontal(|ui| {
-        let text = if run.stopping { "Stopping…" } else { "Stop and keep the best so far" };
+        let text = if run.stopping { tr!("Stopping…") } else { tr!("Stop and keep the best so far") };
         let stop = ui.add_enabled(!run.stopping, primary(ui, text));
-        if stop.on_hover_text("What has been learnt is measured, and used where it is better").clicked() {
+        if stop.on_hover_text(tr!("What has been learnt is measured, and used where it is better")).clicked() {
             actions.push(Action::Request(Request::StopTraining));
         }
-        let cancel = ui.add(secondary("Cancel")).on_hover_text("Stop at once; the current model stays in use");
+        let cancel =
+            ui.add(secondary(tr!("Cancel"))).on_hover_text(tr!("Stop at once; the current model stays in use"));
         if cancel.clicked() {
             actions.push(Action::Request(Request::CancelJob));
         }
@@ -168,16 +172,16 @@ pub(crate) fn foot_ui(ui: &mut Ui, run: &Run, actions: &mut Vec<Action>) {
 
 /// The line at the window's foot, while the panel is closed.
 pub(crate) fn line_ui(ui: &mut Ui, run: &Run, actions: &mut Vec<Action>) {
-    ui.label(RichText::new("Training").strong());
+    ui.label(RichText::new(tr!("Training")).strong());
     let bar = run.progress.as_ref().and_then(fraction);
     let bar = ProgressBar::new(bar.unwrap_or(0.0)).desired_width(220.0).desired_height(10.0);
-    ui.add(bar.fill(theme::palette(ui).accent)).accessible_name("Training");
+    ui.add(bar.fill(theme::palette(ui).accent)).accessible_name(tr!("Training"));
     if let Some(progress) = &run.progress {
-        ui.label(progress.stage.text());
+        ui.label(translate(progress.stage.text()));
         ui.label(RichText::new(summary(progress)).weak());
     }
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-        if ui.button("Show").on_hover_text("Open the training panel").clicked() {
+        if ui.button(tr!("Show")).on_hover_text(tr!("Open the training panel")).clicked() {
             actions.push(Action::Command(Command::Train));
         }
     });

@@ -4,16 +4,18 @@
 use std::time::Duration;
 
 use eframe::egui::{self, Align, ComboBox, DragValue, Frame, Grid, Label, Layout, RichText, ScrollArea, Sense, Ui};
+use tr::tr;
 
 use super::{explain, loss_name, notice_ui, primary, recipe_name, secondary, section};
 use crate::artefact::{Focus, Loss, ModelId, Recipe, TrainOptions};
 use crate::device::DeviceChoice;
+use crate::language::translate;
 use crate::train::dataset::MIN_PHOTOS_PER_CLASS;
 use crate::train::progress::LabelPreview;
 use crate::train::{MIN_PHOTOS, wording};
 use crate::ui::state::training::{Train, Usable};
 use crate::ui::state::{Action, OpenLibrary, State};
-use crate::ui::{count, count_of, duration, theme};
+use crate::ui::{count, duration, files_of, photos_of, theme};
 use crate::worker::Request;
 
 const RECIPES: [Recipe; 3] = [Recipe::Quick, Recipe::Full, Recipe::Tutorial];
@@ -32,7 +34,7 @@ const LIST: f32 = 132.0;
 /// What is chosen before a training.
 pub(crate) fn setup_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, actions: &mut Vec<Action>) {
     let train = &state.train;
-    explain(ui, "Learn from the photos in this folder, so that searches find the right flowers more often.");
+    explain(ui, tr!("Learn from the photos in this folder, so that searches find the right flowers more often."));
     ui.add_space(theme::GAP);
     if let Some(options) = &train.resumable {
         resume_ui(ui, options, library.writable, actions);
@@ -46,11 +48,11 @@ pub(crate) fn setup_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, action
         labels_ui(ui, labels);
         if let Some(reason) = labels.not_measured(train.options.recipe) {
             ui.add_space(theme::GAP);
-            notice_ui(ui, &wording::not_measured_before(reason), theme::palette(ui).warning);
+            notice_ui(ui, &translate(&wording::not_measured_before(reason)), theme::palette(ui).warning);
         }
     }
     ui.add_space(theme::GAP);
-    let advanced = ui.collapsing("Advanced", |ui| advanced_ui(ui, state, is_labelled, &mut options, actions));
+    let advanced = ui.collapsing(tr!("Advanced"), |ui| advanced_ui(ui, state, is_labelled, &mut options, actions));
     // What unfolds below the panel's edge would not be seen.
     let id = ui.scope_id().with("advanced");
     let before = ui.data_mut(|data| std::mem::replace(data.get_temp_mut_or(id, 0.0), advanced.openness));
@@ -66,9 +68,13 @@ fn resume_ui(ui: &mut Ui, options: &TrainOptions, enabled: bool, actions: &mut V
     let frame = Frame::new().inner_margin(10).corner_radius(theme::ROUNDING).fill(ui.visuals().faint_bg_color);
     frame.stroke((1.0, theme::palette(ui).accent)).show(ui, |ui| {
         ui.set_width(ui.available_width());
-        ui.label(RichText::new("A training was interrupted").strong());
-        explain(ui, format!("{}; it can be resumed.", recipe_name(options.recipe)));
-        if ui.add_enabled(enabled, primary(ui, "Resume")).on_hover_text("Continue from the last checkpoint").clicked() {
+        ui.label(RichText::new(tr!("A training was interrupted")).strong());
+        explain(ui, tr!("{}; it can be resumed.", recipe_name(options.recipe)));
+        if ui
+            .add_enabled(enabled, primary(ui, tr!("Resume")))
+            .on_hover_text(tr!("Continue from the last checkpoint"))
+            .clicked()
+        {
             actions.push(Action::Request(Request::Train { options: options.clone(), resume: true }));
         }
     });
@@ -81,18 +87,20 @@ fn recipe_ui(ui: &mut Ui, train: &Train, recipe: Recipe, is_labelled: bool, opti
     let needs_labels = recipe != Recipe::Quick && !is_labelled;
     let (what, usually) = match recipe {
         Recipe::Quick => {
-            ("Trains only the last step, on features that are there already: a good first choice", "seconds")
+            (tr!("Trains only the last step, on features that are there already: a good first choice"), tr!("seconds"))
         }
         Recipe::Full => (
-            "Trains the whole network on your photos: the best results, the longest wait",
-            "minutes on a GPU, longer without",
+            tr!("Trains the whole network on your photos: the best results, the longest wait"),
+            tr!("minutes on a GPU, longer without"),
         ),
         Recipe::Tutorial => (
-            "Trains a small network from scratch, as in the tutorial that this program grew out of: clearly worse, to compare with",
-            "minutes to hours",
+            tr!(
+                "Trains a small network from scratch, as in the tutorial that this program grew out of: clearly worse, to compare with"
+            ),
+            tr!("minutes to hours"),
         ),
     };
-    let time = train.estimate(&TrainOptions { recipe, ..options.clone() }).map_or(usually.to_owned(), about);
+    let time = train.estimate(&TrainOptions { recipe, ..options.clone() }).map_or(usually, about);
     let fill = if is_chosen { ui.visuals().selection.bg_fill } else { ui.visuals().faint_bg_color };
     let stroke = if is_chosen { theme::palette(ui).accent } else { fill };
     let frame = Frame::new().inner_margin(10).corner_radius(theme::ROUNDING).fill(fill).stroke((1.0, stroke));
@@ -110,7 +118,10 @@ fn recipe_ui(ui: &mut Ui, train: &Train, recipe: Recipe, is_labelled: bool, opti
             });
             explain(ui, what);
             if needs_labels {
-                explain(ui, "Needs sub-folders named after species, with two photos or more in at least two of them.");
+                explain(
+                    ui,
+                    tr!("Needs sub-folders named after species, with two photos or more in at least two of them."),
+                );
             }
         })
     });
@@ -131,47 +142,47 @@ fn radio_outline(ui: &mut Ui) {
 
 /// A time as it is said before the start.
 fn about(time: Duration) -> String {
-    format!("about {}", duration(time))
+    tr!("about {}", duration(time))
 }
 
 fn labels_ui(ui: &mut Ui, labels: &LabelPreview) {
     let usable = Usable::of(labels);
-    section(ui, "Learns from");
+    section(ui, tr!("Learns from"));
     if usable.is_labelled() {
-        let species = count(usable.classes);
-        ui.label(format!("{species} species, {}", count_of(usable.photos, "photo", "photos")));
+        ui.label(tr!("{} species, {}", count(usable.classes), photos_of(usable.photos)));
         classes_ui(ui, labels);
     } else {
         let all = labels.unlabelled + labels.classes.iter().map(|(_, photos)| photos).sum::<usize>();
-        ui.label(format!("{}, without labels", count_of(all, "photo", "photos")));
+        ui.label(tr!("{}, without labels", photos_of(all)));
         explain(
             ui,
-            "Sub-folders named after species would teach more: at least two of them, with two photos or more in each. \
-             Without, it learns from photos that look alike.",
+            tr!(
+                "Sub-folders named after species would teach more: at least two of them, with two photos or more in each. \
+                 Without, it learns from photos that look alike."
+            ),
         );
     }
     let warning = theme::palette(ui).warning;
     let mut left_out = Vec::new();
     if usable.is_labelled() {
         if usable.too_small > 0 {
-            let species = if usable.too_small == 1 {
-                "1 species has".into()
-            } else {
-                format!("{} species have", count(usable.too_small))
-            };
-            left_out.push(format!("{species} a single photo, too few to learn from"));
+            let number = usable.too_small;
+            left_out.push(tr!(
+                "{} species has a single photo, too few to learn from"
+                    | "{} species have a single photo, too few to learn from" % number,
+                count(number)
+            ));
         }
         if labels.unlabelled > 0 {
-            let photos = if labels.unlabelled == 1 {
-                "1 photo is".into()
-            } else {
-                format!("{} photos are", count(labels.unlabelled))
-            };
-            left_out.push(format!("{photos} not in a sub-folder, skipped"));
+            let number = labels.unlabelled;
+            left_out.push(tr!(
+                "{} photo is not in a sub-folder, skipped" | "{} photos are not in a sub-folder, skipped" % number,
+                count(number)
+            ));
         }
     }
     if labels.problems > 0 {
-        left_out.push(format!("{} unreadable, skipped", count_of(labels.problems, "file", "files")));
+        left_out.push(tr!("{} unreadable, skipped", files_of(labels.problems)));
     }
     for text in left_out {
         ui.add(Label::new(RichText::new(text).color(warning)).wrap());
@@ -194,7 +205,7 @@ fn classes_ui(ui: &mut Ui, labels: &LabelPreview) {
                     |ui| {
                         ui.add_space(theme::GAP);
                         if *photos < MIN_PHOTOS_PER_CLASS {
-                            ui.label(RichText::new("1 photo, skipped").small().color(warning));
+                            ui.label(RichText::new(tr!("1 photo, skipped")).small().color(warning));
                         } else {
                             ui.label(RichText::new(count(*photos)).small().weak());
                         }
@@ -208,30 +219,32 @@ fn classes_ui(ui: &mut Ui, labels: &LabelPreview) {
 
 fn advanced_ui(ui: &mut Ui, state: &State, is_labelled: bool, options: &mut TrainOptions, actions: &mut Vec<Action>) {
     if is_labelled && options.recipe != Recipe::Tutorial {
-        ui.label("Optimise for");
+        ui.label(tr!("Optimise for"));
         ui.horizontal(|ui| {
             radio_outline(ui);
-            ui.radio_value(&mut options.focus, Focus::NewSpeciesToo, "Unseen species too");
-            ui.radio_value(&mut options.focus, Focus::OnlyThese, "Only these species");
+            ui.radio_value(&mut options.focus, Focus::NewSpeciesToo, tr!("Unseen species too"));
+            ui.radio_value(&mut options.focus, Focus::OnlyThese, tr!("Only these species"));
         });
         explain(
             ui,
             match options.focus {
                 Focus::NewSpeciesToo => {
-                    "Species that have no folder here are found well, too; your own a little less surely than they could be."
+                    tr!(
+                        "Species that have no folder here are found well, too; your own a little less surely than they could be."
+                    )
                 }
-                Focus::OnlyThese => {
+                Focus::OnlyThese => tr!(
                     "The species of your folders are told apart as surely as possible; other species may be found less well \
                      than before."
-                }
+                ),
             },
         );
         ui.add_space(theme::GAP);
     }
     Grid::new("advanced").num_columns(2).spacing([theme::WIDE_GAP, theme::GAP]).show(ui, |ui| {
         if is_labelled && options.recipe != Recipe::Tutorial {
-            row(ui, "Loss", |ui| {
-                let name = |loss: Option<Loss>| loss.map_or("Recipe default", loss_name);
+            row(ui, tr!("Loss"), |ui| {
+                let name = |loss: Option<Loss>| loss.map_or_else(|| tr!("Recipe default"), loss_name);
                 ComboBox::from_id_salt("loss")
                     .selected_text(name(options.loss))
                     .show_ui(ui, |ui| {
@@ -242,15 +255,15 @@ fn advanced_ui(ui: &mut Ui, state: &State, is_labelled: bool, options: &mut Trai
                     .response
             });
         }
-        row(ui, "Epochs", |ui| epochs_ui(ui, &mut options.epochs));
-        row(ui, "Seed", |ui| {
+        row(ui, tr!("Epochs"), |ui| epochs_ui(ui, &mut options.epochs));
+        row(ui, tr!("Seed"), |ui| {
             let seed = ui.add(DragValue::new(&mut options.seed).range(0..=u64::from(u32::MAX)));
-            seed.on_hover_text("The same seed on the same device gives the same model")
+            seed.on_hover_text(tr!("The same seed on the same device gives the same model"))
         });
         if options.recipe != Recipe::Tutorial {
-            row(ui, "Start from", |ui| start_ui(ui, state, &mut options.start));
+            row(ui, tr!("Start from"), |ui| start_ui(ui, state, &mut options.start));
         }
-        row(ui, "Device", |ui| {
+        row(ui, tr!("Device"), |ui| {
             ComboBox::from_id_salt("device")
                 .selected_text(device_name(state.device))
                 .show_ui(ui, |ui| {
@@ -264,14 +277,14 @@ fn advanced_ui(ui: &mut Ui, state: &State, is_labelled: bool, options: &mut Trai
         });
         if let Some(model) = &state.model {
             ui.label("");
-            ui.label(RichText::new(format!("In use: {}", model.device)).weak());
+            ui.label(RichText::new(tr!("In use: {}", translate(&model.device))).weak());
             ui.end_row();
         }
     });
 }
 
 /// A line of the grid, the name of its field said to screen readers, too.
-fn row(ui: &mut Ui, name: &str, field: impl FnOnce(&mut Ui) -> egui::Response) {
+fn row(ui: &mut Ui, name: String, field: impl FnOnce(&mut Ui) -> egui::Response) {
     let label = ui.label(name).id;
     field(ui).labelled_by(label);
     ui.end_row();
@@ -281,12 +294,12 @@ fn epochs_ui(ui: &mut Ui, epochs: &mut Option<u32>) -> egui::Response {
     let mut number = epochs.unwrap_or(0);
     let field = DragValue::new(&mut number)
         .range(0..=1000)
-        .custom_formatter(|number, _| if number < 1.0 { "Recipe default".into() } else { format!("{number:.0}") });
+        .custom_formatter(|number, _| if number < 1.0 { tr!("Recipe default") } else { format!("{number:.0}") });
     let response = ui.add(field.custom_parser(|text| text.trim().parse().ok().or(Some(0.0))));
     if response.changed() {
         *epochs = Some(number).filter(|number| *number > 0);
     }
-    response.on_hover_text("Passes over the photos; 0 for the recipe's default")
+    response.on_hover_text(tr!("Passes over the photos; 0 for the recipe's default"))
 }
 
 fn start_ui(ui: &mut Ui, state: &State, start: &mut Option<ModelId>) -> egui::Response {
@@ -294,22 +307,22 @@ fn start_ui(ui: &mut Ui, state: &State, start: &mut Option<ModelId>) -> egui::Re
         let model = state.models.iter().find(|model| model.id == id);
         model.map_or_else(|| id.to_owned(), |model| model.card.title.clone())
     };
-    let chosen = start.as_deref().map_or_else(|| "Recipe default".to_owned(), title);
+    let chosen = start.as_deref().map_or_else(|| tr!("Recipe default"), title);
     let combo = ComboBox::from_id_salt("start").selected_text(chosen).width(180.0).truncate().show_ui(ui, |ui| {
-        ui.selectable_value(start, None, "Recipe default");
+        ui.selectable_value(start, None, tr!("Recipe default"));
         for model in state.models.iter() {
             ui.selectable_value(start, Some(model.id.clone()), &model.card.title);
         }
     });
-    combo.response.on_hover_text("The model whose network is the starting point")
+    combo.response.on_hover_text(tr!("The model whose network is the starting point"))
 }
 
-fn device_name(device: DeviceChoice) -> &'static str {
+fn device_name(device: DeviceChoice) -> String {
     match device {
-        DeviceChoice::Auto => "Automatic",
-        DeviceChoice::Cpu => "CPU",
-        DeviceChoice::Cuda => "NVIDIA GPU (CUDA)",
-        DeviceChoice::Mps => "Apple GPU (Metal)",
+        DeviceChoice::Auto => tr!("Automatic"),
+        DeviceChoice::Cpu => "CPU".into(),
+        DeviceChoice::Cuda => tr!("NVIDIA GPU (CUDA)"),
+        DeviceChoice::Mps => tr!("Apple GPU (Metal)"),
     }
 }
 
@@ -322,11 +335,11 @@ pub(crate) fn foot_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, actions
         ui.add_space(theme::GAP);
     }
     ui.horizontal(|ui| {
-        let button = if train.resumable.is_some() { secondary("Train") } else { primary(ui, "Train") };
+        let button = if train.resumable.is_some() { secondary(tr!("Train")) } else { primary(ui, tr!("Train")) };
         if ui.add_enabled(obstacle.is_none(), button).clicked() {
             actions.push(Action::Request(Request::Train { options: train.options.clone(), resume: false }));
         }
-        let device = state.model.as_ref().map(|model| model.device.clone());
+        let device = state.model.as_ref().map(|model| translate(&model.device));
         let time = train.estimate(&train.options).map(about);
         let facts: Vec<String> = time.into_iter().chain(device).collect();
         ui.add(Label::new(RichText::new(facts.join(" · ")).weak()).truncate());
@@ -336,14 +349,14 @@ pub(crate) fn foot_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, actions
 /// Why a training cannot start.
 fn obstacle(train: &Train, library: &OpenLibrary) -> Option<String> {
     if !library.writable {
-        return Some("Another Florascope window has this folder open; train there".into());
+        return Some(tr!("Another Florascope window has this folder open; train there"));
     }
     if train.labels.is_none() {
-        return Some("Looking at the folder…".into());
+        return Some(tr!("Looking at the folder…"));
     }
     if library.photos < MIN_PHOTOS {
-        let found = count_of(library.photos, "photo", "photos");
-        return Some(format!("Too few photos to learn from: {found} here, at least {MIN_PHOTOS} are needed"));
+        let (found, needed) = (photos_of(library.photos), MIN_PHOTOS);
+        return Some(tr!("Too few photos to learn from: {found} here, at least {needed} are needed", found, needed));
     }
     None
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use eframe::egui::{self, Label, Rect, RichText, Sense, Ui};
+use tr::tr;
 
 use super::super::section;
 use super::mark::{Mark, paint_mark};
@@ -19,7 +20,7 @@ pub(super) fn examples_ui(ui: &mut Ui, report: &EvaluationReport, library: &Open
         return;
     }
     ui.add_space(theme::GAP);
-    section(ui, "Searches before and after");
+    section(ui, tr!("Searches before and after"));
     for example in &report.examples {
         example_ui(ui, example, report.without_labels(), library, textures);
         ui.add_space(theme::WIDE_GAP);
@@ -37,17 +38,17 @@ fn example_ui(ui: &mut Ui, example: &Example, finds_itself: bool, library: &Open
     let is_right = |found: &Photo| if finds_itself { found.id == query.id } else { found.label() == query.label() };
     ui.spacing_mut().item_spacing = egui::vec2(GAP, GAP);
     ui.horizontal(|ui| {
-        thumbnail_ui(ui, 2.0 * side + GAP, query, &format!("Query: {}", name(query)), None, library, textures);
+        thumbnail_ui(ui, 2.0 * side + GAP, query, &tr!("Query: {}", name(query)), None, library, textures);
         ui.vertical(|ui| {
-            for (word, found) in [("Before", &example.before), ("After", &example.after)] {
+            for (word, found) in [(tr!("Before"), &example.before), (tr!("After"), &example.after)] {
                 ui.horizontal(|ui| {
                     let place = ui.allocate_exact_size(egui::vec2(LABEL, side), Sense::hover()).0;
                     let font = egui::TextStyle::Small.resolve(ui.style());
                     let color = ui.visuals().weak_text_color();
-                    ui.painter().text(place.right_center(), egui::Align2::RIGHT_CENTER, word, font, color);
+                    ui.painter().text(place.right_center(), egui::Align2::RIGHT_CENTER, &word, font, color);
                     for (number, photo) in found.iter().enumerate() {
                         let right = is_right(photo);
-                        let said = if right { "right" } else { "wrong" };
+                        let said = if right { tr!("right") } else { tr!("wrong") };
                         let spoken = format!("{word} {}: {}, {said}", number + 1, name(photo));
                         thumbnail_ui(ui, side, photo, &spoken, Some(right), library, textures);
                     }

@@ -11,7 +11,7 @@ pub(super) enum Mark {
     Neutral,
 }
 
-pub(super) fn verdict_ui(ui: &mut Ui, mark: Mark, text: &str) {
+pub(super) fn verdict_ui(ui: &mut Ui, mark: Mark, text: impl Into<String>) {
     ui.horizontal_top(|ui| {
         let (place, _) = ui.allocate_exact_size(egui::Vec2::splat(24.0), Sense::hover());
         paint_mark(ui, place.center(), 11.0, mark);

@@ -2,16 +2,18 @@
 
 use eframe::egui::{self, Color32, Label, Rect, RichText, Sense, Ui};
 use egui_plot::{GridMark, HoverPosition, Line, Points};
+use tr::tr;
 
 use super::super::{explain, section, still_plot};
 use crate::artefact::{Interval, Score, Task, TaskResult};
+use crate::language::translate;
 use crate::train::wording;
-use crate::ui::{count_of, theme};
+use crate::ui::{count, photos_of, theme};
 
 /// A figure of both models.
 struct Measure {
     /// What it is for people.
-    words: &'static str,
+    words: String,
     /// As the literature calls it.
     short: &'static str,
     before: Interval,
@@ -21,7 +23,7 @@ struct Measure {
 }
 
 fn measures(row: &TaskResult) -> Vec<Measure> {
-    let of = |words, short, score: fn(&Score) -> Interval| Measure {
+    let of = |words: String, short, score: fn(&Score) -> Interval| Measure {
         words,
         short,
         before: score(&row.before),
@@ -29,32 +31,37 @@ fn measures(row: &TaskResult) -> Vec<Measure> {
         is_better: score(&row.gain).low > 0.0,
     };
     let mut measures = vec![
-        of("Top-1 accuracy", "Recall@1", |score| score.recall_at_1),
-        of("Top-5 accuracy", "Recall@5", |score| score.recall_at_5),
+        of(tr!("Top-1 accuracy"), "Recall@1", |score| score.recall_at_1),
+        of(tr!("Top-5 accuracy"), "Recall@5", |score| score.recall_at_5),
     ];
     if !row.task.has_one_answer() {
-        measures.push(of("Ranking quality", "MAP@R", |score| score.map_at_r));
+        measures.push(of(tr!("Ranking quality"), "MAP@R", |score| score.map_at_r));
     }
     measures
 }
 
 /// One task: what it is, a plot, and the numbers.
 pub(super) fn task_ui(ui: &mut Ui, row: &TaskResult) {
-    let title = wording::task_name(row.task);
+    let title = translate(wording::task_name(row.task));
     let hint = match row.task {
-        Task::SeenSpecies => "New photos of species that it has learnt",
-        Task::UnseenSpecies => "Photos of species that it has never seen",
-        Task::AlteredViews => "Cropped and recoloured copies, each to find its original",
+        Task::SeenSpecies => tr!("New photos of species that it has learnt"),
+        Task::UnseenSpecies => tr!("Photos of species that it has never seen"),
+        Task::AlteredViews => tr!("Cropped and recoloured copies, each to find its original"),
     };
     ui.add_space(theme::GAP);
-    section(ui, title);
+    section(ui, &title);
     let (queries, gallery) = (row.queries as usize, row.gallery as usize);
     explain(
         ui,
-        format!("{hint}: {} among {}", count_of(queries, "search", "searches"), count_of(gallery, "photo", "photos")),
+        tr!(
+            "{hint}: {} search among {}" | "{hint}: {} searches among {}" % queries,
+            count(queries),
+            photos_of(gallery),
+            hint
+        ),
     );
     legend_ui(ui);
-    plot_ui(ui, row, title);
+    plot_ui(ui, row, &title);
     ui.scope(|ui| table_ui(ui, row));
 }
 
@@ -64,7 +71,7 @@ fn colors(ui: &Ui) -> [Color32; 2] {
 
 fn legend_ui(ui: &mut Ui) {
     ui.horizontal(|ui| {
-        for (color, text) in colors(ui).into_iter().zip(["Before", "After"]) {
+        for (color, text) in colors(ui).into_iter().zip([tr!("Before"), tr!("After")]) {
             let (dot, _) = ui.allocate_exact_size(egui::Vec2::splat(10.0), Sense::hover());
             ui.painter().circle_filled(dot.center(), 5.0, color);
             ui.label(RichText::new(text).small());
@@ -114,16 +121,17 @@ fn plot_ui(ui: &mut Ui, row: &TaskResult, title: &str) {
     let response = plot.show(ui, |plot| {
         for (line, Measure { before, after, .. }) in measures.into_iter().enumerate() {
             let middle = -(line as f64);
-            for (name, interval, y, color) in
-                [("Before", before, middle + 0.17, before_color), ("After", after, middle - 0.17, after_color)]
-            {
+            for (name, interval, y, color) in [
+                (tr!("Before"), before, middle + 0.17, before_color),
+                (tr!("After"), after, middle - 0.17, after_color),
+            ] {
                 let range = vec![[interval.low * 100.0, y], [interval.high * 100.0, y]];
-                plot.line(Line::new(name, range).color(color).width(2.5).allow_hover(false));
+                plot.line(Line::new(&name, range).color(color).width(2.5).allow_hover(false));
                 plot.points(Points::new(name, [interval.value * 100.0, y]).color(color).radius(4.5));
             }
         }
     });
-    let spoken = format!("{title}: plot of the values in the table under it");
+    let spoken = tr!("{}: plot of the values in the table under it", title);
     response.response.widget_info(|| egui::WidgetInfo::labeled(egui::accesskit::Role::Image, true, &spoken));
 }
 
@@ -150,13 +158,17 @@ fn table_ui(ui: &mut Ui, row: &TaskResult) {
         }
         ui.advance_cursor_after_rect(rect);
     };
-    let [before, after] = ["Before", "After"].map(|title| [RichText::new(title).strong()]);
+    let [before, after] = [tr!("Before"), tr!("After")].map(|title| [RichText::new(title).strong()]);
     line(ui, false, 26.0, [&[], &before, &after]);
     for (number, Measure { words, short, before, after, is_better }) in measures(row).into_iter().enumerate() {
         let name = [RichText::new(words), RichText::new(short).small().weak()];
         let cell = |interval: &Interval, is_better: bool| {
             let value = RichText::new(percent(interval.value));
-            let range = format!("{:.1} to {:.1}", interval.low * 100.0, interval.high * 100.0);
+            let range = tr!(
+                "{} to {}",
+                format_args!("{:.1}", interval.low * 100.0),
+                format_args!("{:.1}", interval.high * 100.0)
+            );
             let value = if is_better { value.color(theme::palette(ui).accent) } else { value };
             [value, RichText::new(range).small().weak()]
         };
