@@ -23,6 +23,7 @@
 //! | [`photo`] | the nouns: photo, path as bytes, content hash, embedding | - |
 //! | `atomic_file` | files written whole or not at all | - |
 //! | `system`, `text`, [`random`] | cores and clock; text of others made fit to be shown; pseudo-random numbers | - |
+//! | `names` | the order of names as people expect it; which names are one | - |
 //! | [`job`] | what every long work has in common: cancel, progress, outcome | - |
 //! | [`library`] | where things lie on disk; who may write a library | photo |
 //! | [`scan`] | folder -> files that are new, changed, gone | catalog's nouns |
@@ -85,6 +86,7 @@ pub mod job;
 pub mod language;
 pub mod library;
 pub mod model;
+mod names;
 pub mod photo;
 mod pictures;
 pub mod query;

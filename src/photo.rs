@@ -2,6 +2,7 @@
 //!
 //! They are newtypes so that an id cannot be taken for a count, nor a raw network output for a normalised embedding.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,8 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use crate::names::composed;
 
 /// A photo's row in the catalog and its id in the index. Never used again once the photo is gone or its content changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,7 +47,7 @@ pub struct Photo {
 
 impl Photo {
     /// The name of the sub-folder that the photo lies in; `None` right in the library's folder.
-    pub fn label(&self) -> Option<&OsStr> {
+    pub fn label(&self) -> Option<Cow<'_, OsStr>> {
         label_of(&self.path)
     }
 
@@ -54,9 +57,9 @@ impl Photo {
     }
 }
 
-/// The label that a path relative to the library carries: the name of its folder.
-pub(crate) fn label_of(relative: &Path) -> Option<&OsStr> {
-    relative.parent().and_then(Path::file_name)
+/// The label that a path relative to the library carries: the name of its folder, composed.
+pub(crate) fn label_of(relative: &Path) -> Option<Cow<'_, OsStr>> {
+    relative.parent().and_then(Path::file_name).map(composed)
 }
 
 /// A path as the bytes that the catalog stores. On Unix these are the path's own bytes, so any name round-trips.

@@ -3,9 +3,10 @@
 //! [`Gallery`] is the library as it is held in memory to answer with: who the photos are, and the index of their
 //! embeddings. It is filled from the catalog and follows every [`Changes`] that the indexing job commits.
 
+use std::borrow::Cow;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +19,8 @@ use crate::embed::{EmbedError, Embedder};
 use crate::evaluate::{Evaluation, count_labels};
 use crate::index::{Approximate, Index};
 use crate::model::{INPUT_SIDE, NetworkInput};
-use crate::photo::{Embedding, HalfEmbedding, Metric, Photo, PhotoId, path_to_bytes};
+use crate::names::{PathKey, composed};
+use crate::photo::{Embedding, HalfEmbedding, Metric, Photo, PhotoId};
 
 /// Photos read from the catalog at a time while a library opens.
 const LOAD_CHUNK: usize = 4096;
@@ -55,7 +57,7 @@ impl Filter {
         match self {
             Self::All => true,
             Self::Folder(folder) => photo.path.starts_with(folder),
-            Self::Label(label) => photo.label() == Some(label),
+            Self::Label(label) => photo.label().is_some_and(|name| *name == **label),
         }
     }
 }
@@ -123,19 +125,6 @@ pub struct Facets {
     pub folders: Vec<(PathBuf, usize)>,
     /// Labels by name.
     pub(crate) labels: Vec<(OsString, usize)>,
-}
-
-/// A path as bytes that are ordered as its components are: with a separator that comes before all else. Paths themselves
-/// are in this order too, but take ten times as long to compare.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct PathKey(Vec<u8>);
-
-impl From<&Path> for PathKey {
-    fn from(path: &Path) -> Self {
-        let mut bytes = path_to_bytes(path);
-        bytes.iter_mut().filter(|byte| std::path::is_separator(char::from(**byte))).for_each(|byte| *byte = 0);
-        Self(bytes)
-    }
 }
 
 /// A library in memory.
@@ -309,11 +298,11 @@ impl Gallery {
 
     /// The folders and labels of the library, in time that grows with the number of folders, not of photos.
     pub fn facets(&self) -> Facets {
-        let (mut folders, mut labels) = (HashMap::<&Path, usize>::new(), BTreeMap::<&OsStr, usize>::new());
+        let (mut folders, mut labels) = (HashMap::<&Path, usize>::new(), HashMap::<OsString, usize>::new());
         #[expect(clippy::iter_over_hash_type, reason = "sums do not depend on the order")]
         for (folder, photos) in &self.folders {
             if let Some(label) = folder.file_name() {
-                *labels.entry(label).or_default() += photos;
+                *labels.entry(composed(label).into_owned()).or_default() += photos;
             }
             for folder in folder.ancestors().filter(|folder| !folder.as_os_str().is_empty()) {
                 *folders.entry(folder).or_default() += photos;
@@ -321,21 +310,24 @@ impl Gallery {
         }
         let mut folders: Vec<_> = folders.into_iter().map(|(folder, photos)| (folder.to_owned(), photos)).collect();
         folders.sort_by_cached_key(|(folder, _)| PathKey::from(folder.as_path()));
-        let labels = labels.into_iter().map(|(label, photos)| (label.to_owned(), photos)).collect();
+        let mut labels: Vec<_> = labels.into_iter().collect();
+        labels.sort_by_cached_key(|(label, _)| PathKey::from(Path::new(label)));
         Facets { folders, labels }
     }
 
     /// Adds queries to an evaluation: an embedding each, its label, and the photo itself where it is in the gallery
     /// and has to be left out (leave-one-out).
     pub(crate) fn evaluate(&mut self, queries: &[(Embedding, OsString, Option<PhotoId>)], evaluation: &mut Evaluation) {
-        let counts = count_labels(self.by_id.values().filter_map(|p| p.label()).map(OsStr::to_owned));
+        let counts = count_labels(self.by_id.values().filter_map(|p| p.label()).map(Cow::into_owned));
         // As many as the largest class needs, and one more for the photo that is left out.
         let k = counts.values().copied().max().unwrap_or(0).max(5) + 1;
         for some in queries.chunks(256) {
             let embeddings: Vec<Embedding> = some.iter().map(|(embedding, ..)| embedding.clone()).collect();
             for (neighbours, (_, label, itself)) in self.index.search_many(&embeddings, k).into_iter().zip(some) {
                 let others = neighbours.iter().filter(|neighbour| Some(neighbour.id) != *itself);
-                let right = others.map(|n| self.by_id.get(&n.id).and_then(|photo| photo.label()) == Some(label));
+                let right = others.map(|n| {
+                    self.by_id.get(&n.id).and_then(|photo| photo.label()).is_some_and(|found| *found == **label)
+                });
                 let relevant = counts.get(label).copied().unwrap_or(0) - usize::from(itself.is_some());
                 evaluation.add(right, relevant);
             }
@@ -352,7 +344,7 @@ impl Gallery {
             let mut queries = Vec::with_capacity(some.len());
             for photo in some {
                 match photo.label() {
-                    Some(label) => queries.push((self.embedding(photo.id)?, label.to_owned(), Some(photo.id))),
+                    Some(label) => queries.push((self.embedding(photo.id)?, label.into_owned(), Some(photo.id))),
                     None => evaluation.add_error(),
                 }
             }
@@ -434,6 +426,20 @@ mod tests {
     }
 
     #[test]
+    fn names_are_sorted_for_people_and_two_forms_of_one_are_one() {
+        let photos =
+            ["photo 10.jpg", "photo 2.jpg", "Rose/1.jpg", "Ros\u{e9}/1.jpg", "Rose\u{301}/2.jpg", "Rosf/1.jpg"];
+        let photos: Vec<(&str, [f32; 2])> = photos.map(|path| (path, [1.0, 0.1])).into();
+        let gallery = gallery(&photos);
+        let labels = gallery.facets().labels;
+        assert_eq!(labels, [("Rose".into(), 1), ("Ros\u{e9}".into(), 2), ("Rosf".into(), 1)]);
+        assert_eq!(gallery.browse(&Filter::Label(labels[1].0.clone())).len(), 2);
+        let all = gallery.browse(&Filter::All);
+        assert_eq!(paths(&all)[..2], ["photo 2.jpg", "photo 10.jpg"]);
+        assert_eq!(gallery.facets().folders.len(), 4);
+    }
+
+    #[test]
     fn follows_changes() {
         let mut gallery = gallery(GARDEN);
         let moved = Photo { id: PhotoId(9), path: "rose/1.jpg".into(), content: ContentHash([0; 16]) };
@@ -470,12 +476,12 @@ mod tests {
                     *expected.0.entry(folder.to_owned()).or_default() += 1;
                 }
                 if let Some(label) = photo.label() {
-                    *expected.1.entry(label.to_owned()).or_default() += 1;
+                    *expected.1.entry(label.into_owned()).or_default() += 1;
                 }
             }
             let Facets { folders, labels } = gallery.facets();
-            assert_eq!(folders, expected.0.into_iter().collect::<Vec<_>>());
-            assert_eq!(labels, expected.1.into_iter().collect::<Vec<_>>());
+            assert_eq!(folders.into_iter().collect::<BTreeMap<_, _>>(), expected.0);
+            assert_eq!(labels.into_iter().collect::<BTreeMap<_, _>>(), expected.1);
         }
     }
 

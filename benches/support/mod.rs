@@ -113,7 +113,7 @@ impl Real {
         let mut species = std::collections::BTreeMap::<_, Vec<Embedding>>::new();
         for (photo, embedding) in catalog.photos_after(PhotoId(0), usize::MAX >> 1, key()).unwrap() {
             let embedding = embedding.and_then(|half| half.to_embedding(Metric::Cosine)).expect("an embedding");
-            species.entry(photo.label().unwrap_or_default().to_owned()).or_default().push(embedding);
+            species.entry(photo.label().unwrap_or_default().into_owned()).or_default().push(embedding);
         }
         Self(species.into_values().filter(|photos| photos.len() > 1).collect())
     }

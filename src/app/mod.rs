@@ -59,6 +59,8 @@ pub struct App {
     reveal: Option<usize>,
     to_top: bool,
     system_is_dark: Option<bool>,
+    /// Has been compared with the size of the screen.
+    fits_screen: bool,
     was_focused: bool,
     /// What the estimates of the training's time were last asked for.
     estimates_of: Option<(TrainOptions, usize, DeviceChoice)>,
@@ -108,6 +110,7 @@ impl App {
             reveal: None,
             to_top: false,
             system_is_dark: None,
+            fits_screen: false,
             was_focused: false,
             estimates_of: None,
             widget_had_focus: false,
@@ -306,15 +309,21 @@ impl App {
 
     /// Follows the window's size and the system's theme, and keeps the settings on disk as they are here.
     fn watch_window(&mut self, ctx: &Context) {
-        let (focused, size, maximized) = ctx.input(|input| {
+        let (focused, size, maximized, screen) = ctx.input(|input| {
             let viewport = input.viewport();
-            (input.focused, viewport.inner_rect.map(|rect| rect.size()), viewport.maximized)
+            (input.focused, viewport.inner_rect.map(|rect| rect.size()), viewport.maximized, viewport.monitor_size)
         });
         // The setting may have been changed in another window.
         if focused && !self.was_focused {
             self.desktop.ask_for_theme();
         }
         self.was_focused = focused;
+        // As large as it was the last time, it may be larger than the screen of today.
+        if let (Some(screen), Some(inner)) = (screen, size.filter(|_| !std::mem::replace(&mut self.fits_screen, true)))
+            && (inner.x > screen.x || inner.y > screen.y)
+        {
+            ctx.send_viewport_cmd(ViewportCommand::InnerSize(inner.min(screen)));
+        }
         self.settings.maximized = maximized.unwrap_or(false);
         if let Some(size) = size.filter(|_| !self.settings.maximized) {
             self.settings.window = [size.x, size.y];

@@ -17,6 +17,7 @@ use std::time::UNIX_EPOCH;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use self::embeddings::{insert_embedding, model_row};
+use crate::names::PathKey;
 use crate::photo::{
     ContentHash, Embedded, Embedding, HalfEmbedding, Metric, Photo, PhotoId, bytes_to_path, path_to_bytes,
 };
@@ -299,12 +300,14 @@ impl Catalog {
     /// When the catalog cannot be read.
     pub(crate) fn problems(&self) -> Result<Vec<Problem>, CatalogError> {
         self.run(|connection| {
-            let mut statement = connection.prepare("SELECT path, reason FROM problems ORDER BY path")?;
+            let mut statement = connection.prepare("SELECT path, reason FROM problems")?;
             let rows = statement.query_map([], |row| {
                 let path: Vec<u8> = row.get(0)?;
                 Ok(Problem { path: bytes_to_path(&path), reason: row.get(1)? })
             })?;
-            rows.collect()
+            let mut problems: Vec<Problem> = rows.collect::<Result<_, _>>()?;
+            problems.sort_by_cached_key(|problem| PathKey::from(problem.path.as_path()));
+            Ok(problems)
         })
     }
 

@@ -26,6 +26,7 @@ use crate::ingest::{COMPLETE, IngestEvent, YES, ingest};
 use crate::job::{Cancel, Outcome, Progress, Stage};
 use crate::library::{DataFolder, Library};
 use crate::model::NetworkInput;
+use crate::names::composed;
 use crate::photo::label_of;
 use crate::query::{Filter, Gallery, QueryError, embed_picture, read_photo};
 use crate::scan::scan;
@@ -216,7 +217,7 @@ fn search(data: &DataFolder, folder: &Path, photos: &[PathBuf], results: usize, 
                 let hits = hits.iter().enumerate().map(|(rank, hit)| {
                     let mut result = json!({ "rank": rank + 1, "similarity": hit.similarity, "label": null });
                     if let Some(label) = hit.photo.label() {
-                        put_path(&mut result, "label", Path::new(label));
+                        put_path(&mut result, "label", Path::new(&*label));
                     }
                     put_path(&mut result, "path", &library.root.join(&hit.photo.path));
                     result
@@ -357,14 +358,14 @@ fn embed_labelled(
         let mut inputs = Vec::new();
         for file in files {
             // A photo right in the folder carries the folder's own name.
-            let label = label_of(&file.path).or(root.file_name());
+            let label = label_of(&file.path).or_else(|| root.file_name().map(composed));
             let input = read_photo(&root.join(&file.path)).and_then(|picture| {
                 NetworkInput::from_picture(&picture, info.architecture).map_err(QueryError::Picture)
             });
             match (input, label) {
                 (Ok(input), Some(label)) => {
                     inputs.push(input);
-                    labels.push(label.to_owned());
+                    labels.push(label.into_owned());
                 }
                 (Ok(_), None) => evaluation.add_error(),
                 (Err(error), _) => {

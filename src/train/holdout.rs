@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
 
 use tch::Tensor;
 
@@ -14,6 +15,7 @@ use super::views;
 use crate::artefact::{NotMeasured, Recipe};
 use crate::catalog::{Catalog, CatalogError, ModelKey};
 use crate::model::ModelError;
+use crate::names::PathKey;
 use crate::photo::{ContentHash, Photo};
 use crate::train::progress::LabelPreview;
 
@@ -241,7 +243,9 @@ pub(crate) fn preview<'a>(
             contents.entry(label.to_string_lossy().into_owned()).or_default().push(photo.content);
         }
     }
-    let classes: Vec<(String, usize)> = contents.iter().map(|(name, photos)| (name.clone(), photos.len())).collect();
+    let mut classes: Vec<(String, usize)> =
+        contents.iter().map(|(name, photos)| (name.clone(), photos.len())).collect();
+    classes.sort_by_cached_key(|(name, _)| PathKey::from(Path::new(name)));
     let all = unlabelled + classes.iter().map(|(_, photos)| photos).sum::<usize>();
     contents.retain(|_, photos| photos.len() >= MIN_PHOTOS_PER_CLASS);
     let preview = LabelPreview { classes, unlabelled, problems, ..LabelPreview::default() };
