@@ -127,6 +127,6 @@ def parts(deps, system_packages):
         yield what, package["license"] or "see the text", texts_of_crate(package)
 
 
-def write(path, deps, system_packages=()):
-    """Writes the text for a package that also holds libraries of these system packages."""
-    path.write_text(HEAD + gather(parts(deps, system_packages)))
+def text(deps, system_packages=()):
+    """The text for a package that also holds libraries of these system packages."""
+    return (HEAD + gather(parts(deps, system_packages))).encode()
