@@ -15,7 +15,10 @@ fn main() -> anyhow::Result<()> {
     for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
         clap_complete::generate_to(shell, &mut command, "florascope", &folder)?;
     }
-    // Pages of the subcommands as well, which the first one names.
+    // Pages of the subcommands as well, which the first one names; none of `help`, which shows the same.
+    let command = Arguments::command()
+        .disable_help_subcommand(true)
+        .mut_subcommand("models", |models| models.disable_help_subcommand(true));
     clap_mangen::generate_to(command, &folder)?;
     Ok(())
 }

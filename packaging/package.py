@@ -40,19 +40,21 @@ RESULT = CHECKOUT / "target/packages"
 # What this needs beyond the set-up.
 SYSTEM_PACKAGES = ("binutils", "dpkg-dev", "librsvg2-bin")
 
-# Libraries that the window opens by name while it runs, so that no tool finds them. A window needs all of the first
-# group: that of X11, and through it of every desktop. Without those of the second, it opens under X11 or Xwayland.
+# Libraries that the window opens by name while it runs, so that no tool finds them: the names that
+# `strings florascope | grep '^lib.*so'` shows. Without the second group it still opens, under X11 or Xwayland.
 FOR_A_WINDOW = {
-    "libegl1": "libEGL.so.1",
-    "libgl1": "libGL.so.1, where EGL is not there",
+    "libegl1": "libEGL.so.1, which draws under Wayland",
+    "libgl1": "libGL.so.1, which draws under X11",
     "libx11-6": "libX11.so.6",
     "libx11-xcb1": "libX11-xcb.so.1",
-    "libxcursor1": "libXcursor.so.1",
+    "libxcursor1": "libXcursor.so.1, and libXrender.so.1, which it needs itself",
     "libxi6": "libXi.so.6",
     "libxkbcommon0": "libxkbcommon.so.0",
     "libxkbcommon-x11-0": "libxkbcommon-x11.so.0",
 }
 THAT_HELP = {
+    "libfontconfig1": "libfontconfig.so.1, which knows the system's fonts",
+    "libdbus-1-3": "libdbus-1.so.3, by which file dialogs are asked for",
     "libgl1-mesa-dri": "drivers that draw",
     "libwayland-client0": "libwayland-client.so.0",
     "libwayland-egl1": "libwayland-egl.so.1",
@@ -212,9 +214,9 @@ def computed_dependencies(root):
         (Path(work) / "debian").mkdir()
         (Path(work) / "debian/control").write_text("Source: florascope\n\nPackage: florascope\nArchitecture: amd64\n")
         files = [folder / "florascope", *sorted(folder.glob("lib/*"))]
-        # It would warn that libtorch's libraries are no Debian packages.
         command = ["dpkg-shlibdeps", "-O", "--warnings=0", "--ignore-missing-info", f"-S{root}", f"-l{folder / 'lib'}"]
-        found = output_of(*command, *(f"-e{file}" for file in files), cwd=work)
+        # It warns that libtorch's libraries are no Debian packages: shown only where it fails.
+        found = output_of(*command, *(f"-e{file}" for file in files), cwd=work, stderr=subprocess.PIPE)
     dependencies = found.removeprefix("shlibs:Depends=").strip().split(", ")
     # OpenBLAS before the slow reference that these mean.
     faster = {"libblas3": "libopenblas0", "liblapack3": "libopenblas0"}
@@ -396,7 +398,8 @@ def main():
         try:
             make(deps, bool(sys.argv[1:]))
         except subprocess.CalledProcessError as error:
-            raise setup.SetupError(f"This failed; what it said stands above: {error.cmd[0]}") from error
+            said = error.stderr or "What it said stands above."
+            raise setup.SetupError(f"This failed: {error.cmd[0]}\n{said}") from error
         except licences.MissingLicence as error:
             raise setup.SetupError(str(error)) from error
 
