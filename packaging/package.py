@@ -59,8 +59,9 @@ THAT_HELP = {
     "libwayland-client0": "libwayland-client.so.0",
     "libwayland-egl1": "libwayland-egl.so.1",
     "xdg-desktop-portal | zenity": "file dialogs",
-    "fonts-noto-core | fonts-dejavu-core": "names of folders in other scripts",
-    "fonts-noto-cjk | fonts-wqy-zenhei": "and in Chinese, Japanese and Korean",
+    # The smallest first, for those who have none.
+    "fonts-dejavu-core | fonts-noto-core": "names of folders in other scripts",
+    "fonts-droid-fallback | fonts-noto-cjk | fonts-wqy-zenhei": "and in Chinese, Japanese and Korean",
 }
 # For fetch_cuda.py.
 SUGGESTED = ("python3 (>= 3.11)", "python3-pip")
@@ -312,7 +313,7 @@ def make_deb(program, share, licence_text, date, quick):
     (root / "DEBIAN/control").write_text(control(depends, size))
     settle(root, date)
     deb = RESULT / f"florascope_{version()}_amd64.deb"
-    level = "-z1" if quick else "-z9"
+    level = "-z1" if quick else "-z6"
     run(
         "dpkg-deb", "--root-owner-group", "-Zxz", level, "--threads-max=2", "--build", root, deb,
         env={**os.environ, "SOURCE_DATE_EPOCH": str(date)},
