@@ -313,7 +313,7 @@ def make_deb(program, share, licence_text, date, quick):
     (root / "DEBIAN/control").write_text(control(depends, size))
     settle(root, date)
     deb = RESULT / f"florascope_{version()}_amd64.deb"
-    level = "-z1" if quick else "-z6"
+    level = "-z1" if quick else "-z9"
     run(
         "dpkg-deb", "--root-owner-group", "-Zxz", level, "--threads-max=2", "--build", root, deb,
         env={**os.environ, "SOURCE_DATE_EPOCH": str(date)},
