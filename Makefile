@@ -1,6 +1,6 @@
 # Everything a fresh checkout needs. After `make setup` plain cargo commands and an IDE work as well.
 #
-#   ARGS="…"      what `make run` hands to the program
+#   ARGS="…"      what `make run` hands to the program, and `make package` to packaging/package.py
 #   GPU=1, GPU=0  fetch the CUDA libraries, or never do; unset: where an NVIDIA GPU is found
 #   PYTHON=…      the Python that runs the set-up
 
@@ -11,7 +11,7 @@ export GPU
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test setup
+.PHONY: help run test setup package
 
 help:  ## List what can be made
 	@sed -n 's/^\([a-z]*\):.*## */\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -29,3 +29,6 @@ test: setup  ## Set up and run all checks and tests
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 	cargo test --locked
+
+package: setup  ## Make the Debian package and the archive for users, into target/packages
+	$(PYTHON) -B packaging/package.py $(ARGS)

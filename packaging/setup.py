@@ -17,6 +17,7 @@ Environment: `GPU=1` fetches the CUDA libraries, `GPU=0` never does, unset means
 `XDG_CACHE_HOME` moves the cache folder.
 """
 
+import contextlib
 import fcntl
 import fnmatch
 import hashlib
@@ -132,6 +133,11 @@ TORCH_LINUX_X86_64 = Wheel(
     530_604_548,
     "7aa2f9bbc6d4595ba72138026b2074be1233186150e9292865e04b7a63b8c67a",
 )
+MKL_INCLUDE = Wheel(
+    "mkl_include-2024.2.2-py2.py3-none-manylinux1_x86_64.whl",
+    1_319_215,
+    "124298b6806bc57ad3998c521699fb410a29812b35dc0e383fe8a4745cc29f11",
+)
 CUDART_LINUX_X86_64 = Wheel(
     "nvidia_cuda_runtime-13.0.96-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
     2_243_632,
@@ -215,6 +221,7 @@ CUDA_LINUX_X86_64 = (
 class Platform(NamedTuple):
     always: tuple
     gpu: tuple
+    package: tuple = ()  # only for `make package`
 
 
 LINUX_X86_64 = Platform(
@@ -268,6 +275,19 @@ LINUX_X86_64 = Platform(
                 ),
                 *(Source(wheel, ("nvidia/*/lib/*.so*",)) for wheel in CUDA_LINUX_X86_64),
             ),
+        ),
+    ),
+    package=(
+        Component(
+            "licences",
+            "licences of what is inside libtorch",
+            1,
+            (
+                Source(TORCH_LINUX_X86_64, (f"torch-{TORCH_VERSION}.dist-info/licenses/*",)),
+                # libtorch has Intel's MKL 2024.2 inside, but not its licence.
+                Source(MKL_INCLUDE, ("*.dist-info/LICENSE.txt", "*/licensing/third-party-programs.txt")),
+            ),
+            strip=f"torch-{TORCH_VERSION}.dist-info/licenses/",
         ),
     ),
 )
@@ -346,8 +366,8 @@ class Progress:
 # ---- System packages ------------------------------------------------------------------------------------------
 
 
-def missing_system_packages():
-    wanted = list(SYSTEM_PACKAGES)
+def missing_system_packages(also=()):
+    wanted = [*SYSTEM_PACKAGES, *also]
     if not shutil.which("c++"):
         wanted.append("g++")
     if not importlib.util.find_spec("pip"):
@@ -730,9 +750,9 @@ def wait_for_lock(cache):
     return lock
 
 
-def set_up(pinned, with_gpu, cache, checkout):
+def set_up(pinned, with_gpu, cache, checkout, for_package=False):
     deps = cache / f"deps-{hash_of_pins(pinned)}"
-    components = pinned.always + (pinned.gpu if with_gpu else ())
+    components = pinned.always + (pinned.gpu if with_gpu else ()) + (pinned.package if for_package else ())
     if not all(is_complete(component, deps) for component in components):
         with wait_for_lock(cache):
             # Only now, as another set-up may have brought them meanwhile.
@@ -746,19 +766,10 @@ def set_up(pinned, with_gpu, cache, checkout):
     return deps
 
 
-def main():
-    if sys.version_info < (3, 11):
-        sys.exit("The set-up needs Python 3.11 or newer.")
-    if len(sys.argv) > 1:
-        sys.exit(__doc__)
+@contextlib.contextmanager
+def telling_what_stopped_it():
     try:
-        pinned = this_platform()
-        with_gpu = gpu_wanted()
-        missing = missing_system_packages()
-        if missing:
-            install_system_packages(missing)
-        deps = set_up(pinned, with_gpu, cache_folder(), CHECKOUT)
-        say(f"Set-up complete ({'CPU and NVIDIA GPU' if with_gpu else 'CPU only'}): {deps}")
+        yield
     except SetupError as error:
         sys.exit(f"Set-up stopped. {error}")
     except OSError as error:
@@ -766,6 +777,21 @@ def main():
     except KeyboardInterrupt:
         print("\nSet-up interrupted. Run it again and it goes on where it broke off.", file=sys.stderr)
         sys.exit(130)
+
+
+def main():
+    if sys.version_info < (3, 11):
+        sys.exit("The set-up needs Python 3.11 or newer.")
+    if len(sys.argv) > 1:
+        sys.exit(__doc__)
+    with telling_what_stopped_it():
+        pinned = this_platform()
+        with_gpu = gpu_wanted()
+        missing = missing_system_packages()
+        if missing:
+            install_system_packages(missing)
+        deps = set_up(pinned, with_gpu, cache_folder(), CHECKOUT)
+        say(f"Set-up complete ({'CPU and NVIDIA GPU' if with_gpu else 'CPU only'}): {deps}")
 
 
 if __name__ == "__main__":

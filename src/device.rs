@@ -71,13 +71,16 @@ fn load_cuda_libraries() {
     }
 }
 
-/// `libtorch_cuda.so` beside the program, or where `make setup` put it.
+/// `libtorch_cuda.so` beside the program, where `packaging/fetch_cuda.py` puts it for one user, or where `make setup` put
+/// it. The user's is of a version, since another one's does not go with this program; a package knows no set-up.
 fn cuda_library() -> Option<PathBuf> {
     let beside_program = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join("lib/cuda")));
-    let from_setup = Path::new(env!("FLORASCOPE_DEPS")).join("cuda");
-    beside_program
+    let of_user = directories::BaseDirs::new()
+        .map(|folders| folders.data_dir().join(concat!("florascope/libtorch-", env!("FLORASCOPE_LIBTORCH"), "/cuda")));
+    let from_setup = option_env!("FLORASCOPE_DEPS").map(|folder| Path::new(folder).join("cuda"));
+    [beside_program, of_user, from_setup]
         .into_iter()
-        .chain([from_setup])
+        .flatten()
         .map(|folder| folder.join("torch/lib/libtorch_cuda.so"))
         .find(|file| file.exists())
 }

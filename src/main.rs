@@ -20,8 +20,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.command {
         // clap could forbid this by itself, but then also options before the subcommand.
-        Some(_) if arguments.folder.is_some() => {
-            let message = "a folder for the window cannot be given together with a subcommand";
+        Some(_) if arguments.path.is_some() => {
+            let message = "a folder or photo for the window cannot be given together with a subcommand";
             Arguments::command().error(ErrorKind::ArgumentConflict, message).exit()
         }
         Some(command) => cli::run(command, &arguments.common),
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
 }
 
 fn open_window(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { folder, common, describe_window, frame_log, .. } = arguments;
+    let Arguments { path, common, describe_window, frame_log, .. } = arguments;
     let data = DataFolder::open(common.data_dir).context("The program's data folder cannot be used")?;
     let (settings, problem) = match Settings::load(&data.settings_file()) {
         Ok(settings) => (settings, None),
@@ -62,7 +62,7 @@ fn open_window(arguments: Arguments) -> anyhow::Result<()> {
             if let Some(file) = describe_window {
                 creation.egui_ctx.add_plugin(Describe::new(file));
             }
-            let mut app = App::new(&creation.egui_ctx, data, settings, common.device, folder)?;
+            let mut app = App::new(&creation.egui_ctx, data, settings, common.device, path)?;
             // SAFETY: eframe drops the app before its event loop, which owns the display.
             unsafe { app.listen(creation) };
             problem.iter().for_each(|error| app.show_error(error.to_string()));

@@ -246,6 +246,30 @@ fn the_last_library_and_the_windows_size_come_back() {
 }
 
 #[test]
+fn a_photo_as_argument_is_searched_for_in_the_last_library() {
+    let (screen, data, photos) = (screen(), tempfile::tempdir().unwrap(), Photos::drawn("Meadow", 2, 2));
+    let queries = Photos::empty("Queries");
+    queries.write("query.png", &encode(&another_of(0), ImageFormat::Png));
+    let open_with = || Window::launch(&screen, florascope(data.path()).arg(queries.path().join("query.png")));
+
+    // Without a library it waits for one.
+    let window = open_with();
+    wait_for_text(&window, "Open a folder of photos");
+    window.drop_files(&[photos.path()], None);
+    wait_for_results(&window, "query.png");
+    wait_for_button(&window, "Meadow");
+    assert!(window.close().success());
+
+    let window = open_with();
+    let results = wait_for_results(&window, "query.png");
+    wait_for_button(&window, "Meadow");
+    assert!(results[0].says(SPECIES[0].name), "{results:#?}");
+    window.key("Escape");
+    wait_for_library(&window);
+    assert!(window.close().success());
+}
+
+#[test]
 fn the_sample_garden_is_drawn_stopped_and_resumed() {
     /// How many pictures the bar at the bottom says are drawn.
     fn drawn(view: &View) -> Option<u64> {

@@ -24,6 +24,7 @@ impl App {
     pub(super) fn handle_answer(&mut self, answer: DesktopAnswer) {
         match answer {
             DesktopAnswer::Dropped(choice) => self.take_choice(choice),
+            DesktopAnswer::Argument(choice) => self.take_argument(choice),
             DesktopAnswer::Hovering(hovering) => self.state.hovering = hovering,
             DesktopAnswer::Paths(paths) => self.take_paths(paths),
             DesktopAnswer::Typed(result) => self.take_typed(result),
@@ -59,6 +60,9 @@ impl App {
                 self.estimates_of = None;
                 self.refresh_recent();
                 self.show();
+                if let Some(photo) = self.photo_at_start.take() {
+                    self.search(Query::File(photo));
+                }
             }
             Event::OpenFailed { message } => {
                 self.state.opening = false;

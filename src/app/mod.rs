@@ -15,7 +15,7 @@ use raw_window_handle::{HasDisplayHandle, HasWindowHandle};
 use tr::tr;
 
 use crate::artefact::TrainOptions;
-use crate::desktop::{Answer as DesktopAnswer, Desktop};
+use crate::desktop::{Answer as DesktopAnswer, Choice, Desktop};
 use crate::device::DeviceChoice;
 use crate::job::{Outcome, lower_priority};
 use crate::language::translate;
@@ -55,6 +55,8 @@ pub struct App {
     dialog: Option<dialog::PendingDialog>,
     /// The library of the last time is to be opened once it is known.
     opens_last: bool,
+    /// The photo that the program was started with, until there is a library to search in.
+    photo_at_start: Option<PathBuf>,
     grid: Layout,
     reveal: Option<usize>,
     to_top: bool,
@@ -75,8 +77,8 @@ pub struct App {
 }
 
 impl App {
-    /// Starts the worker and the loaders, and opens `folder` or else the library of the last time. `device` goes before
-    /// the one that was chosen the last time.
+    /// Starts the worker and the loaders, and opens the folder at `path`, or else the library of the last time, to search
+    /// in it with the photo at `path`. `device` goes before the one that was chosen the last time.
     ///
     /// # Errors
     /// When the system gives no threads.
@@ -85,7 +87,7 @@ impl App {
         data: DataFolder,
         settings: Settings,
         device: Option<DeviceChoice>,
-        folder: Option<PathBuf>,
+        path: Option<PathBuf>,
     ) -> std::io::Result<Self> {
         theme::install(ctx);
         let device = device.unwrap_or(settings.device);
@@ -93,7 +95,7 @@ impl App {
             let ctx = ctx.clone();
             move || ctx.request_repaint()
         };
-        let mut app = Self {
+        let app = Self {
             worker: start_worker(data.clone(), device, wake(ctx))?,
             desktop: Desktop::new(wake(ctx)),
             textures: Textures::start(wake(ctx))?,
@@ -105,7 +107,8 @@ impl App {
             models_panel: models::Models::default(),
             path_prompt: path_prompt::PathPrompt::default(),
             dialog: None,
-            opens_last: folder.is_none(),
+            opens_last: path.is_none(),
+            photo_at_start: None,
             grid: Layout::default(),
             reveal: None,
             to_top: false,
@@ -119,9 +122,9 @@ impl App {
             title: String::new(),
         };
         app.apply_theme(ctx);
-        app.refresh_recent();
-        if let Some(folder) = folder {
-            app.request(Request::Open(folder));
+        match path {
+            Some(path) => app.desktop.classify_argument(path),
+            None => app.refresh_recent(),
         }
         Ok(app)
     }
@@ -289,12 +292,29 @@ impl App {
         });
     }
 
+    /// Begins with what the program was started with.
+    fn take_argument(&mut self, choice: Choice) {
+        if let Choice::Photo(photo) = choice {
+            (self.photo_at_start, self.opens_last) = (Some(photo), true);
+            self.refresh_recent();
+        } else {
+            self.refresh_recent();
+            self.take_choice(choice);
+        }
+    }
+
     fn take_recent(&mut self, folders: Vec<PathBuf>) {
         self.state.recent = folders;
         if std::mem::take(&mut self.opens_last) {
             match self.state.recent.first() {
                 Some(folder) => self.request(Request::Open(folder.clone())),
-                None => self.state.opening = false,
+                None => {
+                    self.state.opening = false;
+                    if self.photo_at_start.is_some() {
+                        let text = tr!("Open a folder of photos: then the photo is searched for in it");
+                        self.state.toasts.push(Toast::new(text, false));
+                    }
+                }
             }
         }
     }

@@ -57,8 +57,8 @@ const EXIT_HELP: &str = "Exit codes: 0 done; 1 failed; 2 wrong use; 3 done, but 
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// A folder of photos to open in the window
-    pub folder: Option<PathBuf>,
+    /// A folder of photos to open in the window, or a photo to search with in the folder that was opened last
+    pub path: Option<PathBuf>,
     #[command(flatten)]
     pub common: Common,
     /// Log how long the window's frames take to FILE, and show it in a corner

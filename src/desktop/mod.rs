@@ -60,6 +60,8 @@ pub(crate) enum Choice {
 pub(crate) enum Answer {
     /// What was dropped or pasted.
     Dropped(Choice),
+    /// What the program was started with.
+    Argument(Choice),
     /// What was typed, or why that cannot be used.
     Typed(Result<Choice, String>),
     /// The end of a dialog; `None` where nothing was chosen, or the system has no dialog.
@@ -157,6 +159,15 @@ impl Desktop {
         self.run("classify", move || {
             let choice = paths::folder_or_photo(path.clone());
             Some(choice.map_or_else(|why| Answer::Failed(format!("{why}: {}", path.display())), Answer::Dropped))
+        });
+    }
+
+    /// Finds out whether the program was started with a folder or a photo. What cannot be looked at is taken for a folder:
+    /// whoever opens it says why that cannot be done.
+    pub(crate) fn classify_argument(&self, path: PathBuf) {
+        self.run("classify", move || {
+            let choice = paths::folder_or_photo(path.clone()).unwrap_or(Choice::Folder(path));
+            Some(Answer::Argument(choice))
         });
     }
 
