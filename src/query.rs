@@ -19,7 +19,7 @@ use crate::embed::{EmbedError, Embedder};
 use crate::evaluate::{Evaluation, count_labels};
 use crate::index::{Approximate, Index};
 use crate::model::{INPUT_SIDE, NetworkInput};
-use crate::names::{PathKey, composed};
+use crate::names::{PathKey, PathKeys, composed};
 use crate::photo::{Embedding, HalfEmbedding, Metric, Photo, PhotoId};
 
 /// Photos read from the catalog at a time while a library opens.
@@ -130,6 +130,7 @@ pub struct Facets {
 /// A library in memory.
 pub struct Gallery {
     by_path: BTreeMap<PathKey, Arc<Photo>>,
+    keys: PathKeys,
     by_id: HashMap<PhotoId, Arc<Photo>>,
     /// How many photos lie right in each folder: what [`Gallery::facets`] adds up, rather than all photos.
     folders: HashMap<PathBuf, usize>,
@@ -140,7 +141,13 @@ impl Gallery {
     /// An empty gallery for embeddings of `dimension` floats that are compared by `metric`.
     pub fn new(dimension: usize, metric: Metric) -> Self {
         let index = Index::new(dimension, metric);
-        Self { by_path: BTreeMap::new(), by_id: HashMap::new(), folders: HashMap::new(), index }
+        Self {
+            by_path: BTreeMap::new(),
+            keys: PathKeys::default(),
+            by_id: HashMap::new(),
+            folders: HashMap::new(),
+            index,
+        }
     }
 
     /// The whole catalog as a gallery.
@@ -198,7 +205,7 @@ impl Gallery {
         if self.index.add(photo.id, embedding) {
             let photo = Arc::new(photo);
             // A photo of before under this path leaves it; it is removed later.
-            if self.by_path.insert(PathKey::from(photo.path.as_path()), Arc::clone(&photo)).is_none() {
+            if self.by_path.insert(self.keys.of(&photo.path), Arc::clone(&photo)).is_none() {
                 self.count_in(&photo.path);
             }
             self.by_id.insert(photo.id, photo);
