@@ -39,6 +39,7 @@ commands! {
     ShowModels,
     ImportModel,
     LoadWeights,
+    ShowLibraries,
     LargerThumbnails,
     SmallerThumbnails,
     ToggleSidebar,
@@ -120,6 +121,9 @@ impl Command {
                 &[],
             ),
             Self::ShowModels => ("Models…", "The models on this computer", &const { [command(Key::M)] }),
+            Self::ShowLibraries => {
+                ("Libraries…", "What is kept of each folder, and how much room it takes", &const { [command(Key::B)] })
+            }
             Self::LargerThumbnails => {
                 ("Larger thumbnails", "Fewer, larger pictures", &const { [key(Key::Plus), key(Key::Equals)] })
             }

@@ -39,6 +39,8 @@
 //! | [`tune`] | batch size and networks side by side, measured once a computer | embed |
 //! | [`train`] | the training job: data set, samplers, losses, heads, networks, evaluation, checkpoints, watchdog | libtorch, catalog, artefact |
 //! | [`active_model`] | the model that a library uses, the change to another, and what no model needs any more | catalog, artefact, ingest |
+//! | `libraries` | all libraries as a list; what nothing uses any more | active_model, catalog, artefact |
+//! | `moved` | a library whose folder lies elsewhere now, known again by its contents | catalog, library |
 //! | [`worker`] | owns the open library: loads it, runs its jobs, answers queries | ingest, train, query |
 //! | [`cli`] | the same without a window | ingest, train, query |
 //! | [`pictures`] | thumbnails and large pictures for the screen, on threads of their own | catalog, decode |
@@ -81,8 +83,10 @@ pub mod garden;
 pub mod index;
 pub mod ingest;
 pub mod job;
+mod libraries;
 pub mod library;
 pub mod model;
+mod moved;
 pub mod photo;
 mod pictures;
 pub mod query;

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
+#[path = "cli/libraries.rs"] // without it the file would be looked for beside this one
+mod libraries;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
-#[path = "window/models.rs"] // without it the file would be looked for beside this one
+#[path = "window/libraries.rs"] // without it the file would be looked for beside this one
+mod libraries;
+#[path = "window/models.rs"]
 mod models;
 #[path = "window/opening.rs"]
 mod opening;

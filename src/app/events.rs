@@ -9,10 +9,11 @@ use super::App;
 use crate::decode::shrink_to_fit;
 use crate::desktop::Answer as DesktopAnswer;
 use crate::job::Outcome;
+use crate::libraries::Cleaned;
 use crate::query::{Filter, Query};
-use crate::ui::state::{Answer, OpenLibrary, Toast, Visit};
+use crate::ui::state::{Answer, Moved, OpenLibrary, Toast, Visit};
 use crate::ui::textures::color_image;
-use crate::worker::{Event, Request, TrainingEnd};
+use crate::worker::{Event, LibraryNews, Request, TrainingEnd};
 
 /// The longer side of an earlier search's picture, in pixels: twice what it takes in points.
 const VISIT_SIDE: u32 = 88;
@@ -56,6 +57,9 @@ impl App {
                 self.estimates_of = None;
                 self.refresh_recent();
                 self.show();
+            }
+            Event::LooksMoved { root, before } => {
+                (self.state.opening, self.state.moved) = (false, Some(Moved { root, before }));
             }
             Event::OpenFailed { message } => {
                 self.state.opening = false;
@@ -108,6 +112,11 @@ impl App {
                 self.models_panel.wanted.take_if(|wanted| in_use.as_ref() == Some(wanted));
                 (self.state.models, self.state.model_in_use) = (models, in_use);
             }
+            Event::Libraries { libraries, unused } => {
+                (self.state.libraries, self.state.unused) = (Some(libraries), unused);
+            }
+            Event::LibrariesDone(done) => self.end_library_operation(done),
+            Event::Closed => self.close_library(),
             Event::ModelDone(text) => self.state.toasts.push(Toast::new(text, false)),
             Event::ModelFailed(message) => {
                 self.state.train.changing = false;
@@ -132,6 +141,33 @@ impl App {
             }
             Event::TrainingEnded(end) => self.end_training(end),
         }
+    }
+
+    fn end_library_operation(&mut self, done: Result<LibraryNews, String>) {
+        match done {
+            Ok(LibraryNews::Forgotten(root)) => {
+                let text = format!("Forgotten; the photos are untouched: {}", root.display());
+                self.state.toasts.push(Toast::new(text, false));
+                self.refresh_recent();
+            }
+            Ok(LibraryNews::Cleaned(Cleaned { bytes, .. })) => {
+                let text = format!("Cleaned up: {} are free again", crate::ui::megabytes(bytes));
+                self.state.toasts.push(Toast::new(text, false));
+            }
+            Err(message) => self.show_error(message),
+        }
+    }
+
+    /// The window is as it was before a folder was opened.
+    fn close_library(&mut self) {
+        self.textures.clear();
+        let state = &mut self.state;
+        (state.library, state.preview, state.selected) = (None, None, None);
+        (state.answer, state.filter) = (Answer::None, Filter::All);
+        (state.large, state.waiting, state.problems_open) = (false, false, false);
+        (state.history, state.at) = (Vec::new(), 0);
+        state.train.open = false;
+        state.train.reset();
     }
 
     fn end_training(&mut self, end: TrainingEnd) {
@@ -189,6 +225,9 @@ impl App {
                     self.state.toasts.push(Toast::new(text, false));
                 }
                 library.outcome = Some(outcome);
+                if self.libraries_panel.open {
+                    self.worker.send(Request::ListLibraries);
+                }
             }
             _ => {}
         }

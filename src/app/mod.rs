@@ -25,8 +25,8 @@ use crate::ui::state::training::Phase;
 use crate::ui::state::{Action, Answer, OpenLibrary, State, Toast};
 use crate::ui::textures::Textures;
 use crate::ui::{
-    drop_target, header, indexing, large, models, path_prompt, problems, shortcuts, sidebar, theme, toasts, train,
-    welcome,
+    drop_target, header, indexing, large, libraries, models, moved, path_prompt, problems, shortcuts, sidebar, theme,
+    toasts, train, welcome,
 };
 use crate::worker::{Request, Worker};
 
@@ -48,6 +48,7 @@ pub struct App {
     settings_file: SettingsFile,
     state: State,
     models_panel: models::Models,
+    libraries_panel: libraries::Libraries,
     path_prompt: path_prompt::PathPrompt,
     /// The system's file dialog, from the request for it to its end.
     dialog: Option<dialog::PendingDialog>,
@@ -99,6 +100,7 @@ impl App {
             settings,
             state: State { device, opening: true, ..State::default() },
             models_panel: models::Models::default(),
+            libraries_panel: libraries::Libraries::default(),
             path_prompt: path_prompt::PathPrompt::default(),
             dialog: None,
             opens_last: folder.is_none(),
@@ -167,7 +169,13 @@ impl App {
         if self.models_panel.open {
             models::models_ui(&ctx, &mut self.models_panel, &self.state, &mut actions);
         }
+        if self.libraries_panel.open {
+            libraries::libraries_ui(&ctx, &mut self.libraries_panel, &self.state, &mut actions);
+        }
         shortcuts::shortcuts_ui(&ctx, &mut self.state.shortcuts_open);
+        if let Some(moved) = &self.state.moved {
+            moved::moved_ui(&ctx, moved, &mut actions);
+        }
         path_prompt::path_prompt_ui(&ctx, &mut self.path_prompt, &mut actions);
         toasts::toasts_ui(&ctx, &self.state, &mut actions);
         drop_target::drop_target_ui(&ctx, ui, &self.state);

@@ -53,6 +53,7 @@ impl App {
                 }
                 Action::SetTrainOptions(options) => self.state.train.options = options,
                 Action::TrainAgain => self.state.train.phase = Phase::Setup,
+                Action::ForgetMoved => self.state.moved = None,
                 Action::DismissToast(number) => {
                     if number < self.state.toasts.len() {
                         self.state.toasts.remove(number);
@@ -65,7 +66,9 @@ impl App {
     /// Sends a request to the worker, and shows at once what follows from it.
     pub(super) fn request(&mut self, request: Request) {
         match &request {
-            Request::Open(_) | Request::OpenGarden => (self.state.opening, self.opens_last) = (true, false),
+            Request::Open(_) | Request::OpenGarden | Request::OpenAnew(_) | Request::OpenMoved { .. } => {
+                (self.state.opening, self.opens_last, self.state.moved) = (true, false, None);
+            }
             Request::SetDevice(device) => (self.state.device, self.settings.device) = (*device, *device),
             Request::Train { options, .. } => {
                 self.state.train.begin(options.clone(), self.state.model_in_use.clone());
@@ -144,6 +147,12 @@ impl App {
                     self.worker.send(Request::ListModels);
                 }
             }
+            Command::ShowLibraries => {
+                self.libraries_panel.open = !self.libraries_panel.open;
+                if self.libraries_panel.open {
+                    self.worker.send(Request::ListLibraries);
+                }
+            }
             Command::ImportModel => self.ask_for_path(ctx, Purpose::Model),
             Command::LoadWeights => self.ask_for_path(ctx, Purpose::Weights),
             Command::ShowShortcuts => self.state.shortcuts_open = !self.state.shortcuts_open,
@@ -155,10 +164,13 @@ impl App {
     /// Closes what is uppermost; at last the query.
     fn escape(&mut self) {
         let state = &mut self.state;
-        if self.path_prompt.is_open() {
+        if state.moved.is_some() {
+            state.moved = None;
+        } else if self.path_prompt.is_open() {
             self.path_prompt.close();
-        } else if state.shortcuts_open || state.problems_open || self.models_panel.open {
-            (state.shortcuts_open, state.problems_open, self.models_panel.open) = (false, false, false);
+        } else if state.shortcuts_open || state.problems_open || self.models_panel.open || self.libraries_panel.open {
+            (state.shortcuts_open, state.problems_open) = (false, false);
+            (self.models_panel.open, self.libraries_panel.open) = (false, false);
         } else if state.large {
             state.large = false;
             self.reveal = state.selected;

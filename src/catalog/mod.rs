@@ -153,6 +153,26 @@ impl Catalog {
         })
     }
 
+    /// Up to `limit` files with a photo, spread evenly over all.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub(crate) fn sample(&self, limit: usize) -> Result<Vec<(PathBuf, FileStamp)>, CatalogError> {
+        let step = self.photo_count()?.div_ceil(limit as u64).max(1);
+        self.run(|connection| {
+            let mut statement = connection.prepare(
+                "SELECT path, size, modified
+                 FROM (SELECT path, size, modified, row_number() OVER (ORDER BY id) AS number FROM photos)
+                 WHERE number % ?1 = 1 % ?1",
+            )?;
+            let rows = statement.query_map([step as i64], |row| {
+                let path: Vec<u8> = row.get(0)?;
+                Ok((bytes_to_path(&path), FileStamp { size: row.get(1)?, modified: row.get(2)? }))
+            })?;
+            rows.collect()
+        })
+    }
+
     /// Writes finished photos and files that could not be read, in one transaction. A photo keeps its id while its content
     /// is the same; where it is another, the photo of before is removed and a new one is added.
     ///

@@ -1,6 +1,6 @@
 //! The catalog's files: made, brought up to date and opened.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -53,6 +53,11 @@ enum Access {
 }
 
 impl Catalog {
+    /// The file of the catalog in `folder`.
+    pub(crate) fn file_in(folder: &Path) -> PathBuf {
+        folder.join(FILE)
+    }
+
     /// Opens the catalog in `folder` for writing; makes it, or brings its schema up to date, where needed.
     ///
     /// # Errors

@@ -123,6 +123,7 @@ fn library_menu_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: 
         ui.separator();
         menu_item(ui, Command::Train, true, actions);
         menu_item(ui, Command::ShowModels, true, actions);
+        menu_item(ui, Command::ShowLibraries, true, actions);
         ui.separator();
         menu_item(ui, Command::ToggleSidebar, true, actions);
         menu_item(ui, Command::ShowProblems, true, actions);

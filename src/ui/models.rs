@@ -288,7 +288,7 @@ fn confirmation_ui(ui: &mut Ui, model: &ModelSummary, panel: &mut Models, action
 }
 
 /// A time as one would say it; both in seconds since 1970. Old ones as a date, in universal time.
-fn date(then: u64, now: u64) -> String {
+pub(super) fn date(then: u64, now: u64) -> String {
     let minutes = now.saturating_sub(then) / 60;
     let ago = |count: u64, one: &str, many: &str| format!("{} ago", count_of(count as usize, one, many));
     match minutes {

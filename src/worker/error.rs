@@ -13,6 +13,8 @@ pub(super) enum OpenError {
     Folder { path: PathBuf, error: std::io::Error },
     #[error("The program's data cannot be written ({error}): {path}", path = .path.display())]
     Data { path: PathBuf, error: std::io::Error },
+    #[error("Another Florascope has this library open; close it there first: {}", .0.display())]
+    InUse(PathBuf),
     #[error("A thread could not be started: {0}")]
     Thread(std::io::Error),
     #[error(transparent)]

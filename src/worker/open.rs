@@ -1,6 +1,6 @@
 //! How a library is opened, and the right to write it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,32 +10,60 @@ use super::job::JobKind;
 use super::messages::Event;
 use super::session::Session;
 use crate::active_model::{active_model, model_wanted};
-use crate::artefact::Model;
 use crate::catalog::Catalog;
 use crate::embed::Embedder;
 use crate::library::{Library, WriterLock};
+use crate::moved::recognise;
 
 /// How long a lock of our own may take to go.
 const LOCK_GOES_WITHIN: Duration = Duration::from_millis(200);
 
+/// What is known of a folder that is to be opened.
+pub(super) enum Origin {
+    /// Perhaps its photos were elsewhere before: then the user is asked.
+    Unknown,
+    /// It is to have a library of its own.
+    New,
+    /// This library was that of another folder.
+    Moved(Library),
+    /// It is drawn by the program.
+    Garden,
+}
+
 impl Loop {
-    pub(super) fn open(&mut self, path: &Path, garden: bool) {
-        match self.try_open(path, garden) {
-            // A change of the model that the end of the program interrupted goes on.
-            Ok(wanted) => self.start(wanted.map_or(JobKind::Index, |model| JobKind::Use(model.id))),
+    pub(super) fn open(&mut self, path: &Path, origin: Origin) {
+        match self.try_open(path, origin) {
+            Ok(Some(job)) => self.start(job),
+            Ok(None) => {}
             Err(error) => self.outbox.send(Event::OpenFailed { message: error.to_string() }),
         }
     }
 
-    /// Opens a library; gives the model that it was changing to, if any. Where that fails, the one before stays open.
-    pub(super) fn try_open(&mut self, path: &Path, garden: bool) -> Result<Option<Model>, OpenError> {
+    /// Opens a library; gives what is to be done with it first, and nothing where the user has to be asked. Where it
+    /// fails, the one before stays open.
+    fn try_open(&mut self, path: &Path, origin: Origin) -> Result<Option<JobKind>, OpenError> {
         let folder_error = |error| OpenError::Folder { path: path.to_owned(), error };
-        if garden {
+        if matches!(origin, Origin::Garden) {
             std::fs::create_dir_all(path).map_err(folder_error)?;
         }
-        let library = Arc::new(self.data.library(path).map_err(folder_error)?);
+        let library = self.data.library(path).map_err(folder_error)?;
         let data_error = |error| OpenError::Data { path: library.folder.clone(), error };
-        let lock = self.lock(&library).map_err(data_error)?;
+        if matches!(origin, Origin::Unknown)
+            && !library.is_known().map_err(data_error)?
+            && let Some(before) = recognise(&self.data, &library.root)
+        {
+            self.outbox.send(Event::LooksMoved { root: library.root, before });
+            return Ok(None);
+        }
+        let (library, lock) = match origin {
+            Origin::Moved(before) => self.take_over(&before, library.root)?,
+            _ => {
+                let lock = self.lock(&library).map_err(data_error)?;
+                (library, lock)
+            }
+        };
+        let library = Arc::new(library);
+        let data_error = |error| OpenError::Data { path: library.folder.clone(), error };
         let catalog = match &lock {
             Some(_) => Catalog::open(&library.folder)?,
             None => Catalog::open_read_only(&library.folder)?.ok_or_else(|| {
@@ -62,7 +90,22 @@ impl Loop {
         self.open = Some(session);
         (self.next, self.index_next, self.postponed_estimate) = (None, false, None);
         self.list_models();
-        Ok(wanted)
+        // A change of the model that the end of the program interrupted goes on.
+        Ok(Some(wanted.map_or(JobKind::Index, |model| JobKind::Use(model.id))))
+    }
+
+    /// Makes a library that of the folder its photos are in now. Where it is the open one, that is closed first: its
+    /// folder is gone.
+    fn take_over(&mut self, before: &Library, root: PathBuf) -> Result<(Library, Option<Arc<WriterLock>>), OpenError> {
+        if let Some(open) = self.open.take_if(|open| open.library.folder == before.folder) {
+            open.finish();
+            self.outbox.send(Event::Closed);
+        }
+        let moved = before.move_to(root).map_err(|error| OpenError::Data { path: before.folder.clone(), error })?;
+        let (library, lock) = moved.ok_or_else(|| OpenError::InUse(before.root.clone()))?;
+        let lock = Arc::new(lock);
+        self.locks.push((library.folder.clone(), Arc::downgrade(&lock)));
+        Ok((library, Some(lock)))
     }
 
     /// The right to write a library: the one that a part of this process has, or else a new one.

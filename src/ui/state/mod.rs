@@ -16,6 +16,7 @@ use crate::desktop::Purpose;
 use crate::device::DeviceChoice;
 use crate::embed::ModelInfo;
 use crate::job::{Outcome, Progress};
+use crate::libraries::{LibrarySummary, Unused};
 use crate::library::Library;
 use crate::photo::Photo;
 use crate::query::{Facets, Filter, Hit, Query};
@@ -40,6 +41,8 @@ pub enum Action {
     SetTileSide(f32),
     SetTheme(ThemeChoice),
     DismissToast(usize),
+    /// Leave a folder that looks like a moved one unopened.
+    ForgetMoved,
     SetTrainOptions(TrainOptions),
     /// Back to the choice of a recipe.
     TrainAgain,
@@ -84,6 +87,12 @@ impl Visit {
     }
 }
 
+/// A folder that is to be opened, and the library that its photos seem to belong to.
+pub struct Moved {
+    pub(crate) root: PathBuf,
+    pub(crate) before: Library,
+}
+
 /// A short message over the window.
 pub struct Toast {
     pub(crate) text: String,
@@ -117,6 +126,8 @@ pub struct State {
     pub recent: Vec<PathBuf>,
     /// A folder is being opened.
     pub opening: bool,
+    /// Waits for the user's word whether to go on with it.
+    pub moved: Option<Moved>,
     pub library: Option<OpenLibrary>,
     pub history: Vec<Visit>,
     /// Where in the history we are.
@@ -135,6 +146,9 @@ pub struct State {
     /// All models on this computer, and the id of the one that the open library uses.
     pub models: Arc<[ModelSummary]>,
     pub model_in_use: Option<ModelId>,
+    /// All libraries on this computer, once they have been listed, and what of them and the models nothing uses.
+    pub libraries: Option<Arc<[LibrarySummary]>>,
+    pub unused: Arc<Unused>,
     pub train: Train,
     pub problems_open: bool,
     /// Something is being dragged above the window, as the desktop says.
