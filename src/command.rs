@@ -46,6 +46,8 @@ commands! {
     ShowProblems,
     CopyProblems,
     ShowShortcuts,
+    ShowAbout,
+    CopyDetails,
     Quit,
 }
 
@@ -136,6 +138,8 @@ impl Command {
                 "Everything the keyboard can do",
                 &const { [key(Key::Questionmark), key(Key::F1)] },
             ),
+            Self::ShowAbout => ("About", "Version, device, and what the program is built on", &[]),
+            Self::CopyDetails => ("Copy details", "Copy versions and system to the clipboard, for a report", &[]),
             Self::Quit => ("Quit", "Close the program", &const { [command(Key::Q)] }),
         };
         Info { text, tooltip, shortcuts }

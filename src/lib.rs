@@ -45,6 +45,8 @@
 //! | [`cli`] | the same without a window | ingest, train, query |
 //! | [`pictures`] | thumbnails and large pictures for the screen, on threads of their own | catalog, decode |
 //! | [`garden`] | the sample garden: flower pictures that the program draws itself | - |
+//! | [`logging`], [`crash`] | the log; reports of what should not happen. Nothing is sent | about |
+//! | `about` | version, system, what the program is built on | catalog |
 //! | [`settings`] | what the window remembers | - |
 //! | [`desktop`] | file dialogs, file manager, the system's light or dark; what other programs hand over: drops, the clipboard | - |
 //! | [`command`] | what a user can do: text, explanation, shortcut | egui |
@@ -67,6 +69,7 @@
 // Public is what `main`, a test or a benchmark uses; among all the rest the compiler finds what nobody does.
 #![cfg_attr(not(test), warn(unreachable_pub))]
 
+mod about;
 pub mod active_model;
 pub mod app;
 pub mod artefact;
@@ -74,6 +77,7 @@ mod atomic_file;
 pub mod catalog;
 pub mod cli;
 mod command;
+pub mod crash;
 pub mod decode;
 pub mod desktop;
 pub mod device;
@@ -85,6 +89,7 @@ pub mod ingest;
 pub mod job;
 mod libraries;
 pub mod library;
+pub mod logging;
 pub mod model;
 mod moved;
 pub mod photo;

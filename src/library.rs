@@ -30,13 +30,19 @@ impl DataFolder {
                 .data_dir()
                 .to_owned(),
         };
-        std::fs::create_dir_all(&folder)?;
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| io::Error::new(error.kind(), format!("{error}: {}", folder.display())))?;
         Ok(Self(folder))
     }
 
     /// The file with the window's settings.
     pub fn settings_file(&self) -> PathBuf {
         self.0.join("settings.json")
+    }
+
+    /// The folder of the log and of reports of what should not happen.
+    pub fn logs(&self) -> PathBuf {
+        self.0.join("logs")
     }
 
     /// The models on this computer.
@@ -98,6 +104,26 @@ impl DataFolder {
             .collect();
         libraries.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.root.cmp(&b.1.root)));
         Ok(libraries.into_iter().map(|(_, library)| library).collect())
+    }
+}
+
+/// Why the program's data cannot be written, where they can be read all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    ReadOnly,
+    NotPermitted,
+    DiskFull,
+}
+
+impl Obstacle {
+    /// `None` for an error of another kind.
+    pub(crate) fn of(error: &io::Error) -> Option<Self> {
+        match error.kind() {
+            io::ErrorKind::ReadOnlyFilesystem => Some(Self::ReadOnly),
+            io::ErrorKind::PermissionDenied => Some(Self::NotPermitted),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(Self::DiskFull),
+            _ => None,
+        }
     }
 }
 
@@ -235,7 +261,8 @@ impl Library {
     /// What the program's data of this library take, in bytes.
     pub(crate) fn size(&self) -> u64 {
         let entries = walkdir::WalkDir::new(&self.folder).into_iter().flatten();
-        entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
+        let files = entries.filter_map(|entry| entry.metadata().ok()).filter(|metadata| metadata.is_file());
+        files.map(|metadata| metadata.len()).sum()
     }
 
     /// Counts the library as the one opened last. Whoever takes its lock does that already.

@@ -36,12 +36,14 @@ impl App {
     pub(super) fn handle_event(&mut self, ctx: &Context, event: Event) {
         match event {
             Event::ModelReady(model) => self.state.model = Some(model),
-            Event::Opened { library, writable } => {
+            Event::Opened { library, writable, obstacle } => {
                 self.state.opening = false;
+                self.begin_anew();
                 self.textures.clear();
                 self.state.library = Some(OpenLibrary {
                     library,
                     writable,
+                    obstacle,
                     photos: 0,
                     loading: true,
                     facets: Arc::default(),
@@ -67,7 +69,10 @@ impl App {
             }
             Event::ModelLoadFailed { message } | Event::GalleryFailed { message } => self.show_error(message),
             // Files may have been mended or changed since they were drawn.
-            Event::IndexStarted => self.textures.clear(),
+            Event::IndexStarted => {
+                self.textures.clear();
+                self.work_goes_on();
+            }
             Event::IndexQueued => {
                 let text = "The folder is checked when the running job has ended";
                 self.state.toasts.push(Toast::new(text.into(), false));
@@ -106,6 +111,11 @@ impl App {
                 self.show_error(message);
             }
             Event::Gallery { .. } | Event::Problems(_) | Event::Progress(_) | Event::JobEnded(_) => {
+                match &event {
+                    Event::Progress(_) => self.work_goes_on(),
+                    Event::JobEnded(outcome) => self.notify_of_job(outcome),
+                    _ => {}
+                }
                 self.handle_library_event(event);
             }
             Event::Models { models, in_use } => {
@@ -133,13 +143,17 @@ impl App {
                 estimates.push((options, time));
             }
             Event::Training(event) => {
+                self.work_goes_on();
                 // The indexing that came first is over.
                 if let Some(library) = &mut self.state.library {
                     (library.progress, library.outcome) = (None, None);
                 }
                 self.state.train.hear(event);
             }
-            Event::TrainingEnded(end) => self.end_training(end),
+            Event::TrainingEnded(end) => {
+                self.notify_of_training(&end);
+                self.end_training(end);
+            }
         }
     }
 

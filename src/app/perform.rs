@@ -10,9 +10,10 @@ use crate::command::Command;
 use crate::desktop::Purpose;
 use crate::query::Query;
 use crate::settings::TILE_SIDES;
-use crate::ui::problems;
+use crate::ui::about::About;
 use crate::ui::state::training::Phase;
 use crate::ui::state::{Action, Answer, Toast, Visit};
+use crate::ui::{indexing, problems};
 use crate::worker::{Listing, Request};
 
 /// Earlier searches that are kept.
@@ -120,7 +121,10 @@ impl App {
                 }
             }
             Command::CheckFolder if self.state.library.as_ref().is_some_and(|library| !library.writable) => {
-                self.show_error("Another Florascope window has this folder open; check for changes there".into());
+                self.show_error(match self.state.library.as_ref().and_then(|library| library.obstacle) {
+                    Some(obstacle) => format!("{}: new photos cannot be kept", indexing::reason(obstacle)),
+                    None => "Another Florascope window has this folder open; check for changes there".into(),
+                });
             }
             Command::CheckFolder => self.worker.send(Request::Index),
             Command::StopIndexing => self.worker.send(Request::CancelJob),
@@ -155,6 +159,16 @@ impl App {
             }
             Command::ImportModel => self.ask_for_path(ctx, Purpose::Model),
             Command::LoadWeights => self.ask_for_path(ctx, Purpose::Weights),
+            Command::ShowAbout => {
+                self.about = match self.about.take() {
+                    Some(_) => None,
+                    None => Some(About::new(&self.state, &self.data.logs())),
+                };
+            }
+            Command::CopyDetails => {
+                ctx.copy_text(About::new(&self.state, &self.data.logs()).details());
+                self.state.toasts.push(Toast::new("Details copied".into(), false));
+            }
             Command::ShowShortcuts => self.state.shortcuts_open = !self.state.shortcuts_open,
             Command::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
             Command::Back => {}
@@ -168,7 +182,13 @@ impl App {
             state.moved = None;
         } else if self.path_prompt.is_open() {
             self.path_prompt.close();
-        } else if state.shortcuts_open || state.problems_open || self.models_panel.open || self.libraries_panel.open {
+        } else if state.shortcuts_open
+            || state.problems_open
+            || self.models_panel.open
+            || self.libraries_panel.open
+            || self.about.is_some()
+        {
+            self.about = None;
             (state.shortcuts_open, state.problems_open) = (false, false);
             (self.models_panel.open, self.libraries_panel.open) = (false, false);
         } else if state.large {

@@ -11,25 +11,59 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::Metadata;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, ffi, params};
 
 use self::embeddings::{insert_embedding, model_row};
+use crate::library::Obstacle;
 use crate::photo::{
     ContentHash, Embedded, Embedding, HalfEmbedding, Metric, Photo, PhotoId, bytes_to_path, path_to_bytes,
 };
+
+/// SQLite's version.
+pub(crate) fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}
 
 /// Why the catalog could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     #[error("The catalog could not be used ({source}): {path}", path = path.display())]
     Sql { path: PathBuf, source: rusqlite::Error },
+    #[error("The disk is full, so nothing more can be kept; what is indexed can be searched. Free some space, then check the folder again: {}", .0.display())]
+    DiskFull(PathBuf),
     #[error("The catalog was written by a newer version of Florascope; update the program: {}", .0.display())]
     TooNew(PathBuf),
     #[error("The catalog was written by an older version of Florascope. Index the folder once to bring it up to date: {}", .0.display())]
     TooOld(PathBuf),
+}
+
+impl CatalogError {
+    fn of(file: &Path, source: rusqlite::Error) -> Self {
+        // Room for its shared memory or its log, of which SQLite says no more than that it could not be written.
+        const NO_ROOM: [i32; 2] = [ffi::SQLITE_IOERR_SHMSIZE, ffi::SQLITE_IOERR_WRITE];
+        let code = source.sqlite_error().map(|error| (error.code, error.extended_code));
+        match code {
+            Some((ErrorCode::DiskFull, _)) => Self::DiskFull(file.to_owned()),
+            Some((_, extended)) if NO_ROOM.contains(&extended) => Self::DiskFull(file.to_owned()),
+            _ => Self::Sql { path: file.to_owned(), source },
+        }
+    }
+
+    /// Why the catalog cannot be written; `None` where that is not what went wrong.
+    pub(crate) fn obstacle(&self) -> Option<Obstacle> {
+        match self {
+            Self::DiskFull(_) => Some(Obstacle::DiskFull),
+            Self::Sql { source, .. } => match source.sqlite_error_code()? {
+                ErrorCode::CannotOpen | ErrorCode::PermissionDenied => Some(Obstacle::NotPermitted),
+                ErrorCode::ReadOnly => Some(Obstacle::ReadOnly),
+                _ => None,
+            },
+            Self::TooNew(_) | Self::TooOld(_) => None,
+        }
+    }
 }
 
 /// What is known of a file from the last time it was looked at.
@@ -129,7 +163,7 @@ impl Catalog {
     }
 
     fn error(&self, source: rusqlite::Error) -> CatalogError {
-        CatalogError::Sql { path: self.file.clone(), source }
+        CatalogError::of(&self.file, source)
     }
 
     /// Every file of the catalog by its path's bytes.

@@ -68,6 +68,9 @@ pub struct Arguments {
     /// Keep FILE up to date with what the window shows (for tests)
     #[arg(long, hide = true, value_name = "FILE")]
     pub describe_window: Option<PathBuf>,
+    /// Take work for long from so many seconds on (for tests)
+    #[arg(long, hide = true, value_name = "SECONDS")]
+    pub long_after: Option<u64>,
 }
 
 /// Options that the window and every subcommand take.
@@ -159,7 +162,7 @@ fn open_to_write(
     anew: bool,
     what_to_do: &str,
 ) -> anyhow::Result<Option<(Library, WriterLock)>> {
-    const UNWRITABLE: &str = "The library cannot be written";
+    const UNWRITABLE: &str = "The library cannot be written; what is indexed can be searched";
     let library = library_of(data, folder)?;
     let before = if anew || library.is_known().context(UNWRITABLE)? { None } else { recognise(data, &library.root) };
     let opened = match &before {

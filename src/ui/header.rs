@@ -138,6 +138,7 @@ fn library_menu_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: 
             }
         });
         menu_item(ui, Command::ShowShortcuts, true, actions);
+        menu_item(ui, Command::ShowAbout, true, actions);
         menu_item(ui, Command::Quit, true, actions);
     });
     let tip = menu.response.rect.right_center() - egui::vec2(16.0, -3.0);

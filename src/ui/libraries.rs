@@ -34,7 +34,8 @@ enum Question {
 /// A window over the grid.
 pub(crate) fn libraries_ui(ctx: &Context, panel: &mut Libraries, state: &State, actions: &mut Vec<Action>) {
     let mut open = panel.open;
-    let height = (ctx.content_rect().height() - 240.0).clamp(120.0, 520.0);
+    let foot = if matches!(panel.question, Some(Question::CleanUp { .. })) { 340.0 } else { 240.0 };
+    let height = (ctx.content_rect().height() - foot).clamp(80.0, 520.0);
     egui::Window::new("Libraries")
         .open(&mut open)
         .collapsible(false)
@@ -59,8 +60,9 @@ pub(crate) fn libraries_ui(ctx: &Context, panel: &mut Libraries, state: &State, 
             });
             unused_ui(ui, &state.unused, panel, actions);
         });
-    panel.open = open;
-    if !open {
+    // A button in it may have closed it, too.
+    panel.open &= open;
+    if !panel.open {
         panel.question = None;
     }
 }

@@ -102,6 +102,7 @@ impl Usage {
             None => Self::Impossible("Open a folder first"),
             Some(_) if in_use == Some(model.id.as_str()) => Self::InUse,
             Some(_) if wanted == Some(model.id.as_str()) => Self::Wanted,
+            Some(library) if library.obstacle.is_some() => Self::Impossible("The program's data cannot be written"),
             Some(library) if !library.writable => Self::Impossible("Another Florascope window has this folder open"),
             Some(_) => Self::Possible,
         }

@@ -46,5 +46,7 @@ pub(crate) fn welcome_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) 
         }
         ui.add_space(2.0 * theme::WIDE_GAP);
         ui.weak("Your photos stay on this computer, and are never changed");
+        let text = RichText::new(Command::ShowAbout.info().text).color(ui.visuals().hyperlink_color);
+        add_command(ui, Command::ShowAbout, Button::new(text).frame(false), true, actions);
     });
 }

@@ -28,6 +28,7 @@ impl Loop {
             open.finish();
             (self.next, self.index_next, self.postponed_estimate) = (None, false, None);
             self.outbox.send(Event::Closed);
+            self.list_models();
         }
         let lock = self.lock(&library);
         self.with_libraries(None, move |_, _| {

@@ -13,7 +13,7 @@ use crate::device::DeviceChoice;
 use crate::embed::ModelInfo;
 use crate::job::{Outcome, Progress};
 use crate::libraries::{CleanUp, Cleaned, LibrarySummary, Unused};
-use crate::library::Library;
+use crate::library::{Library, Obstacle};
 use crate::query::{Facets, Filter, Hit, Query};
 use crate::train::progress::{LabelPreview, TrainEvent};
 
@@ -97,6 +97,8 @@ pub enum Event {
     Opened {
         library: Arc<Library>,
         writable: bool,
+        /// Why it is not, where that is not because another process writes it.
+        obstacle: Option<Obstacle>,
     },
     /// The folder that was to be opened looks like one that is no more where it was; it has not been opened yet.
     LooksMoved {

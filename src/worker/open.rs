@@ -12,7 +12,7 @@ use super::session::Session;
 use crate::active_model::{active_model, model_wanted};
 use crate::catalog::Catalog;
 use crate::embed::Embedder;
-use crate::library::{Library, WriterLock};
+use crate::library::{Library, Obstacle, WriterLock};
 use crate::moved::recognise;
 
 /// How long a lock of our own may take to go.
@@ -56,20 +56,17 @@ impl Loop {
             return Ok(None);
         }
         let (library, lock) = match origin {
-            Origin::Moved(before) => self.take_over(&before, library.root)?,
+            Origin::Moved(before) => {
+                let (library, lock) = self.take_over(&before, library.root)?;
+                (library, Ok(Some(lock)))
+            }
             _ => {
-                let lock = self.lock(&library).map_err(data_error)?;
+                let lock = self.lock(&library);
                 (library, lock)
             }
         };
         let library = Arc::new(library);
-        let data_error = |error| OpenError::Data { path: library.folder.clone(), error };
-        let catalog = match &lock {
-            Some(_) => Catalog::open(&library.folder)?,
-            None => Catalog::open_read_only(&library.folder)?.ok_or_else(|| {
-                data_error(std::io::Error::other("another Florascope is just making it; try again in a moment"))
-            })?,
-        };
+        let Opened { catalog, lock, obstacle } = open_catalog(&library, lock)?;
         let wanted = model_wanted(&catalog, &self.models)?.filter(|_| lock.is_some());
         let model = active_model(&catalog, &self.models)?;
         let problems = catalog.problems()?;
@@ -81,7 +78,7 @@ impl Loop {
         if let Some(before) = self.open.take() {
             before.finish();
         }
-        self.outbox.send(Event::Opened { library: Arc::clone(&library), writable: lock.is_some() });
+        self.outbox.send(Event::Opened { library: Arc::clone(&library), writable: lock.is_some(), obstacle });
         self.outbox.send(Event::Problems(problems.into()));
         let is_garden = library.root == self.data.garden().canonicalize().unwrap_or_default();
         let (embedder, queries, outbox) = (self.embedder.clone(), Arc::clone(&self.queries), self.outbox.clone());
@@ -96,7 +93,7 @@ impl Loop {
 
     /// Makes a library that of the folder its photos are in now. Where it is the open one, that is closed first: its
     /// folder is gone.
-    fn take_over(&mut self, before: &Library, root: PathBuf) -> Result<(Library, Option<Arc<WriterLock>>), OpenError> {
+    fn take_over(&mut self, before: &Library, root: PathBuf) -> Result<(Library, Arc<WriterLock>), OpenError> {
         if let Some(open) = self.open.take_if(|open| open.library.folder == before.folder) {
             open.finish();
             self.outbox.send(Event::Closed);
@@ -105,7 +102,7 @@ impl Loop {
         let (library, lock) = moved.ok_or_else(|| OpenError::InUse(before.root.clone()))?;
         let lock = Arc::new(lock);
         self.locks.push((library.folder.clone(), Arc::downgrade(&lock)));
-        Ok((library, Some(lock)))
+        Ok((library, lock))
     }
 
     /// The right to write a library: the one that a part of this process has, or else a new one.
@@ -129,5 +126,38 @@ impl Loop {
         }
         self.locks.extend(lock.iter().map(|lock| (library.folder.clone(), Arc::downgrade(lock))));
         Ok(lock)
+    }
+}
+
+/// A catalog, with the right to write it or the reason why not.
+struct Opened {
+    catalog: Catalog,
+    lock: Option<Arc<WriterLock>>,
+    obstacle: Option<Obstacle>,
+}
+
+/// Opens a catalog: for reading only where another process writes it, or where it cannot be written at all.
+fn open_catalog(library: &Library, lock: std::io::Result<Option<Arc<WriterLock>>>) -> Result<Opened, OpenError> {
+    let data_error = |error| OpenError::Data { path: library.folder.clone(), error };
+    let read = |obstacle, error| {
+        let catalog = Catalog::open_read_only(&library.folder)?.ok_or(error)?;
+        Ok(Opened { catalog, lock: None, obstacle })
+    };
+    match lock {
+        Ok(Some(lock)) => match Catalog::open(&library.folder) {
+            Ok(catalog) => Ok(Opened { catalog, lock: Some(lock), obstacle: None }),
+            Err(error) => match error.obstacle() {
+                Some(obstacle) => read(Some(obstacle), error.into()),
+                None => Err(error.into()),
+            },
+        },
+        Ok(None) => {
+            let making = std::io::Error::other("another Florascope is just making it; try again in a moment");
+            read(None, data_error(making))
+        }
+        Err(error) => match Obstacle::of(&error) {
+            Some(obstacle) => read(Some(obstacle), data_error(error)),
+            None => Err(data_error(error)),
+        },
     }
 }

@@ -89,13 +89,22 @@ fn what_no_folder_uses_is_cleaned_up_on_request() {
     let embedded = || Catalog::open_read_only(&library.folder).unwrap().unwrap().models().unwrap();
     assert_eq!((embedded().len(), models.list().len()), (1, 2));
     window.press("Clean up…");
+    // What was cleaned up is no longer listed.
+    window.wait_until_gone("Embeddings of other models");
     window.wait_for("the models", |window| {
         let mut boxes = window.all(Role::CheckBox);
         boxes.find(|node| text_of(node).starts_with("1 model that no folder uses (Roses)")).map(|node| node.click())
     });
+    window.wait_for_text("This frees about 0.2 MB");
     window.press("Clean up");
     window.wait_for_text("Nothing is kept that no folder uses");
     assert_eq!(models.list().len(), 1);
+}
+
+/// Waits until the folder is open under its new name, and up to date.
+fn wait_until_open(window: &mut Window) {
+    window.wait_for("the folder", |window| window.button("Old garden").map(drop));
+    window.wait_until_indexed(6);
 }
 
 fn open_path(window: &mut Window, path: &Path) {
@@ -125,7 +134,7 @@ fn a_folder_that_was_moved_goes_on_with_its_library() {
     window.wait_until_gone("This looks like Garden");
     open_path(&mut window, &path);
     window.press("Go on with it");
-    window.wait_until_indexed(6);
+    wait_until_open(&mut window);
     assert_eq!(window.libraries_on_disk(), library);
     assert_eq!(window.data_folder().library(&path).unwrap().folder, library[0]);
     assert!(!window.says("files read"), "nothing was read again");
@@ -138,8 +147,8 @@ fn a_folder_that_was_moved_goes_on_with_its_library() {
 fn a_folder_that_was_moved_may_begin_anew() {
     let (mut window, _elsewhere, path) = moved();
     window.press("Start anew");
-    window.wait_until_indexed(6);
     window.wait_for_text("6 files read");
+    wait_until_open(&mut window);
     assert_eq!(window.libraries_on_disk().len(), 2);
     let library = window.data_folder().library(&path).unwrap();
     assert!(window.libraries_on_disk().contains(&library.folder));

@@ -17,7 +17,7 @@ use crate::device::DeviceChoice;
 use crate::embed::ModelInfo;
 use crate::job::{Outcome, Progress};
 use crate::libraries::{LibrarySummary, Unused};
-use crate::library::Library;
+use crate::library::{Library, Obstacle};
 use crate::photo::Photo;
 use crate::query::{Facets, Filter, Hit, Query};
 use crate::settings::ThemeChoice;
@@ -59,6 +59,8 @@ pub enum Action {
 pub struct OpenLibrary {
     pub library: Arc<Library>,
     pub writable: bool,
+    /// Why it is not, where that is not because another process writes it.
+    pub obstacle: Option<Obstacle>,
     pub photos: usize,
     pub loading: bool,
     pub facets: Arc<Facets>,
