@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use crate::artefact::{ArtefactError, Model, ModelFolder, ModelSummary};
+use crate::artefact::{ArtefactError, BUILT_IN, Model, ModelFolder, ModelId, ModelSummary};
 use crate::catalog::{Catalog, CatalogError};
 use crate::embed::Embedder;
 use crate::ingest::embed_library;
@@ -72,6 +72,23 @@ pub(crate) fn cancel_model_change(catalog: &mut Catalog) -> Result<(), CatalogEr
     catalog.forget_fact(WANTED)
 }
 
+/// The models that a library needs.
+pub(crate) struct Needs {
+    /// The one in use, whether it is there or not.
+    pub(crate) active: ModelId,
+    /// The one that it is changing to.
+    pub(crate) wanted: Option<ModelId>,
+}
+
+/// The models that a library needs.
+///
+/// # Errors
+/// When the catalog cannot be read.
+pub(crate) fn needs(catalog: &Catalog) -> Result<Needs, CatalogError> {
+    let id = |fact| Ok::<_, CatalogError>(catalog.fact(fact)?.map(|id| String::from_utf8_lossy(&id).as_ref().into()));
+    Ok(Needs { active: id(ACTIVE)?.unwrap_or(BUILT_IN.into()), wanted: id(WANTED)? })
+}
+
 /// Why a model was not deleted.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DeleteError {
@@ -91,7 +108,7 @@ pub(crate) enum DeleteError {
 pub(crate) fn delete_model(data: &DataFolder, models: &ModelFolder, id: &str) -> Result<Vec<PathBuf>, DeleteError> {
     let uses = |library: &Library| {
         let catalog = Catalog::open_read_only(&library.folder);
-        let uses = catalog.and_then(|catalog| catalog.map_or(Ok(false), |catalog| needs(&catalog, id)));
+        let uses = catalog.and_then(|catalog| catalog.map_or(Ok(false), |catalog| is_needed(&catalog, id)));
         // A catalog that cannot be read uses nothing.
         uses.inspect_err(|error| log::warn!("{error}")).unwrap_or(false)
     };
@@ -155,7 +172,7 @@ fn forget(
         }
     };
     let unused = match unused {
-        Some(id) if needs(catalog, id)? => None,
+        Some(id) if is_needed(catalog, id)? => None,
         unused => unused,
     };
     let kept = known.iter().filter(|model| Some(model.id.as_str()) != unused);
@@ -169,7 +186,7 @@ pub(crate) fn names(folders: &[PathBuf]) -> String {
     folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-fn needs(catalog: &Catalog, id: &str) -> Result<bool, CatalogError> {
-    let is = |fact| Ok::<_, CatalogError>(catalog.fact(fact)?.is_some_and(|value| value == id.as_bytes()));
-    Ok(is(ACTIVE)? || is(WANTED)?)
+fn is_needed(catalog: &Catalog, id: &str) -> Result<bool, CatalogError> {
+    let Needs { active, wanted } = needs(catalog)?;
+    Ok(active == *id || wanted.is_some_and(|wanted| wanted == *id))
 }

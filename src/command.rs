@@ -40,12 +40,15 @@ commands! {
     ShowModels,
     ImportModel,
     LoadWeights,
+    ShowLibraries,
     LargerThumbnails,
     SmallerThumbnails,
     ToggleSidebar,
     ShowProblems,
     CopyProblems,
     ShowShortcuts,
+    ShowAbout,
+    CopyDetails,
     Quit,
 }
 
@@ -139,6 +142,11 @@ impl Command {
                 &[],
             ),
             Self::ShowModels => (tr!("Models…"), tr!("The models on this computer"), &const { [command(Key::M)] }),
+            Self::ShowLibraries => (
+                tr!("Libraries…"),
+                tr!("What is kept of each folder, and how much room it takes"),
+                &const { [command(Key::B)] },
+            ),
             Self::LargerThumbnails => {
                 (tr!("Larger thumbnails"), tr!("Fewer, larger pictures"), &const { [key(Key::Plus), key(Key::Equals)] })
             }
@@ -155,6 +163,10 @@ impl Command {
                 tr!("Everything the keyboard can do"),
                 &const { [key(Key::Questionmark), key(Key::F1)] },
             ),
+            Self::ShowAbout => (tr!("About"), tr!("Version, device, and what the program is built on"), &[]),
+            Self::CopyDetails => {
+                (tr!("Copy details"), tr!("Copy versions and system to the clipboard, for a report"), &[])
+            }
             Self::Quit => (tr!("Quit"), tr!("Close the program"), &const { [command(Key::Q)] }),
         };
         Info { text, tooltip, shortcuts }

@@ -40,10 +40,14 @@
 //! | [`tune`] | batch size and networks side by side, measured once a computer | embed |
 //! | [`train`] | the training job: data set, samplers, losses, heads, networks, evaluation, checkpoints, watchdog | libtorch, catalog, artefact |
 //! | [`active_model`] | the model that a library uses, the change to another, and what no model needs any more | catalog, artefact, ingest |
+//! | `libraries` | all libraries as a list; what nothing uses any more | active_model, catalog, artefact |
+//! | `moved` | a library whose folder lies elsewhere now, known again by its contents | catalog, library |
 //! | [`worker`] | owns the open library: loads it, runs its jobs, answers queries | ingest, train, query |
 //! | [`cli`] | the same without a window | ingest, train, query |
 //! | [`pictures`] | thumbnails and large pictures for the screen, on threads of their own | catalog, decode |
 //! | [`garden`] | the sample garden: flower pictures that the program draws itself | - |
+//! | [`logging`], [`crash`] | the log; reports of what should not happen. Nothing is sent | about |
+//! | `about` | version, system, what the program is built on | catalog |
 //! | [`settings`] | what the window remembers | - |
 //! | [`language`] | the window's language: translations of its texts, and of what other rooms say | - |
 //! | [`desktop`] | file dialogs, file manager, the system's light or dark; what other programs hand over: drops, the clipboard | - |
@@ -67,6 +71,7 @@
 // Public is what `main`, a test or a benchmark uses; among all the rest the compiler finds what nobody does.
 #![cfg_attr(not(test), warn(unreachable_pub))]
 
+mod about;
 pub mod active_model;
 pub mod app;
 pub mod artefact;
@@ -74,6 +79,7 @@ mod atomic_file;
 pub mod catalog;
 pub mod cli;
 mod command;
+pub mod crash;
 pub mod decode;
 pub mod desktop;
 pub mod device;
@@ -84,8 +90,11 @@ pub mod index;
 pub mod ingest;
 pub mod job;
 pub mod language;
+mod libraries;
 pub mod library;
+pub mod logging;
 pub mod model;
+mod moved;
 mod names;
 pub mod photo;
 mod pictures;

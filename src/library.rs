@@ -30,13 +30,19 @@ impl DataFolder {
                 .data_dir()
                 .to_owned(),
         };
-        std::fs::create_dir_all(&folder)?;
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| io::Error::new(error.kind(), format!("{error}: {}", folder.display())))?;
         Ok(Self(folder))
     }
 
     /// The file with the window's settings.
     pub fn settings_file(&self) -> PathBuf {
         self.0.join("settings.json")
+    }
+
+    /// The folder of the log and of reports of what should not happen.
+    pub fn logs(&self) -> PathBuf {
+        self.0.join("logs")
     }
 
     /// The models on this computer.
@@ -58,8 +64,22 @@ impl DataFolder {
         if !root.is_dir() {
             return Err(io::Error::new(io::ErrorKind::NotADirectory, "not a folder"));
         }
+        let libraries = self.0.join("libraries");
         let id = hex(&Sha256::digest(path_to_bytes(&root))[..8]);
-        Ok(Library { root, folder: self.0.join("libraries").join(id) })
+        // One whose folder was moved keeps the name that it got where it was made.
+        let belongs = |library: &Library| library.root == root;
+        let usual = Library { root: root.clone(), folder: libraries.join(&id) };
+        if named_root(&usual.folder).is_ok_and(|named| named.as_ref() == Some(&root)) {
+            return Ok(usual);
+        }
+        if let Some(moved) = self.libraries().unwrap_or_default().into_iter().find(belongs) {
+            return Ok(moved);
+        }
+        let places = (2..).map(|number| libraries.join(format!("{id}-{number}")));
+        let mut places = std::iter::once(usual.folder).chain(places);
+        // A place that cannot be read is none that could be taken, but says so best itself.
+        let folder = places.find(|folder| !matches!(named_root(folder), Ok(Some(_))));
+        Ok(Library { root, folder: folder.unwrap_or_default() })
     }
 
     /// Every library that there is, whether its folder is there now or not; the one opened last comes first.
@@ -87,22 +107,49 @@ impl DataFolder {
     }
 }
 
+/// Why the program's data cannot be written, where they can be read all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    ReadOnly,
+    NotPermitted,
+    DiskFull,
+}
+
+impl Obstacle {
+    /// `None` for an error of another kind.
+    pub(crate) fn of(error: &io::Error) -> Option<Self> {
+        match error.kind() {
+            io::ErrorKind::ReadOnlyFilesystem => Some(Self::ReadOnly),
+            io::ErrorKind::PermissionDenied => Some(Self::NotPermitted),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(Self::DiskFull),
+            _ => None,
+        }
+    }
+}
+
 /// Names the user's folder that a library's folder belongs to, as bytes. Its time is when the library was last opened for
 /// writing, and it is locked while that lasts.
 const ROOT_FILE: &str = "root";
+/// What the names of folders begin with whose libraries were forgotten, until they are deleted.
+const FORGOTTEN: &str = ".forgotten-";
+
+/// The user's folder that a library's folder belongs to; `None` where it belongs to none, or is not there.
+fn named_root(folder: &Path) -> io::Result<Option<PathBuf>> {
+    match std::fs::read(folder.join(ROOT_FILE)) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        // A kill of the first version may have left it empty.
+        root => root.map(|root| (!root.is_empty()).then(|| bytes_to_path(&root))),
+    }
+}
 
 /// When the library in a folder was last opened, and the library; `None` where none was ever opened there.
 fn opened_library(folder: &Path) -> io::Result<Option<(SystemTime, Library)>> {
-    let file = folder.join(ROOT_FILE);
-    let root = match std::fs::read(&file) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
-        root => root?,
-    };
-    // A kill of the first version may have left it empty.
-    let library = Library { root: bytes_to_path(&root), folder: folder.to_owned() };
-    Ok((!root.is_empty()).then_some((file.metadata()?.modified()?, library)))
+    if folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with(FORGOTTEN)) {
+        return Ok(None);
+    }
+    let Some(root) = named_root(folder)? else { return Ok(None) };
+    let library = Library { root, folder: folder.to_owned() };
+    Ok(Some((library.last_opened()?, library)))
 }
 
 /// A user's folder, and the folder of the catalog that belongs to it.
@@ -132,14 +179,36 @@ impl Library {
     /// As [`Library::lock`], for a library that there is already: it does not become the one opened last.
     ///
     /// # Errors
-    /// When the catalog's folder cannot be written.
+    /// When the catalog's folder cannot be written, or has come to belong to another of the user's folders.
     pub(crate) fn try_lock(&self) -> io::Result<Option<WriterLock>> {
+        self.lock_from(&self.root)
+    }
+
+    /// Makes the library that of another folder of the user's, to which its photos were moved, and takes the right to
+    /// write it; `None` where another process has that. A kill leaves it with the one folder or with the other.
+    ///
+    /// # Errors
+    /// When the catalog's folder cannot be written, or belongs to another folder already.
+    pub(crate) fn move_to(&self, root: PathBuf) -> io::Result<Option<(Self, WriterLock)>> {
+        let moved = Self { root, folder: self.folder.clone() };
+        let Some(lock) = moved.lock_from(&self.root)? else { return Ok(None) };
+        lock.root.set_modified(SystemTime::now())?;
+        Ok(Some((moved, lock)))
+    }
+
+    /// Takes the right to write where the folder belongs to `root`, or to none yet.
+    fn lock_from(&self, root: &Path) -> io::Result<Option<WriterLock>> {
         let file = File::create(self.folder.join("lock"))?;
         match file.try_lock() {
             Ok(()) => {
-                let (path, bytes) = (self.folder.join(ROOT_FILE), path_to_bytes(&self.root));
-                if std::fs::read(&path).ok().as_ref() != Some(&bytes) {
-                    atomic_file::write(&path, &bytes, Survives::PowerCut)?;
+                let path = self.folder.join(ROOT_FILE);
+                match named_root(&self.folder)? {
+                    Some(named) if named == self.root => {}
+                    // Another process was faster.
+                    Some(named) if named != root => {
+                        return Err(io::Error::other(format!("it belongs to {} by now", named.display())));
+                    }
+                    _ => atomic_file::write(&path, &path_to_bytes(&self.root), Survives::PowerCut)?,
                 }
                 let root = File::options().read(true).write(true).open(path)?;
                 // Waits for those who just ask, never for another writer.
@@ -149,6 +218,51 @@ impl Library {
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    /// Deletes all that the program has of this library; the user's folder is not touched. It is gone from the list at
+    /// once, and a kill leaves nothing that could be opened.
+    ///
+    /// # Errors
+    /// When it cannot be deleted.
+    pub(crate) fn forget(&self, _lock: &WriterLock) -> io::Result<()> {
+        let parent = self.folder.parent().unwrap_or(&self.folder);
+        let name = self.folder.file_name().unwrap_or_default().to_string_lossy();
+        std::fs::rename(&self.folder, parent.join(format!("{FORGOTTEN}{name}-{}", std::process::id())))?;
+        // And what kills have left.
+        for entry in std::fs::read_dir(parent)?.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(FORGOTTEN) {
+                match std::fs::remove_dir_all(entry.path()) {
+                    // Another process deletes it at the same moment.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    result => result?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it has ever been opened.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub(crate) fn is_known(&self) -> io::Result<bool> {
+        Ok(named_root(&self.folder)?.is_some())
+    }
+
+    /// When the library was last opened for writing.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub(crate) fn last_opened(&self) -> io::Result<SystemTime> {
+        self.folder.join(ROOT_FILE).metadata()?.modified()
+    }
+
+    /// What the program's data of this library take, in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        let entries = walkdir::WalkDir::new(&self.folder).into_iter().flatten();
+        let files = entries.filter_map(|entry| entry.metadata().ok()).filter(|metadata| metadata.is_file());
+        files.map(|metadata| metadata.len()).sum()
     }
 
     /// Counts the library as the one opened last. Whoever takes its lock does that already.
@@ -259,8 +373,51 @@ mod tests {
         // Keeps what the name stands for now: it may not be cut to nothing before the new name is there.
         let kept = data.path().join("kept");
         std::fs::hard_link(data.path().join(ROOT_FILE), &kept).unwrap();
-        drop(Library { root: "/other".into(), ..library }.lock().unwrap());
+        drop(library.move_to("/other".into()).unwrap());
         assert_eq!(std::fs::read(kept).unwrap(), b"/flowers");
         assert_eq!(std::fs::read(data.path().join(ROOT_FILE)).unwrap(), b"/other");
+    }
+
+    #[test]
+    fn a_library_that_was_moved_is_found_and_leaves_its_old_place_to_others() {
+        let place = tempfile::tempdir().unwrap();
+        let data = DataFolder::open(Some(place.path().join("data"))).unwrap();
+        let [old, new] = ["old", "new"].map(|name| place.path().canonicalize().unwrap().join(name));
+        std::fs::create_dir(&old).unwrap();
+        let library = data.library(&old).unwrap();
+        drop(library.lock().unwrap());
+        std::fs::rename(&old, &new).unwrap();
+        let (moved, lock) = library.move_to(new.clone()).unwrap().unwrap();
+        assert!(moved.is_in_use() && library.move_to(new.clone()).unwrap().is_none());
+        drop(lock);
+        assert_eq!(data.library(&new).unwrap(), moved);
+        assert_eq!(moved.folder, library.folder);
+        // Who still takes it for that of the old folder is refused, and does not take it back.
+        let error = library.lock().unwrap_err().to_string();
+        assert!(error.contains("/new"), "{error}");
+        assert!(library.move_to("/third".into()).is_err());
+        std::fs::create_dir(&old).unwrap();
+        let second = data.library(&old).unwrap();
+        assert_ne!(second.folder, moved.folder);
+        drop(second.lock().unwrap());
+        assert_eq!(data.library(&old).unwrap(), second);
+        assert_eq!(data.libraries().unwrap(), [second, moved]);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_gone_and_what_a_kill_left_of_it_too() {
+        let place = tempfile::tempdir().unwrap();
+        let photos = tempfile::tempdir().unwrap();
+        let data = DataFolder::open(Some(place.path().into())).unwrap();
+        let library = data.library(photos.path()).unwrap();
+        let lock = library.lock().unwrap().unwrap();
+        let left = place.path().join("libraries/.forgotten-x-1");
+        std::fs::create_dir(&left).unwrap();
+        std::fs::write(left.join(ROOT_FILE), b"/left").unwrap();
+        assert_eq!(data.libraries().unwrap(), std::slice::from_ref(&library));
+        library.forget(&lock).unwrap();
+        assert_eq!(data.libraries().unwrap(), []);
+        assert_eq!(std::fs::read_dir(place.path().join("libraries")).unwrap().count(), 0);
+        assert!(data.library(photos.path()).unwrap().lock().unwrap().is_some());
     }
 }

@@ -1,6 +1,7 @@
 //! Arguments -> the window or a subcommand -> the exit code.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::error::ErrorKind;
@@ -12,12 +13,14 @@ use florascope::library::DataFolder;
 use florascope::settings::Settings;
 use florascope::ui::describe::Describe;
 use florascope::ui::frame_log::FrameLog;
+use florascope::{crash, logging};
 
 fn main() -> ExitCode {
-    // The others warn of desktops without a locale or a portal, which are none of the user's business.
-    let filter = "warn,egui_system_font_provider=error,sctk_adwaita=off";
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(filter)).init();
     let arguments = Arguments::parse();
+    // Whoever needs the folder says why it cannot be used.
+    let logs = DataFolder::open(arguments.common.data_dir.clone()).ok().map(|data| data.logs());
+    logging::start(logs.as_deref());
+    logs.into_iter().for_each(crash::report_to);
     let result = match &arguments.command {
         // clap could forbid this by itself, but then also options before the subcommand.
         Some(_) if arguments.path.is_some() => {
@@ -37,13 +40,14 @@ fn main() -> ExitCode {
 }
 
 fn open_window(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { path, common, describe_window, frame_log, .. } = arguments;
+    let Arguments { path, common, describe_window, frame_log, long_after, .. } = arguments;
     let data = DataFolder::open(common.data_dir).context("The program's data folder cannot be used")?;
     let (settings, problem) = match Settings::load(&data.settings_file()) {
         Ok(settings) => (settings, None),
         Err(error) => (Settings::default(), Some(error)),
     };
     settings.language.apply();
+    let crash = crash::take_news(&data.logs());
     let icon = eframe::icon_data::from_png_bytes(include_bytes!("../assets/icon.png"))?;
     let options = eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()
@@ -65,6 +69,8 @@ fn open_window(arguments: Arguments) -> anyhow::Result<()> {
             let mut app = App::new(&creation.egui_ctx, data, settings, common.device, path)?;
             // SAFETY: eframe drops the app before its event loop, which owns the display.
             unsafe { app.listen(creation) };
+            long_after.into_iter().for_each(|seconds| app.set_long(Duration::from_secs(seconds)));
+            crash.iter().for_each(|report| app.show_crash(report));
             problem.iter().for_each(|error| app.show_error(error.to_string()));
             Ok(match frame_log {
                 Some(file) => Box::new(FrameLog::new(app, &file)?),

@@ -131,17 +131,20 @@ impl Shared {
 }
 
 impl SettingsFile {
-    /// Starts the thread.
+    /// Starts the thread. `failed` is told the first time that they cannot be written.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(crate) fn start(file: PathBuf) -> io::Result<Self> {
+    pub(crate) fn start(file: PathBuf, failed: impl FnOnce(String) + Send + 'static) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
         let theirs = Arc::clone(&shared);
         let write = move || {
+            let mut failed = Some(failed);
             while let Some(settings) = theirs.next() {
-                if let Err(error) = settings.save(&file) {
-                    log::warn!("The settings could not be saved ({error}): {}", file.display());
+                if let Err(error) = settings.save(&file)
+                    && let Some(failed) = failed.take()
+                {
+                    failed(format!("The settings cannot be kept ({error}): {}", file.display()));
                 }
             }
         };
@@ -195,7 +198,7 @@ mod tests {
     fn the_last_settings_are_on_disk_in_the_end() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("settings.json");
-        let kept = SettingsFile::start(file.clone()).unwrap();
+        let kept = SettingsFile::start(file.clone(), |_| unreachable!()).unwrap();
         for side in 80..120 {
             kept.save(Settings { tile_side: side as f32, ..Settings::default() });
         }

@@ -3,6 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
+#[path = "cli/libraries.rs"] // without it the file would be looked for beside this one
+mod libraries;
+#[cfg(target_os = "linux")]
+#[path = "cli/unwritable.rs"]
+mod unwritable;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -6,12 +6,15 @@
 mod common;
 #[path = "desktop/mod.rs"] // without it this file itself would be meant as well
 mod desktop;
+#[path = "desktop/notifications.rs"]
+mod notifications;
 #[path = "desktop/portal.rs"]
 mod portal;
 #[path = "desktop/wayland.rs"]
 mod wayland;
 
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -22,7 +25,9 @@ use florascope::desktop::file_uri;
 use florascope::garden::SPECIES;
 use florascope::photo::bytes_to_path;
 use image::ImageFormat;
+use notifications::Notifications;
 use portal::Portal;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use wayland::{Compositor, Heard, OtherWindow};
 
@@ -660,4 +665,58 @@ fn damaged_settings_are_told_of() {
     std::fs::write(data.path().join("settings.json"), b"{").unwrap();
     let window = launch(&screen, &data, None);
     wait_for_text(&window, "The settings could not be read");
+}
+
+#[test]
+fn the_end_of_long_work_is_told_where_the_user_looks_elsewhere() {
+    let Some(notifications) = Notifications::start() else { return };
+    let (screen, data) = (screen(), TempDir::new().unwrap());
+    let photos = Photos::drawn("Garden", 4, 6);
+    let mut command = florascope(data.path());
+    let command = command.env("DBUS_SESSION_BUS_ADDRESS", notifications.address()).args(["--long-after", "0"]);
+    let window = Window::launch(&screen, command.arg(photos.path()));
+    wait_until_indexed(&window, 24);
+    // The window was in front all the time.
+    assert!(!notifications.has_more());
+    photos.write("new.jpg", &encode(&another_of(0), ImageFormat::Jpeg));
+    // The mouse reaches a window that the keyboard does not.
+    let elsewhere = window.lend_focus();
+    window.click_node(&wait_for_button(&window, "Garden"));
+    window.click_node(&wait_for_button(&window, "Check for changes"));
+    let (title, text) = notifications.wait();
+    assert_eq!((title.as_str(), text.as_str()), ("Garden is up to date", "25 photos can be searched"));
+    drop(elsewhere);
+}
+
+#[test]
+fn what_ended_unexpectedly_is_told_of_at_the_next_start_and_a_kill_is_not() {
+    let (screen, data) = (screen(), TempDir::new().unwrap());
+    let photos = Photos::drawn("Garden", 2, 2);
+    let window = launch(&screen, &data, Some(&photos));
+    wait_until_indexed(&window, 4);
+    window.kill();
+    let window = launch(&screen, &data, None);
+    wait_until_indexed(&window, 4);
+    let reports = || {
+        let logs = data.path().join("logs");
+        let names = std::fs::read_dir(logs).into_iter().flatten().map(|entry| entry.unwrap().path());
+        names.filter(|path| path.to_string_lossy().contains("crash")).collect::<Vec<_>>()
+    };
+    assert_eq!(reports(), Vec::<PathBuf>::new());
+    let process = Pid::from_raw(window.process().cast_signed()).unwrap();
+    kill_process(process, Signal::ABORT).unwrap();
+    assert_eq!(window.ended(PATIENCE).signal(), Some(6));
+    assert_eq!(reports().len(), 1);
+    let window = launch(&screen, &data, None);
+    wait_for_text(&window, "Florascope ended unexpectedly the last time");
+    let report = reports().pop().unwrap();
+    assert!(window.view().has_text(&report.display().to_string()));
+    let text = std::fs::read_to_string(&report).unwrap();
+    assert!(text.starts_with("Florascope ") && text.contains("an abort (SIGABRT)"), "{text}");
+    assert!(!text.contains("Garden"), "{text}");
+    // Told once.
+    drop(window);
+    let window = launch(&screen, &data, None);
+    wait_until_indexed(&window, 4);
+    assert!(!window.view().has_text("unexpectedly"));
 }

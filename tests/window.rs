@@ -2,13 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "window/about.rs"] // without it the file would be looked for beside this one
+mod about;
 mod common;
-#[path = "window/models.rs"] // without it the file would be looked for beside this one
+#[path = "window/libraries.rs"]
+mod libraries;
+#[path = "window/models.rs"]
 mod models;
 #[path = "window/opening.rs"]
 mod opening;
 #[path = "window/training.rs"]
 mod training;
+#[cfg(target_os = "linux")]
+#[path = "window/unwritable.rs"]
+mod unwritable;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -505,6 +512,7 @@ fn of_a_hundred_thousand_photos_only_those_in_view_are_laid_out() {
     let library = OpenLibrary {
         library: Arc::new(Library { root: folder.path().into(), folder: folder.path().into() }),
         writable: true,
+        obstacle: None,
         photos: PHOTOS,
         loading: false,
         facets: Arc::default(),

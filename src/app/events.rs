@@ -11,11 +11,12 @@ use crate::decode::shrink_to_fit;
 use crate::desktop::Answer as DesktopAnswer;
 use crate::job::Outcome;
 use crate::language::translate;
+use crate::libraries::Cleaned;
 use crate::query::{Filter, Query};
 use crate::ui::files_of;
-use crate::ui::state::{Answer, OpenLibrary, Toast, Visit};
+use crate::ui::state::{Answer, Moved, OpenLibrary, Toast, Visit};
 use crate::ui::textures::color_image;
-use crate::worker::{Event, Request, TrainingEnd};
+use crate::worker::{Event, LibraryNews, Request, TrainingEnd};
 
 /// The longer side of an earlier search's picture, in pixels: twice what it takes in points.
 const VISIT_SIDE: u32 = 88;
@@ -39,12 +40,14 @@ impl App {
     pub(super) fn handle_event(&mut self, ctx: &Context, event: Event) {
         match event {
             Event::ModelReady(model) => self.state.model = Some(model),
-            Event::Opened { library, writable } => {
+            Event::Opened { library, writable, obstacle } => {
                 self.state.opening = false;
+                self.begin_anew();
                 self.textures.clear();
                 self.state.library = Some(OpenLibrary {
                     library,
                     writable,
+                    obstacle,
                     photos: 0,
                     loading: true,
                     facets: Arc::default(),
@@ -64,13 +67,19 @@ impl App {
                     self.search(Query::File(photo));
                 }
             }
+            Event::LooksMoved { root, before } => {
+                (self.state.opening, self.state.moved) = (false, Some(Moved { root, before }));
+            }
             Event::OpenFailed { message } => {
                 self.state.opening = false;
                 self.show_error(message);
             }
             Event::ModelLoadFailed { message } | Event::GalleryFailed { message } => self.show_error(message),
             // Files may have been mended or changed since they were drawn.
-            Event::IndexStarted => self.textures.clear(),
+            Event::IndexStarted => {
+                self.textures.clear();
+                self.work_goes_on();
+            }
             Event::IndexQueued => {
                 let text = tr!("The folder is checked when the running job has ended");
                 self.state.toasts.push(Toast::new(text, false));
@@ -109,12 +118,22 @@ impl App {
                 self.show_error(message);
             }
             Event::Gallery { .. } | Event::Problems(_) | Event::Progress(_) | Event::JobEnded(_) => {
+                match &event {
+                    Event::Progress(_) => self.work_goes_on(),
+                    Event::JobEnded(outcome) => self.notify_of_job(outcome),
+                    _ => {}
+                }
                 self.handle_library_event(event);
             }
             Event::Models { models, in_use } => {
                 self.models_panel.wanted.take_if(|wanted| in_use.as_ref() == Some(wanted));
                 (self.state.models, self.state.model_in_use) = (models, in_use);
             }
+            Event::Libraries { libraries, unused } => {
+                (self.state.libraries, self.state.unused) = (Some(libraries), unused);
+            }
+            Event::LibrariesDone(done) => self.end_library_operation(done),
+            Event::Closed => self.close_library(),
             Event::ModelDone(text) => self.state.toasts.push(Toast::new(text, false)),
             Event::ModelFailed(message) => {
                 self.state.train.changing = false;
@@ -131,14 +150,45 @@ impl App {
                 estimates.push((options, time));
             }
             Event::Training(event) => {
+                self.work_goes_on();
                 // The indexing that came first is over.
                 if let Some(library) = &mut self.state.library {
                     (library.progress, library.outcome) = (None, None);
                 }
                 self.state.train.hear(event);
             }
-            Event::TrainingEnded(end) => self.end_training(end),
+            Event::TrainingEnded(end) => {
+                self.notify_of_training(&end);
+                self.end_training(end);
+            }
         }
+    }
+
+    fn end_library_operation(&mut self, done: Result<LibraryNews, String>) {
+        match done {
+            Ok(LibraryNews::Forgotten(root)) => {
+                let text = tr!("Forgotten; the photos are untouched: {}", root.display());
+                self.state.toasts.push(Toast::new(text, false));
+                self.refresh_recent();
+            }
+            Ok(LibraryNews::Cleaned(Cleaned { bytes, .. })) => {
+                let text = tr!("Cleaned up: {} are free again", crate::ui::megabytes(bytes));
+                self.state.toasts.push(Toast::new(text, false));
+            }
+            Err(message) => self.show_error(message),
+        }
+    }
+
+    /// The window is as it was before a folder was opened.
+    fn close_library(&mut self) {
+        self.textures.clear();
+        let state = &mut self.state;
+        (state.library, state.preview, state.selected) = (None, None, None);
+        (state.answer, state.filter) = (Answer::None, Filter::All);
+        (state.large, state.waiting, state.problems_open) = (false, false, false);
+        (state.history, state.at) = (Vec::new(), 0);
+        state.train.open = false;
+        state.train.reset();
     }
 
     fn end_training(&mut self, end: TrainingEnd) {
@@ -196,6 +246,9 @@ impl App {
                     self.state.toasts.push(Toast::new(text, false));
                 }
                 library.outcome = Some(outcome);
+                if self.libraries_panel.open {
+                    self.worker.send(Request::ListLibraries);
+                }
             }
             _ => {}
         }

@@ -1,12 +1,13 @@
 //! The window. `logic` takes in what has happened, `draw` composes the panels, and one place, `perform`, does what they
 //! ask for.
 
+mod away;
 mod dialog;
 mod events;
 mod input;
 mod perform;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use eframe::egui::{self, CentralPanel, Context, Frame, Panel, Ui, ViewportCommand};
@@ -27,8 +28,8 @@ use crate::ui::state::training::Phase;
 use crate::ui::state::{Action, Answer, OpenLibrary, State, Toast};
 use crate::ui::textures::Textures;
 use crate::ui::{
-    drop_target, header, indexing, large, models, path_prompt, problems, shortcuts, sidebar, theme, toasts, train,
-    welcome,
+    about, drop_target, header, indexing, large, libraries, models, moved, path_prompt, problems, shortcuts, sidebar,
+    theme, toasts, train, welcome,
 };
 use crate::worker::{Request, Worker};
 
@@ -50,6 +51,8 @@ pub struct App {
     settings_file: SettingsFile,
     state: State,
     models_panel: models::Models,
+    libraries_panel: libraries::Libraries,
+    about: Option<about::About>,
     path_prompt: path_prompt::PathPrompt,
     /// The system's file dialog, from the request for it to its end.
     dialog: Option<dialog::PendingDialog>,
@@ -64,6 +67,8 @@ pub struct App {
     /// Has been compared with the size of the screen.
     fits_screen: bool,
     was_focused: bool,
+    /// The job that goes on.
+    work: away::Work,
     /// What the estimates of the training's time were last asked for.
     estimates_of: Option<(TrainOptions, usize, DeviceChoice)>,
     /// Whether a button or list had the keyboard's focus when the last frame ended.
@@ -95,16 +100,19 @@ impl App {
             let ctx = ctx.clone();
             move || ctx.request_repaint()
         };
+        let desktop = Desktop::new(wake(ctx));
         let app = Self {
             worker: start_worker(data.clone(), device, wake(ctx))?,
-            desktop: Desktop::new(wake(ctx)),
             textures: Textures::start(wake(ctx))?,
-            settings_file: SettingsFile::start(data.settings_file())?,
+            settings_file: SettingsFile::start(data.settings_file(), desktop.teller())?,
+            desktop,
             data,
             saved_settings: settings.clone(),
             settings,
             state: State { device, opening: true, ..State::default() },
             models_panel: models::Models::default(),
+            libraries_panel: libraries::Libraries::default(),
+            about: None,
             path_prompt: path_prompt::PathPrompt::default(),
             dialog: None,
             opens_last: path.is_none(),
@@ -115,6 +123,7 @@ impl App {
             system_is_dark: None,
             fits_screen: false,
             was_focused: false,
+            work: away::Work::default(),
             estimates_of: None,
             widget_had_focus: false,
             was_typing: false,
@@ -177,7 +186,14 @@ impl App {
         if self.models_panel.open {
             models::models_ui(&ctx, &mut self.models_panel, &self.state, &mut actions);
         }
+        if self.libraries_panel.open {
+            libraries::libraries_ui(&ctx, &mut self.libraries_panel, &self.state, &mut actions);
+        }
         shortcuts::shortcuts_ui(&ctx, &mut self.state.shortcuts_open);
+        about::about_ui(&ctx, &mut self.about, &mut actions);
+        if let Some(moved) = &self.state.moved {
+            moved::moved_ui(&ctx, moved, &mut actions);
+        }
         path_prompt::path_prompt_ui(&ctx, &mut self.path_prompt, &mut actions);
         toasts::toasts_ui(&ctx, &self.state, &mut actions);
         drop_target::drop_target_ui(&ctx, ui, &self.state);
@@ -276,6 +292,11 @@ impl App {
     /// Says over the window what went wrong.
     pub fn show_error(&mut self, message: String) {
         self.state.toasts.push(Toast::new(message, true));
+    }
+
+    /// Says where the report of an unexpected end lies.
+    pub fn show_crash(&mut self, report: &Path) {
+        self.show_error(about::crash_text(report));
     }
 
     /// Has the folders listed that were opened before.
@@ -378,10 +399,7 @@ impl eframe::App for App {
 
     fn ui(&mut self, ui: &mut Ui, frame: &mut eframe::Frame) {
         self.draw(ui, frame.info().cpu_usage.unwrap_or(0.0));
-        let title = match &self.state.library {
-            Some(library) => format!("{} – Florascope", library.library.name()),
-            None => "Florascope".to_owned(),
-        };
+        let title = away::title(&self.state);
         // Each such command makes one more frame, and winit does not tell on X11 what the title is.
         if self.title != title {
             self.title.clone_from(&title);

@@ -11,9 +11,10 @@ use crate::command::Command;
 use crate::desktop::Purpose;
 use crate::query::Query;
 use crate::settings::TILE_SIDES;
-use crate::ui::problems;
+use crate::ui::about::About;
 use crate::ui::state::training::Phase;
 use crate::ui::state::{Action, Answer, Toast, Visit};
+use crate::ui::{indexing, problems};
 use crate::worker::{Listing, Request};
 
 /// Earlier searches that are kept.
@@ -58,6 +59,7 @@ impl App {
                 }
                 Action::SetTrainOptions(options) => self.state.train.options = options,
                 Action::TrainAgain => self.state.train.phase = Phase::Setup,
+                Action::ForgetMoved => self.state.moved = None,
                 Action::DismissToast(number) => {
                     if number < self.state.toasts.len() {
                         self.state.toasts.remove(number);
@@ -70,7 +72,9 @@ impl App {
     /// Sends a request to the worker, and shows at once what follows from it.
     pub(super) fn request(&mut self, request: Request) {
         match &request {
-            Request::Open(_) | Request::OpenGarden => (self.state.opening, self.opens_last) = (true, false),
+            Request::Open(_) | Request::OpenGarden | Request::OpenAnew(_) | Request::OpenMoved { .. } => {
+                (self.state.opening, self.opens_last, self.state.moved) = (true, false, None);
+            }
             Request::SetDevice(device) => (self.state.device, self.settings.device) = (*device, *device),
             Request::Train { options, .. } => {
                 self.state.train.begin(options.clone(), self.state.model_in_use.clone());
@@ -122,7 +126,10 @@ impl App {
                 }
             }
             Command::CheckFolder if self.state.library.as_ref().is_some_and(|library| !library.writable) => {
-                self.show_error(tr!("Another Florascope window has this folder open; check for changes there"));
+                self.show_error(match self.state.library.as_ref().and_then(|library| library.obstacle) {
+                    Some(obstacle) => tr!("{}: new photos cannot be kept", indexing::reason(obstacle)),
+                    None => tr!("Another Florascope window has this folder open; check for changes there"),
+                });
             }
             Command::CheckFolder => self.worker.send(Request::Index),
             Command::StopIndexing => self.worker.send(Request::CancelJob),
@@ -149,8 +156,24 @@ impl App {
                     self.worker.send(Request::ListModels);
                 }
             }
+            Command::ShowLibraries => {
+                self.libraries_panel.open = !self.libraries_panel.open;
+                if self.libraries_panel.open {
+                    self.worker.send(Request::ListLibraries);
+                }
+            }
             Command::ImportModel => self.ask_for_path(ctx, Purpose::Model),
             Command::LoadWeights => self.ask_for_path(ctx, Purpose::Weights),
+            Command::ShowAbout => {
+                self.about = match self.about.take() {
+                    Some(_) => None,
+                    None => Some(About::new(&self.state, &self.data.logs())),
+                };
+            }
+            Command::CopyDetails => {
+                ctx.copy_text(About::new(&self.state, &self.data.logs()).details());
+                self.state.toasts.push(Toast::new(tr!("Details copied"), false));
+            }
             Command::ShowShortcuts => self.state.shortcuts_open = !self.state.shortcuts_open,
             Command::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
             Command::Back => {}
@@ -160,10 +183,19 @@ impl App {
     /// Closes what is uppermost; at last the query.
     fn escape(&mut self) {
         let state = &mut self.state;
-        if self.path_prompt.is_open() {
+        if state.moved.is_some() {
+            state.moved = None;
+        } else if self.path_prompt.is_open() {
             self.path_prompt.close();
-        } else if state.shortcuts_open || state.problems_open || self.models_panel.open {
-            (state.shortcuts_open, state.problems_open, self.models_panel.open) = (false, false, false);
+        } else if state.shortcuts_open
+            || state.problems_open
+            || self.models_panel.open
+            || self.libraries_panel.open
+            || self.about.is_some()
+        {
+            self.about = None;
+            (state.shortcuts_open, state.problems_open) = (false, false);
+            (self.models_panel.open, self.libraries_panel.open) = (false, false);
         } else if state.large {
             state.large = false;
             self.reveal = state.selected;

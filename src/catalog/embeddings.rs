@@ -17,6 +17,9 @@ pub(super) const FEATURES_TO_PROJECT: &str = "
         AND made.content IS NULL
     ORDER BY features.content LIMIT ?4";
 
+/// What an embedding takes beside its numbers, in bytes: its content's hash, in the table and in the index.
+const ROW_OVERHEAD: i64 = 56;
+
 /// SQLite's number for a file that can give back its free pages.
 const INCREMENTAL: i64 = 2;
 
@@ -121,6 +124,23 @@ impl Catalog {
     /// When the catalog cannot be read.
     pub fn models(&self) -> Result<Vec<String>, CatalogError> {
         self.run(|connection| connection.prepare("SELECT name FROM models")?.query_map([], |row| row.get(0))?.collect())
+    }
+
+    /// About how many bytes the embeddings of each model and backbone take.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub(crate) fn embedding_bytes(&self) -> Result<Vec<(String, u64)>, CatalogError> {
+        self.run(|connection| {
+            // Counted in the index of contents, which is a fortieth of the table; all of a model's are of one length.
+            let mut statement = connection.prepare(
+                "SELECT name, count * (? + length(vector))
+                 FROM (SELECT model, count(*) AS count, min(content) AS content FROM embeddings GROUP BY model)
+                 JOIN embeddings USING (content, model) JOIN models ON models.id = model ORDER BY name",
+            )?;
+            let rows = statement.query_map([ROW_OVERHEAD], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?;
+            rows.collect()
+        })
     }
 
     /// Throws away all embeddings of some models or backbones, and gives the file's space back.

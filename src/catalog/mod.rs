@@ -11,26 +11,60 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::Metadata;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, ffi, params};
 
 use self::embeddings::{insert_embedding, model_row};
+use crate::library::Obstacle;
 use crate::names::PathKey;
 use crate::photo::{
     ContentHash, Embedded, Embedding, HalfEmbedding, Metric, Photo, PhotoId, bytes_to_path, path_to_bytes,
 };
+
+/// SQLite's version.
+pub(crate) fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}
 
 /// Why the catalog could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     #[error("The catalog could not be used ({source}): {path}", path = path.display())]
     Sql { path: PathBuf, source: rusqlite::Error },
+    #[error("The disk is full, so nothing more can be kept; what is indexed can be searched. Free some space, then check the folder again: {}", .0.display())]
+    DiskFull(PathBuf),
     #[error("The catalog was written by a newer version of Florascope; update the program: {}", .0.display())]
     TooNew(PathBuf),
     #[error("The catalog was written by an older version of Florascope. Index the folder once to bring it up to date: {}", .0.display())]
     TooOld(PathBuf),
+}
+
+impl CatalogError {
+    fn of(file: &Path, source: rusqlite::Error) -> Self {
+        // Room for its shared memory or its log, of which SQLite says no more than that it could not be written.
+        const NO_ROOM: [i32; 2] = [ffi::SQLITE_IOERR_SHMSIZE, ffi::SQLITE_IOERR_WRITE];
+        let code = source.sqlite_error().map(|error| (error.code, error.extended_code));
+        match code {
+            Some((ErrorCode::DiskFull, _)) => Self::DiskFull(file.to_owned()),
+            Some((_, extended)) if NO_ROOM.contains(&extended) => Self::DiskFull(file.to_owned()),
+            _ => Self::Sql { path: file.to_owned(), source },
+        }
+    }
+
+    /// Why the catalog cannot be written; `None` where that is not what went wrong.
+    pub(crate) fn obstacle(&self) -> Option<Obstacle> {
+        match self {
+            Self::DiskFull(_) => Some(Obstacle::DiskFull),
+            Self::Sql { source, .. } => match source.sqlite_error_code()? {
+                ErrorCode::CannotOpen | ErrorCode::PermissionDenied => Some(Obstacle::NotPermitted),
+                ErrorCode::ReadOnly => Some(Obstacle::ReadOnly),
+                _ => None,
+            },
+            Self::TooNew(_) | Self::TooOld(_) => None,
+        }
+    }
 }
 
 /// What is known of a file from the last time it was looked at.
@@ -130,7 +164,7 @@ impl Catalog {
     }
 
     fn error(&self, source: rusqlite::Error) -> CatalogError {
-        CatalogError::Sql { path: self.file.clone(), source }
+        CatalogError::of(&self.file, source)
     }
 
     /// Every file of the catalog by its path's bytes.
@@ -149,6 +183,26 @@ impl Catalog {
                 let stamp = FileStamp { size: row.get(2)?, modified: row.get(3)? };
                 let embedded = embedded.contains(&row.get::<_, [u8; 16]>(4)?);
                 Ok((row.get(0)?, KnownFile { id: PhotoId(row.get(1)?), stamp, embedded }))
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// Up to `limit` files with a photo, spread evenly over all.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub(crate) fn sample(&self, limit: usize) -> Result<Vec<(PathBuf, FileStamp)>, CatalogError> {
+        let step = self.photo_count()?.div_ceil(limit as u64).max(1);
+        self.run(|connection| {
+            let mut statement = connection.prepare(
+                "SELECT path, size, modified
+                 FROM (SELECT path, size, modified, row_number() OVER (ORDER BY id) AS number FROM photos)
+                 WHERE number % ?1 = 1 % ?1",
+            )?;
+            let rows = statement.query_map([step as i64], |row| {
+                let path: Vec<u8> = row.get(0)?;
+                Ok((bytes_to_path(&path), FileStamp { size: row.get(1)?, modified: row.get(2)? }))
             })?;
             rows.collect()
         })

@@ -1,8 +1,9 @@
 //! The catalog's files: made, brought up to date and opened.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{Catalog, CatalogError};
@@ -49,10 +50,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Access {
     Read,
+    /// As files that nobody changes and nothing can be written beside.
+    ReadAlone,
     Write,
 }
 
 impl Catalog {
+    /// The file of the catalog in `folder`.
+    pub(crate) fn file_in(folder: &Path) -> PathBuf {
+        folder.join(FILE)
+    }
+
     /// Opens the catalog in `folder` for writing; makes it, or brings its schema up to date, where needed.
     ///
     /// # Errors
@@ -88,7 +96,14 @@ impl Catalog {
         if !folder.join(FILE).exists() {
             return Ok(None);
         }
-        let catalog = retry_while_busy(|| Self::connect(folder, Access::Read))?;
+        let catalog = match retry_while_busy(|| Self::connect(folder, Access::Read)) {
+            // Even to read, SQLite makes files beside the catalog, for which there is no room or no permission here. Where
+            // nothing waits in the log of the last time, it needs none.
+            Err(error) if error.obstacle().is_some() && logs_are_empty(folder) => {
+                Self::connect(folder, Access::ReadAlone)?
+            }
+            catalog => catalog?,
+        };
         match catalog.version()? {
             0 => Ok(None),
             version if version < MIGRATIONS.len() => Err(CatalogError::TooOld(catalog.file)),
@@ -98,12 +113,13 @@ impl Catalog {
 
     fn connect(folder: &Path, access: Access) -> Result<Self, CatalogError> {
         let file = folder.join(FILE);
-        let wrap = |source| CatalogError::Sql { path: file.clone(), source };
+        let wrap = |source| CatalogError::of(&file, source);
         let flags = match access {
-            Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+            Access::Read | Access::ReadAlone => OpenFlags::SQLITE_OPEN_READ_ONLY,
             Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
         };
-        let connection = Connection::open_with_flags(&file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(wrap)?;
+        let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+        let connection = Connection::open_with_flags(address(&file, access), flags).map_err(wrap)?;
         connection.busy_timeout(PATIENCE).map_err(wrap)?;
         // WAL survives a kill at any moment with NORMAL; only a power cut may take the last transactions with it.
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(wrap)?;
@@ -114,14 +130,14 @@ impl Catalog {
         let mut has_thumbnails = access == Access::Write || thumbnails.exists();
         if has_thumbnails {
             let attach = "ATTACH DATABASE CAST(? AS TEXT) AS thumbnails";
-            connection.execute(attach, [path_to_bytes(&thumbnails)]).map_err(wrap)?;
+            connection.execute(attach, [path_to_bytes(&address(&thumbnails, access))]).map_err(wrap)?;
         }
         match access {
             Access::Write => connection.execute_batch(THUMBNAIL_SCHEMA).map_err(wrap)?,
-            Access::Read if has_thumbnails => {
+            Access::Read | Access::ReadAlone if has_thumbnails => {
                 has_thumbnails = connection.table_exists(Some("thumbnails"), "thumbnails").map_err(wrap)?;
             }
-            Access::Read => {}
+            Access::Read | Access::ReadAlone => {}
         }
         let catalog = Self { connection, file, has_thumbnails };
         if catalog.version()? > MIGRATIONS.len() {
@@ -136,6 +152,21 @@ impl Catalog {
             Ok(version as usize)
         })
     }
+}
+
+/// What SQLite is to open.
+fn address(file: &Path, access: Access) -> PathBuf {
+    if access != Access::ReadAlone {
+        return file.to_owned();
+    }
+    let path = percent_encode(&path_to_bytes(file), NON_ALPHANUMERIC).to_string();
+    format!("file:{path}?immutable=1").into()
+}
+
+/// Whether all that was written is in the catalog's files themselves.
+fn logs_are_empty(folder: &Path) -> bool {
+    let log = |name: &str| folder.join(format!("{name}-wal"));
+    [FILE, THUMBNAIL_FILE].iter().all(|name| log(name).metadata().map_or(true, |metadata| metadata.len() == 0))
 }
 
 /// Opens, again and again while others hold locks. SQLite's own waiting does not cover the change to WAL mode.

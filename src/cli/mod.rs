@@ -1,5 +1,6 @@
 //! The same jobs and queries without a window, for scripts and for computers without a screen.
 
+mod libraries;
 mod models;
 mod output;
 mod train;
@@ -24,8 +25,9 @@ use crate::embed::Embedder;
 use crate::evaluate::Evaluation;
 use crate::ingest::{COMPLETE, IngestEvent, YES, ingest};
 use crate::job::{Cancel, Outcome, Progress, Stage};
-use crate::library::{DataFolder, Library};
+use crate::library::{DataFolder, Library, WriterLock};
 use crate::model::NetworkInput;
+use crate::moved::recognise;
 use crate::names::composed;
 use crate::photo::label_of;
 use crate::query::{Filter, Gallery, QueryError, embed_picture, read_photo};
@@ -67,6 +69,9 @@ pub struct Arguments {
     /// Keep FILE up to date with what the window shows (for tests)
     #[arg(long, hide = true, value_name = "FILE")]
     pub describe_window: Option<PathBuf>,
+    /// Take work for long from so many seconds on (for tests)
+    #[arg(long, hide = true, value_name = "SECONDS")]
+    pub long_after: Option<u64>,
 }
 
 /// Options that the window and every subcommand take.
@@ -88,7 +93,12 @@ pub struct Common {
 pub enum Command {
     /// Index a folder: read what is new or changed, forget what is gone
     #[command(after_help = EXIT_HELP)]
-    Index { folder: PathBuf },
+    Index {
+        folder: PathBuf,
+        /// Where the photos look like those of a folder that is no more where it was: index them anew all the same
+        #[arg(long)]
+        anew: bool,
+    },
     /// Find the photos of an indexed folder that are most similar to each PHOTO
     #[command(after_help = EXIT_HELP)]
     Search {
@@ -119,6 +129,9 @@ pub enum Command {
     /// The models on this computer
     #[command(subcommand, after_help = EXIT_HELP)]
     Models(models::ModelsCommand),
+    /// The libraries on this computer: what the program keeps of each folder that was indexed
+    #[command(subcommand, after_help = EXIT_HELP)]
+    Libraries(libraries::LibrariesCommand),
 }
 
 /// Runs a subcommand and gives its exit code.
@@ -128,11 +141,12 @@ pub enum Command {
 pub fn run(command: &Command, common: &Common) -> anyhow::Result<u8> {
     let data = DataFolder::open(common.data_dir.clone()).context("The program's data folder cannot be used")?;
     match command {
-        Command::Index { folder } => index(&data, folder, common),
+        Command::Index { folder, anew } => index(&data, folder, *anew, common),
         Command::Search { folder, photos, results } => search(&data, folder, photos, *results, common),
         Command::Status { folder } => status(&data, folder.as_deref(), common),
         Command::Train(arguments) => train::train(&data, arguments, common),
         Command::Models(command) => models::models(&data, command, common),
+        Command::Libraries(command) => libraries::libraries(&data, command, common),
         Command::Evaluate { folder, queries, .. } => evaluate(&data, folder, queries.as_deref(), common),
     }
 }
@@ -141,13 +155,41 @@ fn library_of(data: &DataFolder, folder: &Path) -> anyhow::Result<Library> {
     data.library(folder).with_context(|| format!("The folder cannot be opened: {}", folder.display()))
 }
 
-fn index(data: &DataFolder, folder: &Path, common: &Common) -> anyhow::Result<u8> {
+/// The library of a folder with the right to write it; `None`, with a word on standard error, where another Florascope
+/// has that. A folder whose photos were elsewhere before goes on with the library of that place, unless `anew`.
+fn open_to_write(
+    data: &DataFolder,
+    folder: &Path,
+    anew: bool,
+    what_to_do: &str,
+) -> anyhow::Result<Option<(Library, WriterLock)>> {
+    const UNWRITABLE: &str = "The library cannot be written; what is indexed can be searched";
     let library = library_of(data, folder)?;
-    let Some(_lock) = library.lock().context("The library cannot be written")? else {
-        print_error(&format!(
-            "Another Florascope has this folder open and keeps it indexed: {}",
-            library.root.display()
-        ));
+    let before = if anew || library.is_known().context(UNWRITABLE)? { None } else { recognise(data, &library.root) };
+    let opened = match &before {
+        None => library.lock().context(UNWRITABLE)?.map(|lock| (library.clone(), lock)),
+        Some(before) => {
+            let moved = before.move_to(library.root.clone()).context(UNWRITABLE)?;
+            if moved.is_some() {
+                let text = looks_like(before);
+                print_error(&format!("{text}: going on with its index and its model (`index --anew` does not)"));
+            }
+            moved
+        }
+    };
+    if opened.is_none() {
+        let root = before.as_ref().unwrap_or(&library).root.display();
+        print_error(&format!("Another Florascope has this folder open{what_to_do}: {root}"));
+    }
+    Ok(opened)
+}
+
+fn looks_like(before: &Library) -> String {
+    format!("This looks like {}, which was at {}", before.name(), before.root.display())
+}
+
+fn index(data: &DataFolder, folder: &Path, anew: bool, common: &Common) -> anyhow::Result<u8> {
+    let Some((library, _lock)) = open_to_write(data, folder, anew, " and keeps it indexed")? else {
         return Ok(exit::IN_USE);
     };
     let mut catalog = Catalog::open(&library.folder)?;
@@ -196,7 +238,9 @@ fn open_indexed(data: &DataFolder, folder: &Path) -> anyhow::Result<Option<(Libr
     let library = library_of(data, folder)?;
     let catalog = Catalog::open_read_only(&library.folder)?;
     if catalog.is_none() {
-        print_error(&format!("Not indexed yet; run `florascope index` first: {}", library.root.display()));
+        let known = recognise(data, &library.root).map(|before| format!(" ({})", looks_like(&before)));
+        let known = known.unwrap_or_default();
+        print_error(&format!("Not indexed yet; run `florascope index` first{known}: {}", library.root.display()));
     }
     Ok(catalog.map(|catalog| (library, catalog)))
 }

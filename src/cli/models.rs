@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::output::{Bar, percent, print_error, print_json, print_lines};
-use super::{Common, exit, library_of, stop_on_interrupt};
+use super::{Common, exit, open_to_write, stop_on_interrupt};
 use crate::active_model::{change_model, delete_model, forget_unneeded, forget_unneeded_everywhere, names};
 use crate::artefact::{ArtefactError, Model, ModelFolder, ModelSummary, load_weights};
 use crate::catalog::Catalog;
@@ -124,10 +124,7 @@ fn use_for_folder(
     folder: &Path,
     common: &Common,
 ) -> anyhow::Result<u8> {
-    let library = library_of(data, folder)?;
-    let Some(_lock) = library.lock().context("The library cannot be written")? else {
-        let folder = library.root.display();
-        print_error(&format!("Another Florascope has this folder open; choose the model there: {folder}"));
+    let Some((library, _lock)) = open_to_write(data, folder, false, "; choose the model there")? else {
         return Ok(exit::IN_USE);
     };
     let model = models.load(id)?;

@@ -10,6 +10,7 @@ use std::path::Path;
 use base64ct::{Base64, Encoding};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::catalog::Problem;
 use crate::job::Progress;
@@ -116,6 +117,17 @@ pub(super) fn print_line_json(value: &Value) -> std::io::Result<()> {
 /// A number of things, in the singular where it is one.
 pub(super) fn count_of(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// A number of bytes.
+pub(super) fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+/// The day of a time in seconds since 1970, in universal time.
+pub(super) fn day(time: u64) -> String {
+    let time = i64::try_from(time).ok().and_then(|time| OffsetDateTime::from_unix_timestamp(time).ok());
+    time.map_or_else(|| "at an unknown time".into(), |time| time.date().to_string())
 }
 
 /// A share from 0 to 1.

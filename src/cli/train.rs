@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 
 use super::models::{show_ingest, use_model};
 use super::output::{Bar, count_of, print_error, print_line_json, print_lines};
-use super::{Common, exit, library_of, stop_on_interrupt};
+use super::{Common, exit, open_to_write, stop_on_interrupt};
 use crate::active_model::{active_model, forget_unneeded};
 use crate::artefact::{EvaluationReport, Focus, Interval, Loss, ModelId, Recipe, TrainOptions};
 use crate::catalog::Catalog;
@@ -52,9 +52,7 @@ pub struct TrainArguments {
 
 /// Runs `florascope train`.
 pub(crate) fn train(data: &DataFolder, arguments: &TrainArguments, common: &Common) -> anyhow::Result<u8> {
-    let library = library_of(data, &arguments.folder)?;
-    let Some(_lock) = library.lock().context("The library cannot be written")? else {
-        print_error(&format!("Another Florascope has this folder open; train there: {}", library.root.display()));
+    let Some((library, _lock)) = open_to_write(data, &arguments.folder, false, "; train there")? else {
         return Ok(exit::IN_USE);
     };
     let models = data.models();

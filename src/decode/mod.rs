@@ -8,13 +8,14 @@ mod jpeg;
 mod preview;
 
 use std::io::{Cursor, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
 use fast_image_resize as fir;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+
+use crate::crash::foresee;
 
 /// Larger files are refused: no photo is, and a file is read whole.
 pub(crate) const MAX_FILE_BYTES: u64 = 512 << 20;
@@ -150,7 +151,7 @@ pub fn decode_at_least(bytes: &[u8], wanted: AtLeast) -> Result<RgbImage, Decode
 
 /// Turns a panic into an error.
 fn guarded<T>(work: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(DecodeError::Panicked(panic_text(panic.as_ref()))))
+    foresee(work).unwrap_or_else(|panic| Err(DecodeError::Panicked(panic_text(panic.as_ref()))))
 }
 
 /// The message of a caught panic.

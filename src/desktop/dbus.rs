@@ -1,5 +1,6 @@
 //! What a Linux desktop tells over D-Bus. A bus or a service that does not answer costs a few seconds, not for ever.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,6 +18,16 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(super) fn show_in_file_manager(path: &Path) -> bool {
     let (service, object) = ("org.freedesktop.FileManager1", "/org/freedesktop/FileManager1");
     call(service, object, service, "ShowItems", &(vec![file_uri(path)], "")).is_ok()
+}
+
+/// Shows a notification.
+pub(super) fn notify(title: &str, body: &str) -> zbus::Result<()> {
+    let service = "org.freedesktop.Notifications";
+    let hints = HashMap::from([("desktop-entry", Value::from("florascope"))]);
+    // It replaces none, has no buttons, and stays as long as such things stay here. Some services take the body for HTML.
+    let body = body.replace('&', "&amp;").replace('<', "&lt;");
+    let arguments = ("Florascope", 0u32, "florascope", title, body, Vec::<&str>::new(), hints, -1i32);
+    call(service, "/org/freedesktop/Notifications", service, "Notify", &arguments).map(drop)
 }
 
 /// Whether the desktop prefers dark windows; `None` where it does not say.

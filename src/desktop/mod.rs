@@ -196,9 +196,27 @@ impl Desktop {
         });
     }
 
+    /// Tells a user who looks elsewhere of something, where the desktop has a way for that.
+    pub(crate) fn notify(&self, title: String, body: String) {
+        self.run("notification", move || {
+            notify(&title, &body);
+            None
+        });
+    }
+
     /// Finds out whether the system prefers dark windows; no answer where it does not say.
     pub(crate) fn ask_for_theme(&self) {
         self.run("theme", || prefers_dark().map(Answer::Dark));
+    }
+
+    /// A way to say what went wrong elsewhere.
+    pub(crate) fn teller(&self) -> impl FnOnce(String) + Send + 'static {
+        let (answers, wake) = (self.sender.clone(), Arc::clone(&self.wake));
+        move |message| {
+            // Full only where nobody has looked at the answers for long.
+            let _ = answers.try_send(Answer::Failed(message));
+            wake();
+        }
     }
 
     /// Does something that may take long on a thread of its own; what it gives is among the answers.
@@ -258,6 +276,15 @@ fn reveal(path: &Path) -> bool {
     let status =
         command.arg(option).arg(path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
+}
+
+fn notify(title: &str, body: &str) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = dbus::notify(title, body) {
+        log::info!("The desktop shows no notifications: {error}");
+    }
+    #[cfg(not(target_os = "linux"))]
+    log::info!("{title}: {body}");
 }
 
 /// The desktop's setting on Linux; elsewhere the window toolkit knows it.

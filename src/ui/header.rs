@@ -125,6 +125,7 @@ fn library_menu_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: 
         ui.separator();
         menu_item(ui, Command::Train, true, actions);
         menu_item(ui, Command::ShowModels, true, actions);
+        menu_item(ui, Command::ShowLibraries, true, actions);
         ui.separator();
         menu_item(ui, Command::ToggleSidebar, true, actions);
         menu_item(ui, Command::ShowProblems, true, actions);
@@ -143,6 +144,7 @@ fn library_menu_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: 
         });
         language_menu_ui(ui, settings, actions);
         menu_item(ui, Command::ShowShortcuts, true, actions);
+        menu_item(ui, Command::ShowAbout, true, actions);
         menu_item(ui, Command::Quit, true, actions);
     });
     let tip = menu.response.rect.right_center() - egui::vec2(16.0, -3.0);

@@ -9,6 +9,7 @@ use super::{command_button, count, duration, photos_of, problems_of, theme, trai
 use crate::command::Command;
 use crate::job::{Outcome, Progress};
 use crate::language::translate;
+use crate::library::Obstacle;
 use crate::worker::Request;
 
 /// Whether there is anything to say.
@@ -26,6 +27,8 @@ pub(crate) fn indexing_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, act
             progress_ui(ui, state, progress, actions);
         } else if let (Phase::Running(run), false) = (&state.train.phase, state.train.open) {
             train::progress::line_ui(ui, run, actions);
+        } else if let Some(obstacle) = library.obstacle {
+            obstacle_ui(ui, obstacle, library, actions);
         } else if !library.writable {
             ui.label(tr!(
                 "Another Florascope window has this folder open; this one is read-only: new files are not picked up"
@@ -37,6 +40,30 @@ pub(crate) fn indexing_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, act
             outcome_ui(ui, library.outcome.as_ref(), actions);
         }
     });
+}
+
+/// That the program's data cannot be written, what follows from that, and what to do.
+fn obstacle_ui(ui: &mut Ui, obstacle: Obstacle, library: &OpenLibrary, actions: &mut Vec<Action>) {
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+        if ui.button(tr!("Try again")).on_hover_text(tr!("Open the folder again")).clicked() {
+            actions.push(Action::Request(Request::Open(library.library.root.clone())));
+        }
+        ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+            let text = tr!("{}: you can search, but new photos, models and settings are not kept", reason(obstacle));
+            let text = RichText::new(text).color(theme::palette(ui).warning);
+            let place = library.library.folder.display().to_string();
+            ui.add(egui::Label::new(text).truncate()).on_hover_text(place);
+        });
+    });
+}
+
+/// Why the program's data cannot be written.
+pub(crate) fn reason(obstacle: Obstacle) -> String {
+    match obstacle {
+        Obstacle::ReadOnly => tr!("The program's data folder is read-only"),
+        Obstacle::NotPermitted => tr!("The program's data folder may not be written"),
+        Obstacle::DiskFull => tr!("The disk with the program's data is full"),
+    }
 }
 
 fn progress_ui(ui: &mut Ui, state: &State, progress: &Progress, actions: &mut Vec<Action>) {

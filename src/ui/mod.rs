@@ -1,6 +1,7 @@
 //! The window's panels, one file each. They draw what `state.rs` holds and send actions; all they change themselves is
 //! what they alone have in hand: a text that is being typed, which of two lists is open.
 
+pub(crate) mod about;
 pub mod describe;
 pub(crate) mod drop_target;
 pub mod frame_log;
@@ -8,7 +9,9 @@ pub mod grid;
 pub(crate) mod header;
 pub(crate) mod indexing;
 pub(crate) mod large;
+pub(crate) mod libraries;
 pub(crate) mod models;
+pub(crate) mod moved;
 pub(crate) mod path_prompt;
 pub(crate) mod problems;
 pub(crate) mod shortcuts;

@@ -119,6 +119,9 @@ impl Usage {
             None => Self::Impossible(tr!("Open a folder first")),
             Some(_) if in_use == Some(model.id.as_str()) => Self::InUse,
             Some(_) if wanted == Some(model.id.as_str()) => Self::Wanted,
+            Some(library) if library.obstacle.is_some() => {
+                Self::Impossible(tr!("The program's data cannot be written"))
+            }
             Some(library) if !library.writable => {
                 Self::Impossible(tr!("Another Florascope window has this folder open"))
             }
@@ -327,7 +330,7 @@ fn confirmation_ui(ui: &mut Ui, model: &ModelSummary, panel: &mut Models, action
 }
 
 /// A time as one would say it; both in seconds since 1970. Old ones as a date, in universal time.
-fn date(then: u64, now: u64) -> String {
+pub(super) fn date(then: u64, now: u64) -> String {
     let minutes = now.saturating_sub(then) / 60;
     match minutes {
         0 => tr!("just now"),

@@ -12,7 +12,7 @@ use crate::worker::Request;
 
 /// Fills the window while no library is open.
 pub(crate) fn welcome_ui(ui: &mut Ui, state: &State, settings: &Settings, actions: &mut Vec<Action>) {
-    let content = 396.0 + 30.0 * state.recent.len().min(6) as f32;
+    let content = 396.0 + 30.0 * (state.recent.len() + 1).min(7) as f32;
     ui.add_space(((ui.available_height() - content) / 2.0).max(theme::WIDE_GAP));
     ui.with_layout(Layout::top_down(Align::Center), |ui| {
         ui.label(RichText::new("Florascope").size(theme::NAME_SIZE).strong().color(theme::palette(ui).accent));
@@ -43,10 +43,15 @@ pub(crate) fn welcome_ui(ui: &mut Ui, state: &State, settings: &Settings, action
                     actions.push(Action::Request(Request::Open(path.clone())));
                 }
             }
+            let all = Command::ShowLibraries;
+            let text = RichText::new(all.info().text).color(ui.visuals().hyperlink_color);
+            add_command(ui, all, Button::new(text).frame(false), true, actions);
         }
         ui.add_space(2.0 * theme::WIDE_GAP);
         ui.weak(tr!("Your photos stay on this computer, and are never changed"));
         ui.add_space(theme::GAP);
+        let text = RichText::new(Command::ShowAbout.info().text).color(ui.visuals().hyperlink_color);
+        add_command(ui, Command::ShowAbout, Button::new(text).frame(false), true, actions);
         language_menu_ui(ui, settings, actions);
     });
 }

@@ -11,8 +11,10 @@ use crate::query::QueryError;
 pub(super) enum OpenError {
     #[error("The folder cannot be opened ({error}): {path}", path = .path.display())]
     Folder { path: PathBuf, error: std::io::Error },
-    #[error("The program's data cannot be written ({error}): {path}", path = .path.display())]
+    #[error("The program's data cannot be written ({error}). Make room there or choose another folder with --data-dir: {path}", path = .path.display())]
     Data { path: PathBuf, error: std::io::Error },
+    #[error("Another Florascope has this library open; close it there first: {}", .0.display())]
+    InUse(PathBuf),
     #[error("A thread could not be started: {0}")]
     Thread(std::io::Error),
     #[error(transparent)]

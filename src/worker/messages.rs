@@ -12,7 +12,8 @@ use crate::catalog::Problem;
 use crate::device::DeviceChoice;
 use crate::embed::ModelInfo;
 use crate::job::{Outcome, Progress};
-use crate::library::Library;
+use crate::libraries::{CleanUp, Cleaned, LibrarySummary, Unused};
+use crate::library::{Library, Obstacle};
 use crate::query::{Facets, Filter, Hit, Query};
 use crate::train::progress::{LabelPreview, TrainEvent};
 
@@ -30,6 +31,13 @@ pub struct Listing {
 pub enum Request {
     /// Open a folder's library, and bring it up to date.
     Open(PathBuf),
+    /// The same, without asking whether it is one that was elsewhere before.
+    OpenAnew(PathBuf),
+    /// Open a folder with the library that belonged to another one before.
+    OpenMoved {
+        path: PathBuf,
+        before: Library,
+    },
     /// Draw the sample garden where it is missing, and open it.
     OpenGarden,
     /// Bring the open library up to date: now, or after the job that is running.
@@ -65,6 +73,12 @@ pub enum Request {
     ImportModel(PathBuf),
     /// Take in a network's weights from a file of another program.
     LoadWeights(PathBuf),
+    /// List all libraries, and what nothing uses any more.
+    ListLibraries,
+    /// Delete all that the program has of a library. It is closed where it is the open one.
+    ForgetLibrary(Library),
+    /// Throw away what nothing uses.
+    CleanUp(CleanUp),
     /// List this from now on. An answer carries the number back, so that a late one cannot replace a newer one.
     Show {
         number: u64,
@@ -83,6 +97,13 @@ pub enum Event {
     Opened {
         library: Arc<Library>,
         writable: bool,
+        /// Why it is not, where that is not because another process writes it.
+        obstacle: Option<Obstacle>,
+    },
+    /// The folder that was to be opened looks like one that is no more where it was; it has not been opened yet.
+    LooksMoved {
+        root: PathBuf,
+        before: Library,
     },
     /// A library could not be opened; the one that was open still is.
     OpenFailed {
@@ -147,11 +168,28 @@ pub enum Event {
     ModelDone(String),
     /// Or wrong.
     ModelFailed(String),
+    /// All libraries, the one opened last first, and what nothing uses any more.
+    Libraries {
+        libraries: Arc<[LibrarySummary]>,
+        unused: Arc<Unused>,
+    },
+    /// What came of an operation on libraries.
+    LibrariesDone(Result<LibraryNews, String>),
+    /// The open library was closed: it was forgotten.
+    Closed,
     /// Something in the background failed as it never should; what it was to bring does not come.
     TaskPanicked,
     /// The worker has ended as it never should: nothing is answered any more. What was indexed is kept. Sent once more
     /// for every later request.
     WorkerDied,
+}
+
+/// What was done with libraries.
+#[derive(Debug)]
+pub enum LibraryNews {
+    /// The one of this folder was forgotten.
+    Forgotten(PathBuf),
+    Cleaned(Cleaned),
 }
 
 /// How a training ended.
@@ -218,9 +256,15 @@ impl Message for Request {
 
     fn state(&self) -> Option<Self::State> {
         let is_state = match self {
-            Self::Show { .. } | Self::PreviewTraining | Self::EstimateTraining(_) | Self::ListModels => true,
+            Self::Show { .. }
+            | Self::PreviewTraining
+            | Self::EstimateTraining(_)
+            | Self::ListModels
+            | Self::ListLibraries => true,
             Self::Open(_)
             | Self::OpenGarden
+            | Self::OpenAnew(_)
+            | Self::OpenMoved { .. }
             | Self::Index
             | Self::CancelJob
             | Self::SetDevice(_)
@@ -231,7 +275,9 @@ impl Message for Request {
             | Self::DeleteModel(_)
             | Self::ExportModel { .. }
             | Self::ImportModel(_)
-            | Self::LoadWeights(_) => false,
+            | Self::LoadWeights(_)
+            | Self::ForgetLibrary(_)
+            | Self::CleanUp(_) => false,
         };
         is_state.then(|| std::mem::discriminant(self))
     }
@@ -248,6 +294,7 @@ impl Message for Event {
             | Self::Problems(_)
             | Self::Progress(_)
             | Self::Models { .. }
+            | Self::Libraries { .. }
             | Self::TrainingPreview { .. }
             | Self::WorkerDied => None,
             Self::Training(training @ TrainEvent::Progress(_)) => Some(std::mem::discriminant(training)),

@@ -4,6 +4,7 @@
 
 mod error;
 mod job;
+mod libraries;
 mod messages;
 mod models;
 mod open;
@@ -23,8 +24,9 @@ use crossbeam_channel::{Receiver, RecvError, Sender, TrySendError, bounded, neve
 
 use self::error::OpenError;
 use self::job::JobKind;
-pub use self::messages::{Event, Listing, Request, TrainingEnd};
+pub use self::messages::{Event, LibraryNews, Listing, Request, TrainingEnd};
 use self::messages::{Mailbox, Outbox};
+use self::open::Origin;
 use self::session::Session;
 use self::tasks::BackgroundTasks;
 use crate::artefact::{Model, ModelFolder, ModelId, TrainOptions, load_weights};
@@ -218,8 +220,10 @@ impl Loop {
 
     fn handle(&mut self, request: Request) {
         match request {
-            Request::Open(path) => self.open(&path, false),
-            Request::OpenGarden => self.open(&self.data.garden(), true),
+            Request::Open(path) => self.open(&path, Origin::Unknown),
+            Request::OpenAnew(path) => self.open(&path, Origin::New),
+            Request::OpenMoved { path, before } => self.open(&path, Origin::Moved(before)),
+            Request::OpenGarden => self.open(&self.data.garden(), Origin::Garden),
             Request::Index => self.start(JobKind::Index),
             Request::CancelJob => {
                 self.cancel_next();
@@ -256,6 +260,9 @@ impl Loop {
             }
             Request::UseModel(id) => self.start(JobKind::Use(id)),
             Request::ListModels => self.list_models(),
+            Request::ListLibraries => self.list_libraries(),
+            Request::ForgetLibrary(library) => self.forget_library(library),
+            Request::CleanUp(clean_up) => self.clean_up(clean_up),
             Request::RenameModel { id, title } => self.with_models(move |models| {
                 let renamed = models.rename(&id, &title).map_err(|error| error.to_string())?;
                 Ok(format!("Renamed to {}", renamed.card.title))

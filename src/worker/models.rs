@@ -1,11 +1,8 @@
 //! The model in use and the device that it computes on; what the user does with models.
 
-use std::sync::Arc;
-
 use crossbeam_channel::RecvError;
 
 use super::messages::{Event, Outbox};
-use super::session::Session;
 use super::tasks::Slot;
 use super::{Loaded, Loop, OnDevice};
 use crate::active_model::{delete_model, forget_deleted, names};
@@ -94,9 +91,7 @@ impl Loop {
     pub(super) fn delete_model(&self, id: ModelId) {
         let data = self.data.clone();
         // A training may have begun with this model; the next indexing throws away what it leaves.
-        let changes_model = |open: &Session| open.job.as_ref().is_some_and(|job| job.changes_model);
-        let open = self.open.as_ref().filter(|open| !changes_model(open));
-        let open = open.and_then(|open| Some((Arc::clone(&open.library), open.lock.clone()?)));
+        let open = self.held();
         self.with_models(move |models| {
             let deleted = models.list().into_iter().find(|model| model.id == id);
             let away = delete_model(&data, models, &id).map_err(|error| error.to_string())?;

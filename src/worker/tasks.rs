@@ -17,6 +17,7 @@ pub(super) enum Slot {
     Device,
     Model,
     ModelList,
+    LibraryList,
     TrainingPreview,
     TrainingEstimate,
 }

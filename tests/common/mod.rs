@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of this")]
 
+#[cfg(target_os = "linux")]
+pub mod mount;
 mod photos;
 pub mod random;
 

@@ -15,8 +15,7 @@ type Options = std::collections::HashMap<String, OwnedValue>;
 
 /// The service, with no dialog open. Its bus ends with this value.
 pub struct Portal {
-    bus: Child,
-    address: String,
+    bus: Bus,
     connection: Connection,
     /// The dialogs that were asked for.
     asked: Receiver<OwnedObjectPath>,
@@ -26,29 +25,21 @@ pub struct Portal {
 impl Portal {
     /// Starts a bus and the service on it; `None`, and a word about it, where no bus is installed.
     pub fn start() -> Option<Self> {
-        let mut command = Command::new("dbus-daemon");
-        command.args(["--session", "--nofork", "--print-address"]).stdin(Stdio::null()).stderr(Stdio::null());
-        let Ok(mut bus) = command.stdout(Stdio::piped()).spawn() else {
-            eprintln!("SKIPPED: there is no dbus-daemon");
-            return None;
-        };
-        let mut address = String::new();
-        BufReader::new(bus.stdout.take().expect("a pipe")).read_line(&mut address).expect("the bus's address");
-        let address = address.trim().to_owned();
+        let bus = Bus::start()?;
         let (sender, asked) = sync_channel(1);
         let connection = block_on(async {
-            conn::Builder::address(address.as_str())?
+            conn::Builder::address(bus.address())?
                 .serve_at("/org/freedesktop/portal/desktop", FileChooser { asked: sender })?
                 .name("org.freedesktop.portal.Desktop")?
                 .build()
                 .await
         });
-        Some(Self { bus, address, connection: connection.expect("a service"), asked, dialog: Default::default() })
+        Some(Self { bus, connection: connection.expect("a service"), asked, dialog: Default::default() })
     }
 
     /// Where programs find the bus.
     pub fn address(&self) -> &str {
-        &self.address
+        self.bus.address()
     }
 
     /// Waits until a dialog is asked for.
@@ -69,10 +60,35 @@ impl Portal {
     }
 }
 
-impl Drop for Portal {
+/// A bus for one test.
+pub struct Bus {
+    daemon: Child,
+    address: String,
+}
+
+impl Bus {
+    /// Starts it; `None`, and a word about it, where none is installed.
+    pub fn start() -> Option<Self> {
+        let mut command = Command::new("dbus-daemon");
+        command.args(["--session", "--nofork", "--print-address"]).stdin(Stdio::null()).stderr(Stdio::null());
+        let Ok(mut daemon) = command.stdout(Stdio::piped()).spawn() else {
+            eprintln!("SKIPPED: there is no dbus-daemon");
+            return None;
+        };
+        let mut address = String::new();
+        BufReader::new(daemon.stdout.take().expect("a pipe")).read_line(&mut address).expect("the bus's address");
+        Some(Self { daemon, address: address.trim().to_owned() })
+    }
+
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+}
+
+impl Drop for Bus {
     fn drop(&mut self) {
-        let _ = self.bus.kill();
-        let _ = self.bus.wait();
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
     }
 }
 

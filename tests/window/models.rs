@@ -30,7 +30,7 @@ use super::common::{Photos, another_backbone, encode};
 use super::{PATIENCE, Window};
 
 /// A head on the built-in backbone with a history.
-fn trained(title: &str, recipe: Recipe, weight: f32) -> Model {
+pub(super) fn trained(title: &str, recipe: Recipe, weight: f32) -> Model {
     let inputs = Architecture::EfficientNetLite0.dimension();
     let matrix = (0..32 * inputs).map(|i| ((i * i % 97) as f32 - 48.0) / 50.0).collect();
     let head = Head { parts: vec![HeadPart { weight, power: 1.0, centre: vec![0.0; inputs], matrix }] };

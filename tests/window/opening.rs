@@ -13,7 +13,7 @@ use super::Window;
 use super::common::Photos;
 
 /// Types into the field that has the focus, in place of what it holds, and presses Enter.
-fn enter(window: &mut Window, text: &str) {
+pub(super) fn enter(window: &mut Window, text: &str) {
     window.wait_for("the field", |window| window.all(Role::TextInput).find(|node| node.is_focused()).map(drop));
     window.harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
     window.harness.event(Input::Text(text.into()));

@@ -44,6 +44,7 @@ impl Panel {
         let library = OpenLibrary {
             library: Arc::new(Library { root: folder.clone(), folder }),
             writable: true,
+            obstacle: None,
             photos,
             loading: false,
             facets: Arc::default(),

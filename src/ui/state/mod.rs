@@ -18,7 +18,8 @@ use crate::device::DeviceChoice;
 use crate::embed::ModelInfo;
 use crate::job::{Outcome, Progress};
 use crate::language::LanguageChoice;
-use crate::library::Library;
+use crate::libraries::{LibrarySummary, Unused};
+use crate::library::{Library, Obstacle};
 use crate::photo::Photo;
 use crate::query::{Facets, Filter, Hit, Query};
 use crate::settings::ThemeChoice;
@@ -43,6 +44,8 @@ pub enum Action {
     SetTheme(ThemeChoice),
     SetLanguage(LanguageChoice),
     DismissToast(usize),
+    /// Leave a folder that looks like a moved one unopened.
+    ForgetMoved,
     SetTrainOptions(TrainOptions),
     /// Back to the choice of a recipe.
     TrainAgain,
@@ -59,6 +62,8 @@ pub enum Action {
 pub struct OpenLibrary {
     pub library: Arc<Library>,
     pub writable: bool,
+    /// Why it is not, where that is not because another process writes it.
+    pub obstacle: Option<Obstacle>,
     pub photos: usize,
     pub loading: bool,
     pub facets: Arc<Facets>,
@@ -85,6 +90,12 @@ impl Visit {
             Some(Query::Picture(_)) => tr!("Pasted picture"),
         }
     }
+}
+
+/// A folder that is to be opened, and the library that its photos seem to belong to.
+pub struct Moved {
+    pub(crate) root: PathBuf,
+    pub(crate) before: Library,
 }
 
 /// A short message over the window.
@@ -120,6 +131,8 @@ pub struct State {
     pub recent: Vec<PathBuf>,
     /// A folder is being opened.
     pub opening: bool,
+    /// Waits for the user's word whether to go on with it.
+    pub moved: Option<Moved>,
     pub library: Option<OpenLibrary>,
     pub history: Vec<Visit>,
     /// Where in the history we are.
@@ -138,6 +151,9 @@ pub struct State {
     /// All models on this computer, and the id of the one that the open library uses.
     pub models: Arc<[ModelSummary]>,
     pub model_in_use: Option<ModelId>,
+    /// All libraries on this computer, once they have been listed, and what of them and the models nothing uses.
+    pub libraries: Option<Arc<[LibrarySummary]>>,
+    pub unused: Arc<Unused>,
     pub train: Train,
     pub problems_open: bool,
     /// Something is being dragged above the window, as the desktop says.

@@ -44,7 +44,8 @@ fn stage_ui(ui: &mut Ui, stage: Stage, fraction: Option<f32>, summary: &str) {
     ui.label(RichText::new(summary).weak());
 }
 
-fn fraction(progress: &TrainProgress) -> Option<f32> {
+/// Done of all steps, from 0 to 1; `None` while it is not known.
+pub(crate) fn fraction(progress: &TrainProgress) -> Option<f32> {
     (progress.steps > 0).then(|| (progress.step as f64 / progress.steps as f64).min(1.0) as f32)
 }
 

@@ -13,6 +13,7 @@ use crate::language::translate;
 use crate::train::dataset::MIN_PHOTOS_PER_CLASS;
 use crate::train::progress::LabelPreview;
 use crate::train::{MIN_PHOTOS, wording};
+use crate::ui::indexing::reason;
 use crate::ui::state::training::{Train, Usable};
 use crate::ui::state::{Action, OpenLibrary, State};
 use crate::ui::{count, duration, files_of, photos_of, theme};
@@ -348,6 +349,9 @@ pub(crate) fn foot_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, actions
 
 /// Why a training cannot start.
 fn obstacle(train: &Train, library: &OpenLibrary) -> Option<String> {
+    if let Some(obstacle) = library.obstacle {
+        return Some(tr!("{}, so a new model cannot be kept", reason(obstacle)));
+    }
     if !library.writable {
         return Some(tr!("Another Florascope window has this folder open; train there"));
     }
