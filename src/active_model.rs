@@ -106,6 +106,9 @@ pub(crate) enum DeleteError {
 /// # Errors
 /// When the model is in use, or its file cannot be deleted.
 pub(crate) fn delete_model(data: &DataFolder, models: &ModelFolder, id: &str) -> Result<Vec<PathBuf>, DeleteError> {
+    if id == BUILT_IN {
+        return Err(ArtefactError::BuiltIn.into());
+    }
     let uses = |library: &Library| {
         let catalog = Catalog::open_read_only(&library.folder);
         let uses = catalog.and_then(|catalog| catalog.map_or(Ok(false), |catalog| is_needed(&catalog, id)));

@@ -23,6 +23,15 @@ impl Window {
         std::fs::read_dir(self.data.path().join("libraries")).unwrap().map(|entry| entry.unwrap().path()).collect()
     }
 
+    /// Clicks on a button until it has done this: while the list grows it moves away.
+    fn press_until(&mut self, label: &str, text: &str) {
+        self.wait_for(text, |window| {
+            let done = window.says(text);
+            window.button(label).filter(|_| !done).into_iter().for_each(|button| button.click());
+            done.then_some(())
+        });
+    }
+
     fn open_libraries(&mut self) {
         self.key_with(Modifiers::COMMAND, Key::B);
         self.wait_for_text("What is kept of each folder");
@@ -48,11 +57,10 @@ fn each_library_says_what_it_is_and_the_open_one_is_forgotten() {
     window.harness.check_accessibility();
 
     let before = listing(photos.path());
-    window.press("Forget My garden…");
-    window.wait_for_text("The photos stay");
+    window.press_until("Forget My garden…", "The photos stay");
     window.press("Keep");
     window.wait_until_gone("The photos stay");
-    window.press("Forget My garden…");
+    window.press_until("Forget My garden…", "The photos stay");
     window.press("Forget My garden");
     window.wait_for_text("Forgotten; the photos are untouched");
     window.wait_for("the welcome", |window| window.button("Open folder…").map(drop));
@@ -79,16 +87,14 @@ fn what_no_folder_uses_is_cleaned_up_on_request() {
     window.wait_for("the change back", |window| window.button("Use Roses").map(drop));
     window.key(Key::Escape);
     window.open_libraries();
-    window.press("Clean up…");
-    // Once the job has ended that changed the model.
-    window.wait_for_text("Embeddings of other models than the one in use, in 1 folder");
+    window.press_until("Clean up…", "Embeddings of other models than the one in use, in 1 folder");
     // A model is deleted only where that was chosen.
     window.press("Clean up");
     window.wait_for_text("are free again");
     let library = window.data_folder().library(photos.path()).unwrap();
     let embedded = || Catalog::open_read_only(&library.folder).unwrap().unwrap().models().unwrap();
     assert_eq!((embedded().len(), models.list().len()), (1, 2));
-    window.press("Clean up…");
+    window.press_until("Clean up…", "1 model that no folder uses");
     // What was cleaned up is no longer listed.
     window.wait_until_gone("Embeddings of other models");
     window.wait_for("the models", |window| {
@@ -116,6 +122,7 @@ fn open_path(window: &mut Window, path: &Path) {
 fn moved() -> (Window, tempfile::TempDir, PathBuf) {
     let photos = Photos::plain("Garden", &[("rose", 3), ("lily", 3)]);
     let mut window = Window::on(&photos, 6);
+    window.wait_until_gone("files read");
     let elsewhere = tempfile::tempdir().unwrap();
     let path = elsewhere.path().canonicalize().unwrap().join("Old garden");
     std::fs::rename(photos.path(), &path).unwrap();
