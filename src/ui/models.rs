@@ -194,7 +194,7 @@ fn name_ui(ui: &mut Ui, model: &ModelSummary, panel: &mut Models, actions: &mut 
 fn origin(model: &ModelSummary) -> Vec<String> {
     let card = &model.card;
     if model.id == BUILT_IN {
-        return vec![tr!("{}, trained on ImageNet", card.architecture.name()), tr!("Built in")];
+        return vec![tr!("{}, trained on ImageNet", card.architecture.name()), tr!("Built-in")];
     }
     let when = date(card.made, now());
     let Some(trained) = &card.trained else {
