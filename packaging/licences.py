@@ -62,7 +62,10 @@ class MissingLicence(Exception):
 
 
 def texts_of_crate(package):
-    """The licences that a crate brings; Apache-2.0's where it brings none of its own and offers that."""
+    """The licences that a crate brings; Apache-2.0's where it brings none of its own and offers that.
+
+    Some stand at the head of the source.
+    """
     folder = Path(package["manifest_path"]).parent
     files = list(licence_files(folder))
     texts = [read(path) for path in files]
@@ -70,10 +73,17 @@ def texts_of_crate(package):
         stated = package["license"] or "no licence stated"
         if "Apache-2.0" in stated:
             texts.append(read(CHECKOUT / "LICENSE-APACHE"))
+        elif head := licence_at_head(folder / "src/lib.rs"):
+            texts.append(head)
         elif not files:
             name = f"{package['name']} {package['version']}"
             raise MissingLicence(f"The crate {name} ({stated}) brings no text of its licence")
     return texts
+
+
+def licence_at_head(source):
+    comment = re.match(r"\s*/\*(.*?)\*/", read(source), re.DOTALL) if source.exists() else None
+    return comment[1].strip() if comment and "Permission is hereby granted" in comment[1] else None
 
 
 def read(path):

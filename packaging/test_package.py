@@ -129,6 +129,10 @@ class Licences(Folder):
         with self.assertRaises(licences.MissingLicence):
             licences.texts_of_crate(self.crate("MIT"))
 
+    def test_a_licence_may_stand_at_the_head_of_the_source(self):
+        crate = self.crate("MIT", src__lib_rs="/* Copyright: A\n\nPermission is hereby granted … */\nfn f() {}\n")
+        self.assertEqual(licences.texts_of_crate(crate), ["Copyright: A\n\nPermission is hereby granted …"])
+
     def test_the_same_wording_is_there_once(self):
         text = licences.gather([("one", "MIT", ["a\nb"]), ("two", "MIT", ["a b", "c"]), ("three", "none", [])])
         self.assertIn("one: MIT. Texts: 1\ntwo: MIT. Texts: 1, 2\nthree: none\n", text)

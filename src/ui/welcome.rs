@@ -1,6 +1,6 @@
 //! What a newcomer sees: what the program does, and the two ways to begin.
 
-use eframe::egui::{Align, Button, Layout, RichText, Ui};
+use eframe::egui::{Align, Button, Label, Layout, RichText, ScrollArea, Ui};
 use tr::tr;
 
 use super::header::language_menu_ui;
@@ -10,17 +10,22 @@ use crate::command::Command;
 use crate::settings::Settings;
 use crate::worker::Request;
 
-/// Fills the window while no library is open.
+/// Fills the window while no library is open. Where it is small, what does not fit is scrolled to.
 pub(crate) fn welcome_ui(ui: &mut Ui, state: &State, settings: &Settings, actions: &mut Vec<Action>) {
     let content = 396.0 + 30.0 * (state.recent.len() + 1).min(7) as f32;
-    ui.add_space(((ui.available_height() - content) / 2.0).max(theme::WIDE_GAP));
+    let above = ((ui.available_height() - content) / 2.0).max(theme::WIDE_GAP);
+    ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+        ui.add_space(above);
+        content_ui(ui, state, settings, actions);
+    });
+}
+
+fn content_ui(ui: &mut Ui, state: &State, settings: &Settings, actions: &mut Vec<Action>) {
     ui.with_layout(Layout::top_down(Align::Center), |ui| {
         ui.label(RichText::new("Florascope").size(theme::NAME_SIZE).strong().color(theme::palette(ui).accent));
         ui.add_space(theme::GAP);
-        ui.label(
-            RichText::new(tr!("Drop a photo of a flower, and see the most similar photos in your own folder"))
-                .size(theme::LEAD_SIZE),
-        );
+        let lead = tr!("Drop a photo of a flower, and see the most similar photos in your own folder");
+        ui.add(Label::new(RichText::new(lead).size(theme::LEAD_SIZE)).wrap());
         ui.add_space(2.0 * theme::WIDE_GAP);
         if state.opening {
             ui.spinner();
