@@ -6,7 +6,7 @@ use eframe::egui::{self, Align, Context, Label, Layout, RichText, ScrollArea, Ui
 use tr::tr;
 
 use super::state::{Action, State};
-use super::{command_button, theme};
+use super::{command_button, theme, window_over_grid};
 use crate::about::{Part, crate_version, libraries, licences, program, system};
 use crate::command::Command;
 use crate::language::translate;
@@ -61,23 +61,18 @@ pub(crate) fn about_ui(ctx: &Context, about: &mut Option<About>, actions: &mut V
     let Some(shown) = about else { return };
     let mut open = true;
     let height = (ctx.content_rect().height() - 240.0).clamp(120.0, 480.0);
-    egui::Window::new(tr!("About Florascope"))
-        .open(&mut open)
-        .collapsible(false)
-        .resizable(false)
-        .anchor(egui::Align2::CENTER_CENTER, egui::Vec2::ZERO)
-        .show(ctx, |ui| {
-            ui.set_width(WIDTH.min(ctx.content_rect().width() - 80.0));
-            ui.horizontal(|ui| {
-                ui.label(RichText::new(program()).heading());
-                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                    command_button(ui, Command::CopyDetails, actions);
-                });
+    window_over_grid(tr!("About Florascope"), &mut open).show(ctx, |ui| {
+        ui.set_width(WIDTH.min(ctx.content_rect().width() - 80.0));
+        ui.horizontal(|ui| {
+            ui.label(RichText::new(program()).heading());
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                command_button(ui, Command::CopyDetails, actions);
             });
-            ui.weak(tr!("Nothing leaves this computer: no photo, no report, no count of anything."));
-            ui.add_space(theme::GAP);
-            ScrollArea::vertical().min_scrolled_height(height).max_height(height).show(ui, |ui| contents_ui(ui, shown));
         });
+        ui.weak(tr!("Nothing leaves this computer: no photo, no report, no count of anything."));
+        ui.add_space(theme::GAP);
+        ScrollArea::vertical().min_scrolled_height(height).max_height(height).show(ui, |ui| contents_ui(ui, shown));
+    });
     if !open {
         *about = None;
     }

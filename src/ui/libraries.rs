@@ -5,7 +5,7 @@ use tr::tr;
 
 use super::models::date;
 use super::state::{Action, State};
-use super::{megabytes, photos_of, theme};
+use super::{megabytes, photos_of, theme, window_over_grid};
 use crate::artefact::ModelId;
 use crate::language::translate;
 use crate::libraries::{CleanUp, Contents, LibrarySummary, Unused};
@@ -38,30 +38,25 @@ pub(crate) fn libraries_ui(ctx: &Context, panel: &mut Libraries, state: &State, 
     let mut open = panel.open;
     let foot = if matches!(panel.question, Some(Question::CleanUp { .. })) { 340.0 } else { 240.0 };
     let height = (ctx.content_rect().height() - foot).clamp(80.0, 520.0);
-    egui::Window::new(tr!("Libraries"))
-        .open(&mut open)
-        .collapsible(false)
-        .resizable(false)
-        .anchor(egui::Align2::CENTER_CENTER, egui::Vec2::ZERO)
-        .show(ctx, |ui| {
-            ui.set_width(WIDTH.min(ctx.content_rect().width() - 80.0));
-            let about = tr!("What is kept of each folder, to search in it. Your photos are not part of it.");
-            ui.add(Label::new(RichText::new(about).weak()).wrap());
-            ui.add_space(theme::GAP);
-            let Some(libraries) = &state.libraries else {
-                ui.spinner();
-                return;
-            };
-            if libraries.is_empty() {
-                ui.label(tr!("No folder has been opened yet"));
+    window_over_grid(tr!("Libraries"), &mut open).show(ctx, |ui| {
+        ui.set_width(WIDTH.min(ctx.content_rect().width() - 80.0));
+        let about = tr!("What is kept of each folder, to search in it. Your photos are not part of it.");
+        ui.add(Label::new(RichText::new(about).weak()).wrap());
+        ui.add_space(theme::GAP);
+        let Some(libraries) = &state.libraries else {
+            ui.spinner();
+            return;
+        };
+        if libraries.is_empty() {
+            ui.label(tr!("No folder has been opened yet"));
+        }
+        ScrollArea::vertical().min_scrolled_height(height).max_height(height).show(ui, |ui| {
+            for library in libraries.iter() {
+                library_ui(ui, library, panel, state, actions);
             }
-            ScrollArea::vertical().min_scrolled_height(height).max_height(height).show(ui, |ui| {
-                for library in libraries.iter() {
-                    library_ui(ui, library, panel, state, actions);
-                }
-            });
-            unused_ui(ui, &state.unused, panel, actions);
         });
+        unused_ui(ui, &state.unused, panel, actions);
+    });
     // A button in it may have closed it, too.
     panel.open &= open;
     if !panel.open {

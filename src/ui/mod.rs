@@ -31,6 +31,12 @@ use tr::tr;
 use crate::command::Command;
 use state::Action;
 
+/// A window in the middle, over the grid, as large as what is in it. `open` becomes false when it is closed.
+pub(crate) fn window_over_grid(title: String, open: &mut bool) -> egui::Window<'_> {
+    let window = egui::Window::new(title).open(open).collapsible(false).resizable(false);
+    window.anchor(egui::Align2::CENTER_CENTER, egui::Vec2::ZERO)
+}
+
 /// A button for a command, with its tooltip and shortcut.
 pub(crate) fn command_button(ui: &mut Ui, command: Command, actions: &mut Vec<Action>) -> Response {
     let button = egui::Button::new(command.info().text);

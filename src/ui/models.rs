@@ -7,7 +7,7 @@ use tr::tr;
 
 use super::state::{Action, OpenLibrary, State};
 use super::train::recipe_name;
-use super::{command_button, megabytes, photos_of, theme};
+use super::{command_button, megabytes, photos_of, theme, window_over_grid};
 use crate::artefact::{BUILT_IN, ModelId, ModelSummary, TaskResult};
 use crate::command::Command;
 use crate::desktop::Purpose;
@@ -70,33 +70,24 @@ impl Models {
 pub(crate) fn models_ui(ctx: &Context, panel: &mut Models, state: &State, actions: &mut Vec<Action>) {
     let mut open = panel.open;
     let height = (ctx.content_rect().height() - 160.0).clamp(160.0, 560.0);
-    egui::Window::new(tr!("Models"))
-        .open(&mut open)
-        .collapsible(false)
-        .resizable(false)
-        .anchor(egui::Align2::CENTER_CENTER, egui::Vec2::ZERO)
-        .show(ctx, |ui| {
-            ui.set_width(WIDTH.min(ctx.content_rect().width() - 80.0));
-            ui.horizontal(|ui| {
-                ui.weak(tr!("A model decides which photos look alike. Training makes new ones."));
-                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                    command_button(ui, Command::LoadWeights, actions);
-                    command_button(ui, Command::ImportModel, actions);
-                });
-            });
-            ui.add_space(theme::GAP);
-            ScrollArea::vertical().min_scrolled_height(height).max_height(height).show(ui, |ui| {
-                for model in state.models.iter() {
-                    let usage = Usage::of(
-                        model,
-                        state.model_in_use.as_deref(),
-                        panel.wanted.as_deref(),
-                        state.library.as_ref(),
-                    );
-                    model_ui(ui, model, usage, panel, actions);
-                }
+    window_over_grid(tr!("Models"), &mut open).show(ctx, |ui| {
+        ui.set_width(WIDTH.min(ctx.content_rect().width() - 80.0));
+        ui.horizontal(|ui| {
+            ui.weak(tr!("A model decides which photos look alike. Training makes new ones."));
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                command_button(ui, Command::LoadWeights, actions);
+                command_button(ui, Command::ImportModel, actions);
             });
         });
+        ui.add_space(theme::GAP);
+        ScrollArea::vertical().min_scrolled_height(height).max_height(height).show(ui, |ui| {
+            for model in state.models.iter() {
+                let usage =
+                    Usage::of(model, state.model_in_use.as_deref(), panel.wanted.as_deref(), state.library.as_ref());
+                model_ui(ui, model, usage, panel, actions);
+            }
+        });
+    });
     panel.open = open;
     if !open {
         panel.edit = None;
