@@ -162,10 +162,23 @@ impl Window {
         self.all(Role::Button).find(|node| text_of(node).trim() == label)
     }
 
-    /// Clicks on a button once it is there.
+    /// Clicks on a button once it is there and stays where it is.
     fn press(&mut self, label: &str) {
-        self.wait_for(label, |window| window.button(label).map(|button| button.click()));
+        let mut before = None;
+        self.wait_for(label, |window| {
+            let button = window.button(label)?;
+            (before.replace(button.rect()) == Some(button.rect())).then(|| button.click())
+        });
         self.harness.step();
+    }
+
+    /// Clicks on a button until it has done this: what arrives from other threads may move it away from under a click.
+    fn press_until(&mut self, label: &str, text: &str) {
+        self.wait_for(text, |window| {
+            let done = window.says(text);
+            window.button(label).filter(|_| !done).into_iter().for_each(|button| button.click());
+            done.then_some(())
+        });
     }
 
     /// Chooses from a menu once it is open. The entry's shortcut is part of its name.
@@ -471,8 +484,7 @@ fn trains_while_the_library_can_be_searched() {
     window.press("Use it anyway");
     window.wait_for_text("In use now: Quick");
     window.wait_for_text("The new model is in use");
-    window.press("Revert to previous model");
-    window.wait_for_text("In use now: Built in");
+    window.press_until("Revert to previous model", "In use now: Built in");
     assert!(!window.wait_for_search().is_empty());
     window.press("Close the training panel");
     window.wait_until_gone("Result – Quick");

@@ -23,15 +23,6 @@ impl Window {
         std::fs::read_dir(self.data.path().join("libraries")).unwrap().map(|entry| entry.unwrap().path()).collect()
     }
 
-    /// Clicks on a button until it has done this: while the list grows it moves away.
-    fn press_until(&mut self, label: &str, text: &str) {
-        self.wait_for(text, |window| {
-            let done = window.says(text);
-            window.button(label).filter(|_| !done).into_iter().for_each(|button| button.click());
-            done.then_some(())
-        });
-    }
-
     fn open_libraries(&mut self) {
         self.key_with(Modifiers::COMMAND, Key::B);
         self.wait_for_text("What is kept of each folder");
