@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 use crate::catalog::{FileStamp, KnownFile, Problem};
-use crate::decode::{DecodeError, EXTENSIONS, UNSUPPORTED_EXTENSIONS};
+use crate::decode::{DecodeError, EXTENSIONS, RAW_EXTENSIONS, unsupported};
 use crate::job::Cancel;
 use crate::photo::{PhotoId, bytes_to_path, path_to_bytes};
 
@@ -106,12 +106,11 @@ enum Kind {
 }
 
 fn kind_of(path: &Path) -> Kind {
-    let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
-    match extension {
-        Some(e) if EXTENSIONS.contains(&e.as_str()) => Kind::Photo,
-        Some(e) if UNSUPPORTED_EXTENSIONS.contains(&e.as_str()) => Kind::Unsupported(e.to_ascii_uppercase()),
-        _ => Kind::Other,
+    let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    if EXTENSIONS.contains(&&*extension) || RAW_EXTENSIONS.contains(&&*extension) {
+        return Kind::Photo;
     }
+    unsupported(&extension).map_or(Kind::Other, |kind| Kind::Unsupported(kind.into()))
 }
 
 /// Dot files, and the folders that network drives keep their own thumbnails in.

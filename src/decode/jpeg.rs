@@ -1,17 +1,26 @@
 //! JPEG through libjpeg-turbo, at a half, a quarter or an eighth of the size where no more is wanted: most of the work
-//! is then never done. What it does not give as RGB, or complains of, is left to the common road.
+//! is then never done.
 
-use image::RgbImage;
+use std::borrow::Cow;
+
 use image::metadata::Orientation;
-use turbojpeg::{Colorspace, Compressor, DecompressHeader, Decompressor, Image, PixelFormat, ScalingFactor, Subsamp};
+use image::{DynamicImage, GrayImage, RgbImage};
+use turbojpeg::{Compressor, Image, PixelFormat, ScalingFactor, Subsamp};
 
-use super::{AtLeast, DecodeError, LARGE_PIXELS, check_pixels, one_large_picture, preview};
+use super::colour::Colours;
+use super::turbo::{Decoder, Pixels, Samples};
+use super::{AtLeast, DecodeError, Decoded, LARGE_PIXELS, check_pixels, one_large_picture, preview};
 
 /// No camera writes more progressive scans. Each costs as much as a whole picture, but a few bytes in the file.
 const MAX_SCANS: usize = 64;
 const START_OF_SCAN: u8 = 0xDA;
+const END: [u8; 2] = [0xFF, 0xD9];
 /// The segment that holds an EXIF block.
 const APP1: u8 = 0xE1;
+/// Those that hold a colour profile.
+pub(super) const APP2: u8 = 0xE2;
+/// The one by which Adobe's programs are known.
+const APP14: u8 = 0xEE;
 
 /// The segments between a JPEG's start and its picture data: marker, where the segment starts, what it holds.
 struct Segments<'a> {
@@ -47,13 +56,24 @@ pub(super) fn segment<'a>(bytes: &'a [u8], marker: u8, magic: &[u8]) -> Option<(
     })
 }
 
-/// Whether a JPEG's end-of-image marker follows its picture data. A decoder fills a missing rest with grey, and a half
-/// grey picture would be indexed as if it were one.
+/// Where the picture data begin.
+pub(super) fn start_of_scan(bytes: &[u8]) -> Option<usize> {
+    segments(bytes).find(|(marker, ..)| *marker == START_OF_SCAN).map(|(_, start, _)| start)
+}
+
+/// Whether a program that is not a camera wrote the file: those write what cameras leave out, the JFIF header or Adobe's
+/// and Photoshop's segments.
+pub(super) fn is_edited(bytes: &[u8]) -> bool {
+    const BY_PROGRAMS: [(u8, &[u8]); 3] = [(0xE0, b"JFIF"), (0xED, b"Photoshop"), (APP14, b"Adobe")];
+    BY_PROGRAMS.iter().any(|(marker, magic)| segment(bytes, *marker, magic).is_some())
+}
+
+/// Whether a JPEG's end-of-image marker follows its picture data.
 pub(super) fn has_its_end(bytes: &[u8]) -> bool {
     let mut segments = segments(bytes);
     // Only behind the start of the scan: a thumbnail inside EXIF has an end marker of its own.
     match segments.find(|(marker, ..)| *marker == START_OF_SCAN) {
-        Some((_, start, _)) => bytes[start..].windows(2).rev().any(|pair| pair == [0xFF, 0xD9]),
+        Some((_, start, _)) => bytes[start..].windows(2).rev().any(|pair| pair == END),
         // Cut off among the segments; or no plain sequence of segments: let the decoder judge.
         None => segments.at + 4 <= bytes.len(),
     }
@@ -66,56 +86,79 @@ fn scans(bytes: &[u8]) -> usize {
     rest.windows(2).filter(|pair| *pair == [0xFF, START_OF_SCAN]).count()
 }
 
-/// The upright picture, no smaller than wanted where the file is not; `None` where this road cannot be taken.
+/// The upright picture, no smaller than wanted where the file is not.
 ///
 /// # Errors
-/// When there are too many pixels or scans, or no pixels.
-pub(super) fn decode(bytes: &[u8], wanted: AtLeast) -> Result<Option<RgbImage>, DecodeError> {
+/// When the file is no JPEG that libjpeg-turbo reads, is cut short, or has too many pixels or scans.
+pub(super) fn decode(bytes: &[u8], wanted: AtLeast) -> Result<Decoded, DecodeError> {
+    // The picture may be whole without the marker; where it is not, the decoder complains.
+    let ended = has_its_end(bytes);
+    let bytes = &*if ended { Cow::Borrowed(bytes) } else { Cow::Owned([bytes, &END].concat()) };
     let exif = segment(bytes, APP1, b"Exif\0\0").map(|(_, exif)| exif);
-    let Ok(mut decoder) = Decompressor::new() else { return Ok(None) };
-    let Ok(header) = decoder.read_header(bytes) else { return Ok(None) };
-    let (width, height) = (header.width as u32, header.height as u32);
-    let pixels = check_pixels(width, height)?;
+    let mut decoder = Decoder::new().ok_or(DecodeError::TooMuchMemory)?;
+    let header = decoder.read_header(bytes).map_err(|error| refusal(ended, error))?;
+    let pixels = check_pixels(header.width, header.height)?;
+    if header.bits > 8 {
+        return Err(DecodeError::UnsupportedVariant(format!("JPEG with {} bits a sample", header.bits)));
+    }
     if header.is_progressive && scans(bytes) > MAX_SCANS {
         return Err(DecodeError::Damaged(format!("it has more than {MAX_SCANS} progressive scans")));
     }
-    let picture = match exif.and_then(|exif| preview::decode(bytes, exif, (width, height), wanted)) {
-        Some(preview) => Some(preview),
+    let stored = match exif.and_then(|exif| preview::decode(bytes, exif, &header, wanted)) {
+        Some(preview) => preview,
         None => {
-            let scale = if header.is_lossless { ScalingFactor::ONE } else { scale_for((width, height), wanted) };
+            let size = (header.width, header.height);
+            let scale = if header.is_lossless { ScalingFactor::ONE } else { scale_for(size, wanted) };
             // A progressive picture is held whole while it is decoded, whatever the scale.
             let held = if header.is_progressive { pixels } else { pixels / (scale.denom() * scale.denom()) as u64 };
             let _turn = (held > LARGE_PIXELS).then(one_large_picture);
-            decompress(&mut decoder, bytes, &header, scale)
+            decoder.decompress(bytes, &header, scale).map_err(|error| refusal(ended, error))?
         }
     };
+    if !ended && stored.damage.is_some() {
+        return Err(DecodeError::Truncated);
+    }
+    let damage = stored.damage.clone();
     // A broken EXIF block is no reason to refuse the picture.
     let orientation = exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
-    Ok(picture.map(|picture| upright(picture, orientation)))
-}
-
-fn upright(picture: RgbImage, orientation: Orientation) -> RgbImage {
-    let mut picture = image::DynamicImage::ImageRgb8(picture);
+    let mut picture = DynamicImage::from(in_srgb(stored, header.samples, bytes)?);
     picture.apply_orientation(orientation);
-    picture.into_rgb8()
+    Ok(Decoded { picture: picture.into_rgb8(), damage })
 }
 
-/// `None` where the file is none that libjpeg-turbo gives as RGB without complaint. `header` is of `bytes`.
-pub(super) fn decompress(
-    decoder: &mut Decompressor,
-    bytes: &[u8],
-    header: &DecompressHeader,
-    scale: ScalingFactor,
-) -> Option<RgbImage> {
-    decoder.set_scaling_factor(scale).ok()?;
-    if matches!(header.colorspace, Colorspace::CMYK | Colorspace::YCCK) {
-        return None;
+fn refusal(ended: bool, error: String) -> DecodeError {
+    if ended { DecodeError::Damaged(error) } else { DecodeError::Truncated }
+}
+
+/// The pixels of a file in sRGB.
+fn in_srgb(stored: Pixels, samples: Samples, bytes: &[u8]) -> Result<RgbImage, DecodeError> {
+    let colours = icc_profile(bytes).map(|profile| Colours::icc(&profile)).unwrap_or_default();
+    let Pixels { width, height, samples: mut values, .. } = stored;
+    if samples == Samples::Cmyk {
+        // Adobe's programs write how much of the paper stays white.
+        if segment(bytes, APP14, b"Adobe").is_some() {
+            values.iter_mut().for_each(|value| *value = 255 - *value);
+        }
+        return colours.inks_to_srgb(&values, (width, height));
     }
-    let (width, height) = (scale.scale(header.width), scale.scale(header.height));
-    let mut picture = RgbImage::new(width as u32, height as u32);
-    let output = Image { pixels: &mut *picture, width, pitch: 3 * width, height, format: PixelFormat::RGB };
-    decoder.decompress(bytes, output).ok()?;
-    Some(picture)
+    let picture = match samples {
+        Samples::Grey => GrayImage::from_raw(width, height, values).map(DynamicImage::from),
+        Samples::Rgb | Samples::Cmyk => RgbImage::from_raw(width, height, values).map(DynamicImage::from),
+    };
+    Ok(colours.to_srgb(picture.ok_or(DecodeError::NoPixels)?).into_rgb8())
+}
+
+/// The ICC profile, which may lie in several segments: each tells its number and how many there are.
+fn icc_profile(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut parts: Vec<&[u8]> = segments(bytes)
+        .take_while(|(marker, ..)| *marker != START_OF_SCAN)
+        .filter(|(marker, ..)| *marker == APP2)
+        .filter_map(|(.., data)| data.strip_prefix(b"ICC_PROFILE\0"))
+        .filter(|part| part.len() > 2)
+        .collect();
+    parts.sort_by_key(|part| part[0]);
+    let profile = parts.iter().flat_map(|part| &part[2..]).copied().collect::<Vec<_>>();
+    (!profile.is_empty()).then_some(profile)
 }
 
 /// The smallest of the scales that libjpeg-turbo has vector code for and that gives what is wanted.

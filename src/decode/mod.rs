@@ -4,8 +4,16 @@
 //! A user's folder holds anything. Each file is bounded (bytes, pixels, memory), and a panic in a decoder is caught and
 //! becomes that file's problem.
 
+mod colour;
+mod heif;
 mod jpeg;
+mod jxl;
+mod kind;
+mod png;
 mod preview;
+mod raw;
+mod tiff;
+mod turbo;
 
 use std::io::{Cursor, Read};
 use std::path::Path;
@@ -13,8 +21,11 @@ use std::sync::{Mutex, MutexGuard};
 
 use fast_image_resize as fir;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage, Rgba};
 
+use self::colour::Colours;
+use self::kind::Kind;
+pub(crate) use self::kind::{EXTENSIONS, RAW_EXTENSIONS, unsupported};
 use crate::crash::foresee;
 
 /// Larger files are refused: no photo is, and a file is read whole.
@@ -29,12 +40,6 @@ const MAX_DECODER_BYTES: u64 = 1 << 30;
 pub(crate) const THUMBNAIL_SIDE: u32 = 320;
 const THUMBNAIL_QUALITY: u8 = 82;
 
-/// Endings of the files that are taken for photos, in lower case.
-pub(crate) const EXTENSIONS: &[&str] = &["jpg", "jpeg", "jpe", "jfif", "png", "webp", "tif", "tiff", "gif", "bmp"];
-/// Endings of photo files that cannot be read yet: they are named in the problem list rather than passed over.
-pub(crate) const UNSUPPORTED_EXTENSIONS: &[&str] =
-    &["heic", "heif", "avif", "jxl", "jp2", "cr2", "cr3", "nef", "arw", "dng", "orf", "rw2", "raf", "psd"];
-
 /// Why a file gave no picture. The text is what the problem list shows.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
@@ -48,7 +53,7 @@ pub enum DecodeError {
     FileTooLarge,
     #[error("Not a picture, whatever its name says")]
     NotAPicture,
-    #[error("{kind} is not supported yet; save a copy as JPEG{more}", kind = .0, more = how_to_save(.0))]
+    #[error("{0} is not supported yet; save a copy as JPEG or PNG")]
     Unsupported(String),
     #[error("This kind of picture is not supported yet ({0}); save a copy as JPEG or PNG")]
     UnsupportedVariant(String),
@@ -58,20 +63,22 @@ pub enum DecodeError {
     TooMuchMemory,
     #[error("The picture has no pixels")]
     NoPixels,
+    #[error("{kind} photos need a library of the system's that is not there: install the package {package}")]
+    NoLibrary { kind: String, package: String },
+    #[error("This raw file holds no preview that can be shown; save a copy as JPEG")]
+    NoPreview,
+    #[error(
+        "The preview in this raw file is too small to tell anything ({width} x {height} pixels); save a copy as JPEG"
+    )]
+    SmallPreview { width: u32, height: u32 },
+    #[error("The system's library LibRaw does not know the raw files of this camera; save a copy as JPEG")]
+    UnknownCamera,
     #[error("The file is cut short: the end of the picture is missing")]
     Truncated,
     #[error("The file is damaged: {0}")]
     Damaged(String),
     #[error("The decoder failed on this file ({0}); the file is probably damaged")]
     Panicked(String),
-}
-
-/// Where most files of a kind come from, and how to have others from there.
-fn how_to_save(kind: &str) -> &'static str {
-    match kind {
-        "HEIC" | "HEIF" => " (on an iPhone: Settings, Camera, Formats, Most Compatible)",
-        _ => " or PNG",
-    }
 }
 
 /// Reads a file whole, bounded by [`MAX_FILE_BYTES`].
@@ -116,6 +123,15 @@ impl AtLeast {
     }
 }
 
+/// A file's picture, and what is wrong with it.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    /// Upright, in sRGB, on white.
+    pub(crate) picture: RgbImage,
+    /// The decoder's words, where the data are damaged but give a picture.
+    pub(crate) damage: Option<String>,
+}
+
 /// [`read_file`], then [`decode`].
 ///
 /// # Errors
@@ -129,11 +145,20 @@ pub(crate) fn decode_file(path: &Path) -> Result<RgbImage, DecodeError> {
 /// # Errors
 /// Theirs.
 pub fn decode_file_at_least(path: &Path, wanted: AtLeast) -> Result<RgbImage, DecodeError> {
-    decode_at_least(&read_file(path)?, wanted)
+    match decode_at_least(&read_file(path)?, wanted) {
+        // In the words that the problem list has for such a file.
+        Err(DecodeError::NotAPicture) => Err(kind_by_name(path).unwrap_or(DecodeError::NotAPicture)),
+        decoded => decoded,
+    }
 }
 
-/// Decodes a file's bytes to an upright RGB picture: EXIF orientation applied, transparency laid on white, 16 bits
-/// brought to 8, CMYK and grey to RGB, the first frame of an animation.
+fn kind_by_name(path: &Path) -> Option<DecodeError> {
+    let ending = path.extension()?.to_string_lossy().to_ascii_lowercase();
+    unsupported(&ending).map(|kind| DecodeError::Unsupported(kind.into()))
+}
+
+/// Decodes a file's bytes to an upright picture in sRGB: orientation and colour profile applied, transparency laid on
+/// white, 16 bits brought to 8, CMYK and grey to RGB, the first frame of an animation, a raw file's preview.
 ///
 /// # Errors
 /// When the bytes are no picture of a known kind, are damaged or cut short, or ask for more than the limits.
@@ -146,6 +171,14 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
 /// # Errors
 /// As [`decode`].
 pub fn decode_at_least(bytes: &[u8], wanted: AtLeast) -> Result<RgbImage, DecodeError> {
+    decode_photo(bytes, wanted).map(|decoded| decoded.picture)
+}
+
+/// As [`decode_at_least`], with what is wrong with the data.
+///
+/// # Errors
+/// As [`decode`].
+pub(crate) fn decode_photo(bytes: &[u8], wanted: AtLeast) -> Result<Decoded, DecodeError> {
     guarded(|| decode_unguarded(bytes, wanted))
 }
 
@@ -160,44 +193,53 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }
 
-fn decode_unguarded(bytes: &[u8], wanted: AtLeast) -> Result<RgbImage, DecodeError> {
-    if bytes.is_empty() {
-        return Err(DecodeError::Empty);
+fn decode_unguarded(bytes: &[u8], wanted: AtLeast) -> Result<Decoded, DecodeError> {
+    match Kind::of(bytes) {
+        _ if bytes.is_empty() => Err(DecodeError::Empty),
+        Kind::Jpeg => jpeg::decode(bytes, wanted),
+        Kind::Png => png::decode(bytes),
+        Kind::WebP => common(bytes, ImageFormat::WebP),
+        Kind::Gif => common(bytes, ImageFormat::Gif),
+        Kind::Bmp => common(bytes, ImageFormat::Bmp),
+        Kind::Tiff if tiff::is_raw(bytes) => raw::decode(bytes, wanted),
+        Kind::Tiff => tiff::decode(bytes),
+        Kind::Heif(kind) => heif::decode(bytes, kind),
+        Kind::JpegXl => jxl::decode(bytes),
+        Kind::Raw => raw::decode(bytes, wanted),
+        Kind::Unsupported(kind) => Err(DecodeError::Unsupported(kind.into())),
+        Kind::Unknown => Err(DecodeError::NotAPicture),
     }
-    let format = image::guess_format(bytes).map_err(|_| unknown_kind(bytes))?;
-    if !format.reading_enabled() {
-        let kind = format.extensions_str().first().unwrap_or(&"image");
-        return Err(DecodeError::Unsupported(kind.to_uppercase()));
-    }
-    if format == ImageFormat::Jpeg {
-        if !jpeg::has_its_end(bytes) {
-            return Err(DecodeError::Truncated);
-        }
-        if let Some(picture) = jpeg::decode(bytes, wanted)? {
-            return Ok(picture);
-        }
-    }
-    if format == ImageFormat::Png {
-        // Its decoder asks for the first picture data before it tells the size.
-        let side = |at: usize| bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
-        check_pixels(side(16), side(20))?;
-    }
+}
+
+/// WebP, GIF and BMP, which need no more than their decoders give.
+fn common(bytes: &[u8], format: ImageFormat) -> Result<Decoded, DecodeError> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(MAX_DECODER_BYTES);
-    reader.limits(limits);
+    reader.limits(limits());
     let mut decoder = reader.into_decoder().map_err(describe)?;
     let (width, height) = decoder.dimensions();
     let pixels = check_pixels(width, height)?;
+    let colours = decoder.icc_profile().ok().flatten().map(|icc| Colours::icc(&icc)).unwrap_or_default();
+    let _turn = (pixels > LARGE_PIXELS).then(one_large_picture);
+    let picture = from_decoder(decoder)?;
+    Ok(Decoded { picture: on_white(colours.to_srgb(picture), false), damage: None })
+}
+
+fn limits() -> Limits {
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(MAX_DECODER_BYTES);
+    limits
+}
+
+/// The upright picture that a decoder gives.
+fn from_decoder(mut decoder: impl ImageDecoder) -> Result<DynamicImage, DecodeError> {
     if decoder.total_bytes() > MAX_DECODER_BYTES {
         return Err(DecodeError::TooMuchMemory);
     }
-    let _turn = (pixels > LARGE_PIXELS).then(one_large_picture);
     // A broken EXIF block is no reason to refuse the picture.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut picture = DynamicImage::from_decoder(decoder).map_err(describe)?;
     picture.apply_orientation(orientation);
-    Ok(if picture.color().has_alpha() { on_white(&picture) } else { picture.into_rgb8() })
+    Ok(picture)
 }
 
 /// Waits until no other large picture is being decoded.
@@ -215,17 +257,6 @@ fn check_pixels(width: u32, height: u32) -> Result<u64, DecodeError> {
     }
 }
 
-fn unknown_kind(bytes: &[u8]) -> DecodeError {
-    // ISO media files name their brand behind "ftyp": a HEIC that is called .jpg is common on phones.
-    match bytes.get(4..12) {
-        Some(b"ftypheic" | b"ftypheix" | b"ftypmif1" | b"ftypmsf1" | b"ftyphevc") => {
-            DecodeError::Unsupported("HEIC".into())
-        }
-        Some(b"ftypavif" | b"ftypavis") => DecodeError::Unsupported("AVIF".into()),
-        _ => DecodeError::NotAPicture,
-    }
-}
-
 fn describe(error: image::ImageError) -> DecodeError {
     use image::ImageError as E;
     match error {
@@ -236,11 +267,17 @@ fn describe(error: image::ImageError) -> DecodeError {
     }
 }
 
-fn on_white(picture: &DynamicImage) -> RgbImage {
-    let rgba = picture.to_rgba8();
+/// A picture in 8-bit RGB, what is transparent laid on white. With `is_premultiplied`, its colours are stored as they are
+/// over black.
+fn on_white(picture: DynamicImage, is_premultiplied: bool) -> RgbImage {
+    if !picture.color().has_alpha() {
+        return picture.into_rgb8();
+    }
+    let rgba = picture.into_rgba8();
     RgbImage::from_fn(rgba.width(), rgba.height(), |x, y| {
-        let [r, g, b, a] = rgba.get_pixel(x, y).0.map(u32::from);
-        image::Rgb([r, g, b].map(|c| ((c * a + 255 * (255 - a) + 127) / 255) as u8))
+        let Rgba([r, g, b, a]) = *rgba.get_pixel(x, y);
+        let (white, alpha) = (255 * (255 - u32::from(a)), if is_premultiplied { 255 } else { u32::from(a) });
+        image::Rgb([r, g, b].map(|value| ((u32::from(value) * alpha + white + 127) / 255).min(255) as u8))
     })
 }
 

@@ -4,10 +4,11 @@
 
 use exif::{Context, Exif, In, Reader, Tag, Value};
 use image::RgbImage;
-use turbojpeg::Decompressor;
+use turbojpeg::ScalingFactor;
 
-use super::AtLeast;
-use super::jpeg::{decompress, has_its_end, scale_for, segment};
+use super::jpeg::{APP2, has_its_end, is_edited, scale_for, segment, start_of_scan};
+use super::turbo::{Decoder, Header, Pixels, Samples};
+use super::{AtLeast, resize_with};
 
 /// How far the shape of a preview may be from the photo's.
 const SHAPE_TOLERANCE: f64 = 0.01;
@@ -16,8 +17,7 @@ const SHAPE_TOLERANCE: f64 = 0.01;
 const SIZE_HALVES: u32 = 3;
 /// An EXIF block that is shorter has no thumbnail of any use; most are.
 const LEAST_EXIF_BYTES: usize = 4096;
-/// The segment that holds the index, and how it begins.
-const APP2: u8 = 0xE2;
+/// How the segment begins that holds the index.
 const INDEX_MAGIC: &[u8] = b"MPF\0";
 /// The index's field of entries: 16 bytes for each picture, of which the first 4 tell its kind, then its length, then
 /// where it begins.
@@ -27,11 +27,22 @@ const ENTRY_BYTES: usize = 16;
 const KIND_MASK: u32 = 0x07FF_0000;
 const LARGE_THUMBNAIL: u32 = 0x0001_0000;
 
-/// The smallest preview that can stand for the photo, as it is stored: larger than wanted, of the photo's shape, in a file
-/// whose EXIF block was written for a photo of this size (who cuts or shrinks a photo may leave the old block in it).
-/// `None` where there is none.
-pub(super) fn decode(bytes: &[u8], exif: &[u8], size: (u32, u32), wanted: AtLeast) -> Option<RgbImage> {
-    if wanted == AtLeast::FULL {
+/// The photo's rows that are compared with the preview's, in eighths of a pixel's side, and the least of them that tell
+/// anything.
+const ROWS: u32 = 14;
+const LEAST_ROWS: u32 = 5;
+/// Rows that the missing rest may have coloured, by the blocks' own height and the smoothing of colours.
+const SPOILT_ROWS: u32 = 4;
+/// The grid of mean colours that two strips are compared by.
+const CELLS: (u32, u32) = (24, 4);
+/// How much the cells of a photo and its preview may differ on average: their compression, and a camera's sharpening.
+const SAME: f64 = 5.0;
+
+/// The smallest preview that can stand for the photo, as it is stored: larger than wanted, of the photo's shape and turned
+/// as it is, in a file as a camera wrote it, and showing along its upper edge what the photo shows there. Programs change
+/// photos and leave old previews in them. `None` where there is none, or any doubt.
+pub(super) fn decode(bytes: &[u8], exif: &[u8], photo: &Header, wanted: AtLeast) -> Option<Pixels> {
+    if wanted == AtLeast::FULL || photo.is_progressive || photo.is_lossless || photo.samples != Samples::Rgb {
         return None;
     }
     let large = large_thumbnails(bytes).unwrap_or_default();
@@ -41,17 +52,24 @@ pub(super) fn decode(bytes: &[u8], exif: &[u8], size: (u32, u32), wanted: AtLeas
     let exif = Reader::new().read_raw(exif.to_vec()).ok()?;
     let written_for =
         (number(&exif, Tag::PixelXDimension, In::PRIMARY)?, number(&exif, Tag::PixelYDimension, In::PRIMARY)?);
-    if written_for != size {
+    if written_for != (photo.width, photo.height) || is_edited(bytes) {
         return None;
     }
-    exif_thumbnail(&exif).into_iter().chain(large).find_map(|preview| stand_in(preview, size, wanted))
+    let preview =
+        exif_thumbnail(&exif).into_iter().chain(large).find_map(|preview| stand_in(preview, photo, wanted))?;
+    shows_the_same(&top(bytes, photo)?, photo, &preview).then_some(preview)
 }
 
 fn number(exif: &Exif, tag: Tag, ifd: In) -> Option<u32> {
     exif.get_field(tag, ifd)?.value.get_uint(0)
 }
 
+/// The thumbnail, unless it is turned another way than the photo.
 fn exif_thumbnail(exif: &Exif) -> Option<&[u8]> {
+    let turned = number(exif, Tag::Orientation, In::THUMBNAIL);
+    if turned.is_some_and(|turned| number(exif, Tag::Orientation, In::PRIMARY).unwrap_or(1) != turned) {
+        return None;
+    }
     let start = number(exif, Tag::JPEGInterchangeFormat, In::THUMBNAIL)? as usize;
     let length = number(exif, Tag::JPEGInterchangeFormatLength, In::THUMBNAIL)? as usize;
     exif.buf().get(start..start.checked_add(length)?)
@@ -80,22 +98,66 @@ fn large_thumbnails(bytes: &[u8]) -> Option<Vec<&[u8]>> {
 }
 
 /// A preview of a photo of this size, where it is whole and large enough.
-fn stand_in(preview: &[u8], (width, height): (u32, u32), wanted: AtLeast) -> Option<RgbImage> {
-    let mut decoder = Decompressor::new().ok()?;
+fn stand_in(preview: &[u8], photo: &Header, wanted: AtLeast) -> Option<Pixels> {
+    let mut decoder = Decoder::new()?;
     let header = decoder.read_header(preview).ok()?;
-    let shape = |width: f64, height: f64| width / height;
-    let shapes = shape(header.width as f64, header.height as f64) / shape(f64::from(width), f64::from(height));
-    let size = (header.width as u32, header.height as u32);
+    let shape = |of: &Header| f64::from(of.width) / f64::from(of.height);
+    let size = (header.width, header.height);
     let larger = AtLeast {
         shorter: wanted.shorter.saturating_mul(SIZE_HALVES) / 2,
         longer: wanted.longer.saturating_mul(SIZE_HALVES) / 2,
     };
-    let good = (shapes - 1.0).abs() <= SHAPE_TOLERANCE
-        && size.0 <= width
+    let good = (shape(&header) / shape(photo) - 1.0).abs() <= SHAPE_TOLERANCE
+        && size.0 <= photo.width
         && larger.is_met_by(size)
+        && header.samples == photo.samples
+        && header.bits == photo.bits
         && !(header.is_lossless || header.is_progressive)
         && has_its_end(preview);
-    if good { decompress(&mut decoder, preview, &header, scale_for(size, wanted)) } else { None }
+    let pixels = good.then(|| decoder.decompress(preview, &header, scale_for(size, wanted)).ok()).flatten()?;
+    pixels.damage.is_none().then_some(pixels)
+}
+
+/// The upper edge of a photo, at an eighth of its size, from the first part of its data: to read all of them is what a
+/// preview saves. `None` where that part holds too few rows.
+fn top(bytes: &[u8], photo: &Header) -> Option<RgbImage> {
+    let start = start_of_scan(bytes)?;
+    let rows = u64::from(8 * (ROWS + SPOILT_ROWS)).min(u64::from(photo.height));
+    let part = (bytes.len() - start) as u64 * rows / u64::from(photo.height);
+    let pixels = Decoder::new()?
+        .decompress(&bytes[..start + part as usize], photo, ScalingFactor::ONE_EIGHTH)
+        .ok()?;
+    let row_bytes = 3 * pixels.width as usize;
+    // Blocks that are missing come out in the middle grey.
+    let missing = pixels.samples.rchunks(row_bytes).take_while(|row| row.iter().all(|value| *value == 128)).count();
+    let rows = (pixels.height - missing as u32).saturating_sub(SPOILT_ROWS);
+    let rows = if missing == 0 && part as usize == bytes.len() - start { pixels.height } else { rows };
+    let kept = pixels.samples.get(..rows as usize * row_bytes)?.to_vec();
+    (rows >= LEAST_ROWS).then(|| RgbImage::from_raw(pixels.width, rows, kept)).flatten()
+}
+
+/// Whether a preview's upper edge shows what the photo's does, and would not do so turned or mirrored as well.
+fn shows_the_same(top: &RgbImage, photo: &Header, preview: &Pixels) -> bool {
+    let Some(whole) = RgbImage::from_raw(preview.width, preview.height, preview.samples.clone()) else { return false };
+    let share = f64::from(top.height() * 8) / f64::from(photo.height);
+    let height = f64::from(whole.height());
+    let strip = (height * share).min(height);
+    let cells = |picture: &RgbImage, from: f64, rows: f64| {
+        let wide = f64::from(picture.width());
+        resize_with(picture, CELLS.0, CELLS.1, |options| options.crop(0.0, from, wide, rows)).ok()
+    };
+    let edges = (cells(top, 0.0, f64::from(top.height())), cells(&whole, 0.0, strip), cells(&whole, height - strip, strip));
+    let (Some(photo), Some(upper), Some(lower)) = edges else { return false };
+    use image::imageops::{flip_horizontal, flip_vertical, rotate180};
+    let same = difference(&photo, &upper);
+    let otherwise = [flip_horizontal(&upper), rotate180(&lower), flip_vertical(&lower)];
+    same <= SAME && otherwise.iter().all(|other| difference(&photo, other) > 2.0 * same + 1.0)
+}
+
+/// The mean difference of two pictures of one size.
+fn difference(one: &RgbImage, other: &RgbImage) -> f64 {
+    let sum: u64 = one.iter().zip(other.iter()).map(|(one, other)| u64::from(one.abs_diff(*other))).sum();
+    sum as f64 / one.len() as f64
 }
 
 #[cfg(test)]

@@ -1,0 +1,301 @@
+//! TIFF: its first full-size page, in those of its many variants that can be told apart surely; the others are refused. And
+//! which files of this form are a camera's raw data.
+
+use std::collections::HashMap;
+use std::io::Cursor;
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageBuffer, RgbImage};
+use tiff::decoder::{Decoder, DecodingResult, Limits};
+use tiff::tags::{ExtraSamples, Tag};
+use tiff::{ColorType, TiffError};
+
+use super::colour::Colours;
+use super::{DecodeError, Decoded, LARGE_PIXELS, MAX_DECODER_BYTES, check_pixels, on_white, one_large_picture};
+
+/// Pages and parts of them that are looked at.
+const MAX_DIRECTORIES: usize = 32;
+const SUBFILE_TYPE: u16 = 254;
+const COMPRESSION: u16 = 259;
+const PHOTOMETRIC: u16 = 262;
+const SUB_DIRECTORIES: u16 = 330;
+const DNG_VERSION: u16 = 50706;
+/// Of [`PHOTOMETRIC`]: what single cells of a sensor saw, and that brought to colours.
+const FROM_SENSOR: [u64; 2] = [32803, 34892];
+/// Of [`COMPRESSION`]: makers' own.
+const MAKERS_OWN: [u64; 8] = [32767, 32769, 32770, 32772, 34316, 34713, 65000, 65535];
+const PALETTE: u64 = 3;
+
+/// One directory of a file: numbers by their tags, and where in the file each is stored.
+struct Directory(HashMap<u16, (Vec<u64>, usize)>);
+
+impl Directory {
+    fn number(&self, tag: u16) -> Option<u64> {
+        self.0.get(&tag)?.0.first().copied()
+    }
+
+    fn is_raw(&self) -> bool {
+        self.0.contains_key(&DNG_VERSION)
+            || self.number(PHOTOMETRIC).is_some_and(|what| FROM_SENSOR.contains(&what))
+            || self.number(COMPRESSION).is_some_and(|how| MAKERS_OWN.contains(&how))
+    }
+
+    /// Not a smaller version of another page, nor its mask.
+    fn is_full_size(&self) -> bool {
+        self.number(SUBFILE_TYPE).unwrap_or(0) & 0b101 == 0
+    }
+}
+
+/// Reads numbers as a file stores them.
+struct Words<'a> {
+    bytes: &'a [u8],
+    is_little_endian: bool,
+    /// Offsets have 64 bits.
+    is_big: bool,
+}
+
+impl Words<'_> {
+    fn of(bytes: &[u8]) -> Option<Words<'_>> {
+        let is_little_endian = bytes.starts_with(b"II");
+        let mut words = Words { bytes, is_little_endian, is_big: false };
+        words.is_big = words.read(2, 2)? == 43;
+        Some(words)
+    }
+
+    fn read(&self, at: usize, length: usize) -> Option<u64> {
+        let bytes = self.bytes.get(at..at.checked_add(length)?)?;
+        let join = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
+        Some(if self.is_little_endian { bytes.iter().rev().fold(0, join) } else { bytes.iter().fold(0, join) })
+    }
+
+    fn offset_bytes(&self) -> usize {
+        if self.is_big { 8 } else { 4 }
+    }
+
+    /// A directory, and where the next one is; 0 behind the last.
+    fn directory(&self, at: usize) -> Option<(Directory, usize)> {
+        let (count_bytes, offset) = (if self.is_big { 8 } else { 2 }, self.offset_bytes());
+        let entry_bytes = 4 + 2 * offset;
+        let count = self.read(at, count_bytes)?.min(4096) as usize;
+        let mut entries = HashMap::new();
+        for number in 0..count {
+            let entry = at + count_bytes + number * entry_bytes;
+            let Some(tag) = self.read(entry, 2) else { break };
+            let length = match self.read(entry + 2, 2) {
+                Some(1 | 2 | 6 | 7) => 1,
+                Some(3 | 8) => 2,
+                Some(4 | 9 | 13) => 4,
+                Some(16..=18) => 8,
+                _ => continue,
+            };
+            let values = self.read(entry + 4, offset)?.min(MAX_DIRECTORIES as u64) as usize;
+            let inside = entry + 4 + offset;
+            let start = if values * length <= offset { inside } else { self.read(inside, offset)? as usize };
+            let read = (0..values).map_while(|value| self.read(start.checked_add(value * length)?, length)).collect();
+            entries.insert(tag as u16, (read, inside));
+        }
+        let next = self.read(at + count_bytes + count * entry_bytes, offset).unwrap_or(0);
+        Some((Directory(entries), next as usize))
+    }
+
+    /// Those of the pages, in their order; then those within them.
+    fn directories(&self) -> (Vec<Directory>, Vec<Directory>) {
+        let first = if self.is_big { self.read(8, 8) } else { self.read(4, 4) };
+        let (mut pages, mut at) = (Vec::new(), first.unwrap_or(0) as usize);
+        while at != 0 && pages.len() < MAX_DIRECTORIES {
+            let Some((directory, next)) = self.directory(at) else { break };
+            pages.push(directory);
+            at = next;
+        }
+        let within = pages.iter().filter_map(|page| page.0.get(&SUB_DIRECTORIES)).flat_map(|(places, _)| places);
+        let within = within.take(MAX_DIRECTORIES).filter_map(|at| self.directory(*at as usize));
+        let within = within.map(|(directory, _)| directory).collect();
+        (pages, within)
+    }
+}
+
+/// Whether this is a camera's raw data, whatever the file is called.
+pub(super) fn is_raw(bytes: &[u8]) -> bool {
+    let Some(words) = Words::of(bytes) else { return false };
+    let (pages, within) = words.directories();
+    pages.iter().chain(&within).any(Directory::is_raw)
+}
+
+/// # Errors
+/// When the file is damaged, cut short, too large, or of a variant that cannot be read surely.
+pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
+    let words = Words::of(bytes).ok_or(DecodeError::Truncated)?;
+    let (pages, _) = words.directories();
+    let page = pages.iter().position(Directory::is_full_size).unwrap_or(0);
+    let is_palette = pages.get(page).is_some_and(|page| page.number(PHOTOMETRIC) == Some(PALETTE));
+    // The decoder knows no palettes: it gives their numbers where it takes them for greys.
+    let patched = match pages.get(page).and_then(|page| page.0.get(&PHOTOMETRIC)) {
+        Some((_, place)) if is_palette => {
+            let mut patched = bytes.to_vec();
+            let grey: [u8; 2] = if words.is_little_endian { [1, 0] } else { [0, 1] };
+            patched.get_mut(*place..place + 2).ok_or(DecodeError::Truncated)?.copy_from_slice(&grey);
+            Some(patched)
+        }
+        _ => None,
+    };
+    read(patched.as_deref().unwrap_or(bytes), page, is_palette)
+}
+
+fn read(bytes: &[u8], page: usize, is_palette: bool) -> Result<Decoded, DecodeError> {
+    let mut limits = Limits::default();
+    let most = MAX_DECODER_BYTES as usize;
+    (limits.decoding_buffer_size, limits.intermediate_buffer_size, limits.ifd_value_size) = (most, most, most / 4);
+    let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(describe)?.with_limits(limits);
+    if page > 0 {
+        decoder.seek_to_image(page).map_err(describe)?;
+    }
+    let (width, height) = decoder.dimensions().map_err(describe)?;
+    let pixels = check_pixels(width, height)?;
+    let colour_type = decoder.colortype().map_err(describe)?;
+    let _turn = (pixels > LARGE_PIXELS).then(one_large_picture);
+    // What these say is worth nothing where it cannot be read.
+    let mut numbers = |tag| decoder.find_tag_unsigned_vec::<u16>(tag).ok().flatten();
+    let orientation = numbers(Tag::Orientation).and_then(|number| Orientation::from_exif(*number.first()? as u8));
+    let premultiplied = Some(vec![ExtraSamples::AssociatedAlpha.to_u16()]);
+    let is_premultiplied = numbers(Tag::ExtraSamples) == premultiplied;
+    let is_planar = numbers(Tag::PlanarConfiguration) == Some(vec![2]);
+    let palette = is_palette.then(|| numbers(Tag::ColorMap)).flatten();
+    let coefficients = decoder.find_tag(Tag::Unknown(529)).ok().flatten().and_then(|value| value.into_f32_vec().ok());
+    let icc = decoder.find_tag(Tag::IccProfile).ok().flatten().and_then(|value| value.into_u8_vec().ok());
+    let colours = icc.map(|icc| Colours::icc(&icc)).unwrap_or_default();
+
+    let mut samples = DecodingResult::U8(Vec::new());
+    decoder.read_image_to_buffer(&mut samples).map_err(describe)?;
+    let picture = Samples { samples, width, height, is_planar };
+    let picture = match colour_type {
+        ColorType::Gray(bits) if is_palette => picture.from_palette(bits, &palette.unwrap_or_default())?,
+        ColorType::Gray(bits @ (1 | 2 | 4)) => picture.unpacked(bits, 255 / ((1 << bits) - 1))?.into(),
+        ColorType::CMYK(8) => colours.inks_to_srgb(&picture.bytes(4)?, (width, height))?.into(),
+        ColorType::YCbCr(8) => from_ycbcr(picture.bytes(3)?, (width, height), coefficients)?,
+        ColorType::Gray(8) => image_of::<image::Luma<u8>>(picture.bytes(1)?, (width, height))?.into(),
+        ColorType::GrayA(8) => image_of::<image::LumaA<u8>>(picture.bytes(2)?, (width, height))?.into(),
+        ColorType::RGB(8) => image_of::<image::Rgb<u8>>(picture.bytes(3)?, (width, height))?.into(),
+        ColorType::RGBA(8) => image_of::<image::Rgba<u8>>(picture.bytes(4)?, (width, height))?.into(),
+        ColorType::Gray(16 | 32) => image_of::<image::Luma<u16>>(picture.words(1)?, (width, height))?.into(),
+        ColorType::GrayA(16 | 32) => image_of::<image::LumaA<u16>>(picture.words(2)?, (width, height))?.into(),
+        ColorType::RGB(16 | 32) => image_of::<image::Rgb<u16>>(picture.words(3)?, (width, height))?.into(),
+        ColorType::RGBA(16 | 32) => image_of::<image::Rgba<u16>>(picture.words(4)?, (width, height))?.into(),
+        other => return Err(variant(&format!("{other:?}"))),
+    };
+    let is_managed = !matches!(colour_type, ColorType::CMYK(_));
+    let mut picture = if is_managed { colours.to_srgb(picture) } else { picture };
+    picture.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
+    Ok(Decoded { picture: on_white(picture, is_premultiplied), damage: None })
+}
+
+/// What the decoder gives: the samples of each pixel together, or with `is_planar` all of the first kind, then all of the
+/// second, and so on.
+struct Samples {
+    samples: DecodingResult,
+    width: u32,
+    height: u32,
+    is_planar: bool,
+}
+
+impl Samples {
+    fn bytes(self, each: usize) -> Result<Vec<u8>, DecodeError> {
+        match self.samples {
+            DecodingResult::U8(samples) => Ok(together(samples, each, self.is_planar)),
+            _ => Err(variant("numbers with a sign or a point")),
+        }
+    }
+
+    /// In 16 bits.
+    fn words(self, each: usize) -> Result<Vec<u16>, DecodeError> {
+        let samples = match self.samples {
+            DecodingResult::U16(samples) => samples,
+            DecodingResult::U32(samples) => samples.into_iter().map(|sample| (sample >> 16) as u16).collect(),
+            _ => return Err(variant("numbers with a sign or a point")),
+        };
+        Ok(together(samples, each, self.is_planar))
+    }
+
+    /// Samples of fewer bits than a byte has, each times `factor`. Rows begin with a byte of their own.
+    fn unpacked(self, bits: u8, factor: u8) -> Result<image::GrayImage, DecodeError> {
+        let (width, height) = (self.width, self.height);
+        let packed = self.bytes(1)?;
+        let (row_bytes, bits) = ((width as usize * usize::from(bits)).div_ceil(8), usize::from(bits));
+        if packed.len() < row_bytes * height as usize {
+            return Err(DecodeError::Truncated);
+        }
+        Ok(ImageBuffer::from_fn(width, height, |x, y| {
+            let at = x as usize * bits;
+            let byte = packed[y as usize * row_bytes + at / 8];
+            let value = byte >> (8 - bits - at % 8) & (((1_u16 << bits) - 1) as u8);
+            image::Luma([value * factor])
+        }))
+    }
+
+    fn from_palette(self, bits: u8, palette: &[u16]) -> Result<DynamicImage, DecodeError> {
+        let size = (self.width, self.height);
+        let numbers: image::GrayImage = match bits {
+            1 | 2 | 4 => self.unpacked(bits, 1)?,
+            8 => image_of(self.bytes(1)?, size)?,
+            _ => return Err(variant("a palette of more than 256 colours")),
+        };
+        // All reds, then all greens, then all blues, in 16 bits.
+        let colours = 1 << bits;
+        if palette.len() < 3 * colours {
+            return Err(DecodeError::Damaged("its palette is missing".into()));
+        }
+        let part = |number: u8, colour: usize| (palette[colour * colours + usize::from(number)] >> 8) as u8;
+        Ok(RgbImage::from_fn(size.0, size.1, |x, y| {
+            let number = numbers.get_pixel(x, y).0[0];
+            image::Rgb([0, 1, 2].map(|colour| part(number, colour)))
+        })
+        .into())
+    }
+}
+
+fn together<T: Copy>(samples: Vec<T>, each: usize, is_planar: bool) -> Vec<T> {
+    if !is_planar || each == 1 {
+        return samples;
+    }
+    let plane = samples.len() / each;
+    (0..plane).flat_map(|pixel| (0..each).map(move |kind| kind * plane + pixel)).map(|at| samples[at]).collect()
+}
+
+fn image_of<P: image::Pixel>(
+    samples: Vec<P::Subpixel>,
+    (width, height): (u32, u32),
+) -> Result<ImageBuffer<P, Vec<P::Subpixel>>, DecodeError> {
+    ImageBuffer::from_raw(width, height, samples).ok_or(DecodeError::Truncated)
+}
+
+/// By the weights that the file gives, or those of ITU-R BT.601; over the full range.
+fn from_ycbcr(
+    mut samples: Vec<u8>,
+    size: (u32, u32),
+    coefficients: Option<Vec<f32>>,
+) -> Result<DynamicImage, DecodeError> {
+    let [red, green, blue] = match coefficients.as_deref() {
+        Some(&[red, green, blue]) if green > 0.1 && red >= 0.0 && blue >= 0.0 => [red, green, blue],
+        _ => [0.299, 0.587, 0.114],
+    };
+    for pixel in samples.as_chunks_mut::<3>().0 {
+        let [luma, cb, cr] = pixel.map(f32::from);
+        let (cb, cr) = (cb - 128.0, cr - 128.0);
+        let (r, b) = (luma + cr * (2.0 - 2.0 * red), luma + cb * (2.0 - 2.0 * blue));
+        let g = (luma - red * r - blue * b) / green;
+        *pixel = [r, g, b].map(|value| value.round().clamp(0.0, 255.0) as u8);
+    }
+    Ok(image_of::<image::Rgb<u8>>(samples, size)?.into())
+}
+
+fn variant(what: &str) -> DecodeError {
+    DecodeError::UnsupportedVariant(format!("TIFF with {what}"))
+}
+
+fn describe(error: TiffError) -> DecodeError {
+    match error {
+        TiffError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => DecodeError::Truncated,
+        TiffError::UnsupportedError(what) => variant(&what.to_string()),
+        TiffError::LimitsExceeded => DecodeError::TooMuchMemory,
+        other => DecodeError::Damaged(other.to_string()),
+    }
+}
