@@ -96,6 +96,7 @@ mod tests {
                     content: ContentHash([number; 16]),
                     embedded: Embedded { embedding: Embedding::normalised(vec![1.0]).unwrap(), features: None },
                     thumbnail: None,
+                    damage: None,
                 }
             };
             catalog.write(ModelKey::features("m"), (0..photos).map(photo).collect(), &[]).unwrap();

@@ -146,5 +146,5 @@ pub fn key() -> ModelKey<'static> {
 /// A photo's row, made up. `path` is relative to the library's folder.
 pub fn photo(number: usize, path: PathBuf, stamp: FileStamp, embedding: Embedding) -> NewPhoto {
     let content = ContentHash::of(&number.to_le_bytes());
-    NewPhoto { path, stamp, content, embedded: Embedded { embedding, features: None }, thumbnail: None }
+    NewPhoto { path, stamp, content, embedded: Embedded { embedding, features: None }, thumbnail: None, damage: None }
 }

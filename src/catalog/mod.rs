@@ -113,6 +113,8 @@ pub struct NewPhoto {
     pub embedded: Embedded,
     /// JPEG; `None` where the catalog has one of this content.
     pub thumbnail: Option<Vec<u8>>,
+    /// What is wrong with the file, which gave a picture all the same: listed as a problem.
+    pub damage: Option<String>,
 }
 
 /// Which embeddings are meant.
@@ -245,6 +247,11 @@ impl Catalog {
                     )?
                     .query_row(params![path, photo.stamp.size, photo.stamp.modified, content.0], |row| row.get(0))?;
                 let id = PhotoId(id);
+                if let Some(reason) = &photo.damage {
+                    transaction
+                        .prepare_cached("INSERT OR REPLACE INTO problems (path, reason) VALUES (?, ?)")?
+                        .execute(params![path, reason])?;
+                }
                 changes.added.push((Photo { id, path: photo.path, content }, photo.embedded.embedding));
             }
             for problem in problems {
@@ -255,6 +262,19 @@ impl Catalog {
                     .execute(params![path, problem.reason])?;
             }
             Ok(changes)
+        })
+    }
+
+    /// What is wrong with an indexed photo of this content.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub(crate) fn damage_of(&self, content: ContentHash) -> Result<Option<String>, CatalogError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("SELECT reason FROM problems JOIN photos USING (path) WHERE content = ? LIMIT 1")?
+                .query_row([content.0], |row| row.get(0))
+                .optional()
         })
     }
 

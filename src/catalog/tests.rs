@@ -16,6 +16,7 @@ fn photo(path: &str, content: u8) -> NewPhoto {
         content: ContentHash([content; 16]),
         embedded: Embedded { embedding: Embedding::normalised(vec![1.0, f32::from(content)]).unwrap(), features: None },
         thumbnail: Some(vec![content]),
+        damage: None,
     }
 }
 
@@ -99,6 +100,7 @@ fn with_features(folder: &Path, photos: u32, dimension: usize) -> Catalog {
         content: ContentHash::of(&number.to_le_bytes()),
         embedded: Embedded { embedding: Embedding::normalised(vec![1.0; dimension]).unwrap(), features: None },
         thumbnail: None,
+        damage: None,
         ..photo("", 0)
     };
     for first in (0..photos).step_by(4096) {

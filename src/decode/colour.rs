@@ -71,7 +71,8 @@ impl Colours {
         let mut pixels = RgbImage::new(width, height);
         let inks = inks.get(..pixels.len() / 3 * 4).ok_or(DecodeError::Truncated)?;
         let profile = self.0.as_deref().filter(|profile| profile.color_space == DataColorSpace::Cmyk);
-        let transform = profile.map(|profile| profile.create_transform_8bit(Layout::Rgba, &srgb(), Layout::Rgb, options()));
+        let transform =
+            profile.map(|profile| profile.create_transform_8bit(Layout::Rgba, &srgb(), Layout::Rgb, options()));
         if !transform.and_then(Result::ok).is_some_and(|transform| transform.transform(inks, &mut pixels).is_ok()) {
             for (pixel, [c, m, y, k]) in pixels.pixels_mut().zip(inks.as_chunks::<4>().0) {
                 let light = |ink: &u8| (u32::from(255 - ink) * u32::from(255 - k) + 127) / 255;
@@ -108,9 +109,7 @@ fn grey_to_srgb(profile: &ColorProfile, picture: &DynamicImage) -> DynamicImage 
     let words = |from, to| profile.create_transform_16bit(from, &srgb(), to, options());
     let [(grey, rgb), (grey_alpha, rgba)] = [(Layout::Gray, Layout::Rgb), (Layout::GrayAlpha, Layout::Rgba)];
     let changed: Option<DynamicImage> = match picture {
-        DynamicImage::ImageLuma8(pixels) => {
-            transformed::<Luma<u8>, Rgb<u8>>(&bytes(grey, rgb), pixels).map(Into::into)
-        }
+        DynamicImage::ImageLuma8(pixels) => transformed::<Luma<u8>, Rgb<u8>>(&bytes(grey, rgb), pixels).map(Into::into),
         DynamicImage::ImageLumaA8(pixels) => {
             transformed::<LumaA<u8>, Rgba<u8>>(&bytes(grey_alpha, rgba), pixels).map(Into::into)
         }

@@ -126,7 +126,12 @@ pub(super) fn decode(bytes: &[u8], kind: &'static str) -> Result<Decoded, Decode
         let context = Owned((functions.heif_context_alloc)(), functions.heif_context_free);
         (functions.heif_context_set_max_decoding_threads)(context.0, 0);
         let length = bytes.len();
-        check((functions.heif_context_read_from_memory_without_copy)(context.0, bytes.as_ptr().cast(), length, null()))?;
+        check((functions.heif_context_read_from_memory_without_copy)(
+            context.0,
+            bytes.as_ptr().cast(),
+            length,
+            null(),
+        ))?;
         let mut handle = null_mut();
         check((functions.heif_context_get_primary_image_handle)(context.0, &raw mut handle))?;
         let handle = Handle(functions, handle);

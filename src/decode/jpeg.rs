@@ -97,6 +97,9 @@ pub(super) fn decode(bytes: &[u8], wanted: AtLeast) -> Result<Decoded, DecodeErr
     let exif = segment(bytes, APP1, b"Exif\0\0").map(|(_, exif)| exif);
     let mut decoder = Decoder::new().ok_or(DecodeError::TooMuchMemory)?;
     let header = decoder.read_header(bytes).map_err(|error| refusal(ended, error))?;
+    if !ended && header.width == 0 {
+        return Err(DecodeError::Truncated);
+    }
     let pixels = check_pixels(header.width, header.height)?;
     if header.bits > 8 {
         return Err(DecodeError::UnsupportedVariant(format!("JPEG with {} bits a sample", header.bits)));

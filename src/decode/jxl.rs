@@ -35,7 +35,11 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
         3 => RgbImage::from_raw(width, height, samples).map(DynamicImage::from),
         _ => RgbaImage::from_raw(width, height, samples).map(DynamicImage::from),
     };
-    let is_premultiplied = image.image_header().metadata.ec_info.iter().any(|channel| channel.alpha_associated() == Some(true));
+    let is_premultiplied =
+        image.image_header().metadata.ec_info.iter().any(|channel| channel.alpha_associated() == Some(true));
     let colours = Colours::icc(&image.rendered_icc());
-    Ok(Decoded { picture: on_white(colours.to_srgb(picture.ok_or(DecodeError::NoPixels)?), is_premultiplied), damage: None })
+    Ok(Decoded {
+        picture: on_white(colours.to_srgb(picture.ok_or(DecodeError::NoPixels)?), is_premultiplied),
+        damage: None,
+    })
 }

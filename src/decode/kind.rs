@@ -2,13 +2,14 @@
 
 /// Endings of the files that are taken for photos, in lower case.
 pub(crate) const EXTENSIONS: &[&str] = &[
-    "jpg", "jpeg", "jpe", "jfif", "pjpeg", "pjp", "jps", "mpo", "png", "webp", "tif", "tiff", "gif", "bmp", "dib", "heic",
-    "heif", "hif", "avif", "jxl",
+    "jpg", "jpeg", "jpe", "jfif", "pjpeg", "pjp", "jps", "mpo", "png", "webp", "tif", "tiff", "gif", "bmp", "dib",
+    "heic", "heif", "hif", "avif", "jxl",
 ];
 /// Endings of raw files, which are known by the preview that the camera put in.
 pub(crate) const RAW_EXTENSIONS: &[&str] = &[
-    "dng", "nef", "nrw", "cr2", "cr3", "crw", "arw", "sr2", "srf", "orf", "rw2", "raf", "pef", "srw", "3fr", "fff", "iiq",
-    "mos", "mrw", "erf", "kdc", "dcr", "dcs", "mef", "x3f", "rwl", "gpr", "raw", "bay", "cap", "k25", "ptx", "pxn", "ari",
+    "dng", "nef", "nrw", "cr2", "cr3", "crw", "arw", "sr2", "srf", "orf", "rw2", "raf", "pef", "srw", "3fr", "fff",
+    "iiq", "mos", "mrw", "erf", "kdc", "dcr", "dcs", "mef", "x3f", "rwl", "gpr", "raw", "bay", "cap", "k25", "ptx",
+    "pxn", "ari",
 ];
 /// Endings of pictures that cannot be read, and what they are called: they are named in the problem list rather than passed
 /// over.

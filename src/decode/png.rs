@@ -3,12 +3,13 @@
 use std::io::Cursor;
 
 use image::codecs::png::PngDecoder;
-use image::ImageDecoder;
 use moxcms::{Chromaticity, ColorPrimaries, ColorProfile, ToneReprCurve, XyY};
 use png::{Info, ScaledFloat};
 
 use super::colour::Colours;
-use super::{DecodeError, Decoded, LARGE_PIXELS, check_pixels, describe, from_decoder, limits, on_white, one_large_picture};
+use super::{
+    DecodeError, Decoded, LARGE_PIXELS, check_pixels, describe, from_decoder, limits, on_white, one_large_picture,
+};
 
 /// How much a chromaticity or a gamma may differ from sRGB's and mean the same.
 const ROUNDING: f32 = 0.001;
@@ -20,7 +21,9 @@ const SRGB_CHROMATICITIES: [(f32, f32); 4] = [(0.3127, 0.329), (0.64, 0.33), (0.
 pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
     match bytes.get(12..16) {
         Some(b"IHDR") => {}
-        Some(b"CgBI") => return Err(DecodeError::UnsupportedVariant("Apple's variant of PNG, as apps for iPhones hold".into())),
+        Some(b"CgBI") => {
+            return Err(DecodeError::UnsupportedVariant("Apple's variant of PNG, as apps for iPhones hold".into()));
+        }
         Some(_) => return Err(DecodeError::Damaged("it does not begin with a header".into())),
         None => return Err(DecodeError::Truncated),
     }
@@ -53,7 +56,8 @@ fn of_gamma(info: &Info) -> Option<Colours> {
     let chromaticities = info.chrm_chunk.map_or(SRGB_CHROMATICITIES, |chunk| {
         [chunk.white, chunk.red, chunk.green, chunk.blue].map(|(x, y)| (x.into_value(), y.into_value()))
     });
-    let usual = chromaticities.iter().zip(SRGB_CHROMATICITIES).all(|(one, other)| near(one.0, other.0) && near(one.1, other.1));
+    let usual =
+        chromaticities.iter().zip(SRGB_CHROMATICITIES).all(|(one, other)| near(one.0, other.0) && near(one.1, other.1));
     // What files of old programs say of a screen with sRGB's colours.
     if usual && gamma.is_none_or(|gamma| near(gamma, SRGB_GAMMA)) {
         return None;
@@ -71,8 +75,8 @@ fn of_gamma(info: &Info) -> Option<Colours> {
     );
     if let Some(gamma) = gamma.filter(|gamma| !near(*gamma, SRGB_GAMMA)) {
         let curve = ToneReprCurve::Parametric(vec![1.0 / gamma]);
-        (profile.red_trc, profile.green_trc, profile.blue_trc) = (Some(curve.clone()), Some(curve.clone()), Some(curve));
+        (profile.red_trc, profile.green_trc, profile.blue_trc) =
+            (Some(curve.clone()), Some(curve.clone()), Some(curve));
     }
     Some(Colours::profile(profile))
 }
-

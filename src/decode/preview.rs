@@ -124,9 +124,7 @@ fn top(bytes: &[u8], photo: &Header) -> Option<RgbImage> {
     let start = start_of_scan(bytes)?;
     let rows = u64::from(8 * (ROWS + SPOILT_ROWS)).min(u64::from(photo.height));
     let part = (bytes.len() - start) as u64 * rows / u64::from(photo.height);
-    let pixels = Decoder::new()?
-        .decompress(&bytes[..start + part as usize], photo, ScalingFactor::ONE_EIGHTH)
-        .ok()?;
+    let pixels = Decoder::new()?.decompress(&bytes[..start + part as usize], photo, ScalingFactor::ONE_EIGHTH).ok()?;
     let row_bytes = 3 * pixels.width as usize;
     // Blocks that are missing come out in the middle grey.
     let missing = pixels.samples.rchunks(row_bytes).take_while(|row| row.iter().all(|value| *value == 128)).count();
@@ -146,7 +144,8 @@ fn shows_the_same(top: &RgbImage, photo: &Header, preview: &Pixels) -> bool {
         let wide = f64::from(picture.width());
         resize_with(picture, CELLS.0, CELLS.1, |options| options.crop(0.0, from, wide, rows)).ok()
     };
-    let edges = (cells(top, 0.0, f64::from(top.height())), cells(&whole, 0.0, strip), cells(&whole, height - strip, strip));
+    let edges =
+        (cells(top, 0.0, f64::from(top.height())), cells(&whole, 0.0, strip), cells(&whole, height - strip, strip));
     let (Some(photo), Some(upper), Some(lower)) = edges else { return false };
     use image::imageops::{flip_horizontal, flip_vertical, rotate180};
     let same = difference(&photo, &upper);
@@ -166,109 +165,137 @@ mod camera;
 
 #[cfg(test)]
 mod tests {
-    use image::Rgb;
+    use image::imageops::{flip_horizontal, flip_vertical, grayscale, rotate180};
+    use image::{DynamicImage, Rgb};
     use turbojpeg::{Compressor, Image, PixelFormat};
 
-    use super::super::{decode, decode_at_least, jpeg};
+    use super::super::{decode, decode_at_least, jpeg, resize};
     use super::camera::{FULL_HD, VGA, with_exif, with_previews};
     use super::*;
 
     const WANTED: AtLeast = AtLeast { shorter: 30, longer: 40 };
-    const BLUE: Rgb<u8> = Rgb([0, 0, 255]);
-    const RED: Rgb<u8> = Rgb([255, 0, 0]);
-    const GREEN: Rgb<u8> = Rgb([0, 255, 0]);
+    /// What the photo itself comes as where that is wanted; its previews give other sizes.
+    const PHOTO: (u32, u32) = (50, 38);
     /// What a phone stores behind a photo; no preview.
     const GAIN_MAP: u32 = 0x0005_0000;
 
-    fn plain(width: u32, height: u32, colour: Rgb<u8>) -> Vec<u8> {
-        jpeg::encode(&RgbImage::from_pixel(width, height, colour), 90).unwrap()
+    /// A picture without any symmetry.
+    fn photo() -> RgbImage {
+        RgbImage::from_fn(400, 300, |x, y| Rgb([(x / 2) as u8, (255 - y / 2) as u8, ((x * y) / 600) as u8]))
     }
 
-    fn progressive(width: usize, height: usize, colour: Rgb<u8>) -> Vec<u8> {
-        let pixels = colour.0.repeat(width * height);
+    fn stored(picture: &RgbImage) -> Vec<u8> {
+        jpeg::encode(picture, 90).unwrap()
+    }
+
+    fn small(width: u32, height: u32) -> Vec<u8> {
+        stored(&resize(&photo(), width, height).unwrap())
+    }
+
+    fn progressive(picture: &RgbImage) -> Vec<u8> {
+        let (width, height) = (picture.width() as usize, picture.height() as usize);
         let mut encoder = Compressor::new().unwrap();
         encoder.set_progressive(true).unwrap();
-        let image = Image { pixels: pixels.as_slice(), width, pitch: 3 * width, height, format: PixelFormat::RGB };
-        encoder.compress_to_vec(image).unwrap()
+        let pixels = picture.as_raw().as_slice();
+        encoder.compress_to_vec(Image { pixels, width, pitch: 3 * width, height, format: PixelFormat::RGB }).unwrap()
     }
 
-    fn size(bytes: &[u8], wanted: AtLeast) -> (u32, u32) {
-        decode_at_least(bytes, wanted).unwrap().dimensions()
-    }
-
-    /// The colour that shows which picture was taken.
-    fn assert_shows(bytes: &[u8], colour: Rgb<u8>, what: &str) {
-        let picture = decode_at_least(bytes, WANTED).unwrap();
-        let found = picture.get_pixel(picture.width() / 2, picture.height() / 2);
-        assert!(found.0.iter().zip(colour.0).all(|(found, wanted)| found.abs_diff(wanted) < 40), "{what}: {found:?}");
+    fn size(bytes: &[u8]) -> (u32, u32) {
+        decode_at_least(bytes, WANTED).unwrap().dimensions()
     }
 
     #[test]
     fn a_good_thumbnail_stands_for_the_photo() {
-        let (large, small) = (plain(400, 300, BLUE), plain(160, 120, RED));
-        let good = with_exif(&large, (400, 300), 1, Some(&small));
-        assert_shows(&good, RED, "a good thumbnail");
-        assert_eq!(size(&good, WANTED), (40, 30));
+        let (large, thumbnail) = (stored(&photo()), small(160, 120));
+        let good = with_exif(&large, (400, 300), 1, Some(&thumbnail));
+        assert_eq!(size(&good), (40, 30));
         // The photo's own orientation holds for it too.
-        assert_eq!(size(&with_exif(&large, (400, 300), 6, Some(&small)), WANTED), (30, 40));
+        assert_eq!(size(&with_exif(&large, (400, 300), 6, Some(&thumbnail))), (30, 40));
         // Never in place of the photo at its full size.
         assert_eq!(decode(&good).unwrap().dimensions(), (400, 300));
     }
 
     #[test]
     fn a_thumbnail_that_may_show_another_picture_is_left_alone() {
-        let large = plain(400, 300, BLUE);
-        let small = plain(160, 120, RED);
+        let (large, thumbnail) = (stored(&photo()), small(160, 120));
+        let square = stored(&resize(&photo(), 160, 160).unwrap());
         let photo = |written_for, thumbnail: &[u8]| with_exif(&large, written_for, 1, Some(thumbnail));
+        let header = b"\xFF\xE0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0";
+        let good = photo((400, 300), &thumbnail);
         for (what, bytes) in [
-            ("the photo was cut after it was taken", photo((800, 600), &small)),
-            ("another shape", photo((400, 300), &plain(160, 160, RED))),
-            ("too small", photo((400, 300), &plain(56, 42, RED))),
-            ("cut short", photo((400, 300), &small[..small.len() / 2])),
+            ("the photo was cut after it was taken", photo((800, 600), &thumbnail)),
+            ("another shape", photo((400, 300), &square)),
+            ("too small", photo((400, 300), &small(56, 42))),
+            ("cut short", photo((400, 300), &thumbnail[..thumbnail.len() / 2])),
             ("no picture", photo((400, 300), b"nothing of the kind")),
+            ("written by a program", [&good[..2], header, &good[2..]].concat()),
         ] {
-            assert_shows(&bytes, BLUE, what);
+            assert_eq!(size(&bytes), PHOTO, "{what}");
         }
+    }
+
+    #[test]
+    fn an_edited_photo_is_not_known_by_its_old_thumbnail() {
+        let thumbnail = small(160, 120);
+        let grey = DynamicImage::from(grayscale(&photo())).into_rgb8();
+        let moved = image::imageops::crop_imm(&photo(), 60, 45, 340, 255).to_image();
+        for (what, edited) in [
+            ("grey", grey),
+            ("mirrored", flip_horizontal(&photo())),
+            ("upside down", flip_vertical(&photo())),
+            ("turned", rotate180(&photo())),
+            ("a part of it at the old size", resize(&moved, 400, 300).unwrap()),
+        ] {
+            let bytes = with_exif(&stored(&edited), (400, 300), 1, Some(&thumbnail));
+            assert_eq!(size(&bytes), PHOTO, "{what}");
+        }
+        // Nothing tells how it is turned.
+        let plain = RgbImage::from_pixel(400, 300, Rgb([90, 120, 200]));
+        let preview = stored(&RgbImage::from_pixel(160, 120, Rgb([90, 120, 200])));
+        assert_eq!(size(&with_exif(&stored(&plain), (400, 300), 1, Some(&preview))), PHOTO);
     }
 
     #[test]
     fn a_good_preview_behind_the_photo_stands_for_it() {
-        let large = with_exif(&plain(400, 300, BLUE), (400, 300), 1, Some(&plain(40, 30, GREEN)));
-        let (small, middle) = (plain(60, 45, GREEN), plain(200, 150, RED));
+        let large = with_exif(&stored(&photo()), (400, 300), 1, Some(&small(40, 30)));
+        let (smaller, middle) = (small(64, 48), small(200, 150));
         for is_little_endian in [true, false] {
-            let previews = [(GAIN_MAP, &*small), (FULL_HD, &middle), (VGA, &plain(48, 36, GREEN))];
-            let photo = with_previews(&large, &previews, is_little_endian);
-            assert_shows(&photo, RED, "the smallest that is large enough");
-            assert_eq!(size(&photo, WANTED), (50, 38));
-            assert_eq!(size(&photo, AtLeast::FULL), (400, 300));
+            let previews = [(GAIN_MAP, &*smaller), (FULL_HD, &middle), (VGA, &small(48, 36))];
+            let found = with_previews(&large, &previews, is_little_endian);
+            // At a quarter of its size, as the photo at an eighth: what matters is that it is read.
+            assert_eq!(size(&found), (50, 38));
+            assert_eq!(decode(&found).unwrap().dimensions(), (400, 300));
         }
-        let previews = [(FULL_HD, &*middle), (VGA, &small)];
-        assert_shows(&with_previews(&large, &previews, true), GREEN, "the smallest");
+        let previews = [(FULL_HD, &*middle), (VGA, &smaller)];
+        assert_eq!(size(&with_previews(&large, &previews, true)), (64, 48), "the smallest that is large enough");
         // A thumbnail in the EXIF block that is large enough is read first.
-        let both = with_exif(&plain(400, 300, BLUE), (400, 300), 1, Some(&small));
-        assert_shows(&with_previews(&both, &[(FULL_HD, &middle)], true), GREEN, "the thumbnail");
-        let turned = with_exif(&plain(400, 300, BLUE), (400, 300), 6, None);
-        assert_eq!(size(&with_previews(&turned, &[(FULL_HD, &middle)], true), WANTED), (38, 50));
+        let both = with_exif(&stored(&photo()), (400, 300), 1, Some(&small(80, 60)));
+        assert_eq!(size(&with_previews(&both, &previews, true)), (40, 30), "the thumbnail");
+        let turned = with_exif(&stored(&photo()), (400, 300), 6, None);
+        assert_eq!(size(&with_previews(&turned, &[(VGA, &smaller)], true)), (48, 64));
     }
 
     #[test]
     fn a_preview_that_may_show_another_picture_is_left_alone() {
-        let plain_large = plain(400, 300, BLUE);
+        let plain_large = stored(&photo());
         let large = with_exif(&plain_large, (400, 300), 1, None);
-        let good = plain(200, 150, RED);
-        let photo = with_previews(&large, &[(VGA, &good)], true);
+        let good = small(64, 48);
+        let found = with_previews(&large, &[(VGA, &good)], true);
+        assert_eq!(size(&found), (64, 48));
         let cut = with_exif(&plain_large, (800, 600), 1, None);
+        let square = stored(&resize(&photo(), 64, 64).unwrap());
+        let scans = progressive(&resize(&photo(), 64, 48).unwrap());
         for (what, bytes) in [
-            ("the file ends before the preview does", &photo[..photo.len() - 5]),
-            ("the previews were dropped, their index was not", &photo[..photo.len() - good.len()]),
-            ("something came between", &[&photo[..photo.len() - good.len()], b"comment", &good].concat()),
+            ("the file ends before the preview does", &found[..found.len() - 5]),
+            ("the previews were dropped, their index was not", &found[..found.len() - good.len()]),
+            ("something came between", &[&found[..found.len() - good.len()], b"comment", &good].concat()),
             ("a gain map", &with_previews(&large, &[(GAIN_MAP, &good)], true)),
-            ("of any number of scans", &with_previews(&large, &[(VGA, &progressive(200, 150, RED))], true)),
-            ("another shape", &with_previews(&large, &[(VGA, &plain(200, 200, RED))], true)),
+            ("of any number of scans", &with_previews(&large, &[(VGA, &scans)], true)),
+            ("another shape", &with_previews(&large, &[(VGA, &square)], true)),
             ("the photo was cut after it was taken", &with_previews(&cut, &[(VGA, &good)], true)),
             ("nothing tells the photo's size", &with_previews(&plain_large, &[(VGA, &good)], true)),
         ] {
-            assert_shows(bytes, BLUE, what);
+            assert_eq!(size(bytes), PHOTO, "{what}");
         }
     }
 }

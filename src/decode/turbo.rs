@@ -96,12 +96,7 @@ impl Decoder {
     ///
     /// # Errors
     /// The library's words, where it gives no picture.
-    pub(super) fn decompress(
-        &mut self,
-        bytes: &[u8],
-        header: &Header,
-        scale: ScalingFactor,
-    ) -> Result<Pixels, String> {
+    pub(super) fn decompress(&mut self, bytes: &[u8], header: &Header, scale: ScalingFactor) -> Result<Pixels, String> {
         let Header { width, height, samples, .. } = *header;
         let [width, height] = [width, height].map(|side| scale.scale(side as usize));
         let pitch = width * samples.count();

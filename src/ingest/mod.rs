@@ -20,7 +20,7 @@ use std::time::Instant;
 pub(crate) use self::embed_library::embed_library;
 use self::pipeline::{Pipeline, REPORT_EVERY, Read, Told};
 use crate::catalog::{Catalog, CatalogError, Changes, ModelKey, NewPhoto, Problem};
-use crate::decode::{self, AtLeast, DecodeError, THUMBNAIL_SIDE};
+use crate::decode::{self, AtLeast, DecodeError, Decoded, THUMBNAIL_SIDE};
 use crate::embed::{EmbedError, Embedder, ModelInfo};
 use crate::job::{Cancel, Outcome, Progress, Stage};
 use crate::library::Library;
@@ -250,13 +250,14 @@ struct UnembeddedPhoto {
     file: FoundFile,
     content: ContentHash,
     thumbnail: Option<Vec<u8>>,
+    damage: Option<String>,
 }
 
 impl UnembeddedPhoto {
     fn finish(self, embedded: Option<Embedded>) -> Finished {
-        let Self { file: FoundFile { path, stamp }, content, thumbnail } = self;
+        let Self { file: FoundFile { path, stamp }, content, thumbnail, damage } = self;
         match embedded {
-            Some(embedded) => Finished::Photo(NewPhoto { path, stamp, content, embedded, thumbnail }),
+            Some(embedded) => Finished::Photo(NewPhoto { path, stamp, content, embedded, thumbnail, damage }),
             None => {
                 Finished::Problem(Problem { path, reason: "The model gave no usable embedding of this photo".into() })
             }
@@ -278,11 +279,13 @@ fn prepare(
     let known = catalog.and_then(|catalog| catalog.embedding_of(content, model.key()).ok().flatten());
     let known = known.map(|embedding| Embedded { embedding, features: None });
     let has_thumbnail = catalog.is_some_and(|catalog| catalog.has_thumbnail(content).unwrap_or(false));
-    let mut photo = UnembeddedPhoto { file, content, thumbnail: None };
+    let mut photo = UnembeddedPhoto { file, content, thumbnail: None, damage: None };
     if known.is_some() && has_thumbnail {
+        photo.damage = catalog.and_then(|catalog| catalog.damage_of(content).ok().flatten());
         return Ok(Read::Finished(photo.finish(known)));
     }
-    let picture = decode::decode_at_least(&bytes, WANTED)?;
+    let Decoded { picture, damage } = decode::decode_photo(&bytes, WANTED)?;
+    photo.damage = damage.map(|words| DecodeError::Spoilt(words).to_string());
     drop(bytes);
     if !has_thumbnail {
         photo.thumbnail = Some(decode::thumbnail(&picture)?);

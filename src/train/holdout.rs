@@ -483,6 +483,7 @@ mod tests {
                     content: ContentHash::of(&number.to_le_bytes()),
                     embedded: Embedded { embedding: Embedding::normalised(values).unwrap(), features: None },
                     thumbnail: None,
+                    damage: None,
                 }
             };
             catalog.write(key, (0..48).map(photo).collect(), &[]).unwrap();

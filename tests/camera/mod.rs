@@ -38,7 +38,9 @@ pub fn with_exif(jpeg: &[u8], (width, height): (u32, u32), orientation: u16, thu
         // So that the block is as long as one with a thumbnail of any use.
         field(Tag::ImageDescription, Value::Ascii(vec![vec![b' '; 5000]])),
     ];
-    [&jpeg[..2], &segment(0xE1, b"Exif\0\0", &tiff(&fields, thumbnail, true)), &jpeg[2..]].concat()
+    // Cameras write no JFIF header.
+    let behind = if jpeg[2..4] == [0xFF, 0xE0] { 4 + usize::from(u16::from_be_bytes([jpeg[4], jpeg[5]])) } else { 2 };
+    [&jpeg[..2], &segment(0xE1, b"Exif\0\0", &tiff(&fields, thumbnail, true)), &jpeg[behind..]].concat()
 }
 
 /// A JPEG with pictures behind it, and the Multi-Picture Format index that names them and their kinds.
