@@ -15,6 +15,14 @@ use super::{AtLeast, DecodeError, Decoded, LARGE_PIXELS, check_pixels, one_large
 const MAX_SCANS: usize = 64;
 const START_OF_SCAN: u8 = 0xDA;
 const END: [u8; 2] = [0xFF, 0xD9];
+/// How libjpeg-turbo says that there are too few data.
+const PREMATURE_END: &str = "premature end of data segment";
+/// Zeros that are no picture: half a sector of a disk.
+const LOST_BYTES: usize = 256;
+/// The segment that defines codes, the first tables for values beside the mean, and the value that ends a block.
+const HUFFMAN_TABLES: u8 = 0xC4;
+const FIRST_AC_TABLE: u8 = 0x10;
+const END_OF_BLOCK: u8 = 0;
 /// The segment that holds an EXIF block.
 const APP1: u8 = 0xE1;
 /// Those that hold a colour profile.
@@ -118,15 +126,41 @@ pub(super) fn decode(bytes: &[u8], wanted: AtLeast) -> Result<Decoded, DecodeErr
             decoder.decompress(bytes, &header, scale).map_err(|error| refusal(ended, error))?
         }
     };
-    if !ended && stored.damage.is_some() {
-        return Err(DecodeError::Truncated);
-    }
-    let damage = stored.damage.clone();
+    let damage = match stored.damage.clone() {
+        Some(words) if !ended && words.contains(PREMATURE_END) => return Err(DecodeError::Truncated),
+        // What lies between a whole picture and the end that was put there.
+        Some(_) if !ended => None,
+        None if has_lost_sector(bytes) => Some("zeros in place of a part of the data".into()),
+        damage => damage,
+    };
     // A broken EXIF block is no reason to refuse the picture.
     let orientation = exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
     let mut picture = DynamicImage::from(in_srgb(stored, header.samples, bytes)?);
     picture.apply_orientation(orientation);
     Ok(Decoded { picture: picture.into_rgb8(), damage })
+}
+
+/// Whether there are zeros where a disk lost a sector: the decoder takes them for codes. Not in a file whose code for "the
+/// rest of this block is nothing" is made of zeros, as a plain area has.
+fn has_lost_sector(bytes: &[u8]) -> bool {
+    let mut tables = segments(bytes).take_while(|(marker, ..)| *marker != START_OF_SCAN);
+    let is_plain = tables.any(|(marker, _, data)| marker == HUFFMAN_TABLES && zeros_end_blocks(data));
+    let data = start_of_scan(bytes).and_then(|start| bytes.get(start..)).unwrap_or_default();
+    // Such a run covers one of these whole.
+    !is_plain && data.as_chunks::<{ LOST_BYTES / 2 }>().0.iter().any(|chunk| chunk.iter().all(|byte| *byte == 0))
+}
+
+/// Whether the first AC table of a segment gives the shortest code, which is all zeros, to the end of a block.
+fn zeros_end_blocks(mut tables: &[u8]) -> bool {
+    while let [kind, rest @ ..] = tables {
+        let Some((counts, values)) = rest.split_at_checked(16) else { return false };
+        let count = counts.iter().map(|count| usize::from(*count)).sum();
+        if *kind == FIRST_AC_TABLE {
+            return values.first() == Some(&END_OF_BLOCK);
+        }
+        tables = values.get(count..).unwrap_or_default();
+    }
+    false
 }
 
 fn refusal(ended: bool, error: String) -> DecodeError {

@@ -9,7 +9,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage};
 use libloading::Library;
 
-use super::{AtLeast, DecodeError, Decoded, THUMBNAIL_SIDE, check_pixels, jpeg};
+use super::{AtLeast, DecodeError, Decoded, THUMBNAIL_SIDE, check_pixels, jpeg, tiff};
 
 /// Versions of the library whose first functions are the same.
 const LIBRARIES: [&str; 4] = ["libraw.so.20", "libraw.so.23", "libraw.so.24", "libraw.so"];
@@ -81,21 +81,30 @@ pub(super) fn preload() {
 /// When the library is missing, the file is damaged or of a camera that it does not know, or the preview is missing or
 /// too small to be of use.
 pub(super) fn decode(bytes: &[u8], wanted: AtLeast) -> Result<Decoded, DecodeError> {
-    let missing = || DecodeError::NoLibrary { kind: "Raw".into(), package: PACKAGE.into() };
-    let (preview, orientation) = preview(functions().ok_or_else(missing)?, bytes)?;
-    let decoded = match preview {
-        Stored::Jpeg(jpeg) => jpeg::decode(&jpeg, wanted)?,
-        Stored::Pixels(picture) => {
-            let mut picture = DynamicImage::from(picture);
-            picture.apply_orientation(orientation);
-            Decoded { picture: picture.into_rgb8(), damage: None }
+    let decoded = match by_library(bytes, wanted) {
+        // A camera that is newer than the library, or no library: most of these files are a TIFF with JPEGs in it.
+        Err(error @ (DecodeError::NoLibrary { .. } | DecodeError::UnknownCamera | DecodeError::NoPreview)) => {
+            tiff::preview(bytes, wanted).ok_or(error)?
         }
+        decoded => decoded?,
     };
     let (width, height) = decoded.picture.dimensions();
     if width.max(height) < THUMBNAIL_SIDE {
         return Err(DecodeError::SmallPreview { width, height });
     }
     Ok(decoded)
+}
+
+fn by_library(bytes: &[u8], wanted: AtLeast) -> Result<Decoded, DecodeError> {
+    let missing = || DecodeError::NoLibrary { kind: "Raw".into(), package: PACKAGE.into() };
+    match preview(functions().ok_or_else(missing)?, bytes)? {
+        (Stored::Jpeg(jpeg), _) => jpeg::decode(&jpeg, wanted),
+        (Stored::Pixels(picture), orientation) => {
+            let mut picture = DynamicImage::from(picture);
+            picture.apply_orientation(orientation);
+            Ok(Decoded { picture: picture.into_rgb8(), damage: None })
+        }
+    }
 }
 
 enum Stored {

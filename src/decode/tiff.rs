@@ -11,14 +11,22 @@ use tiff::tags::{ExtraSamples, Tag};
 use tiff::{ColorType, TiffError};
 
 use super::colour::Colours;
-use super::{DecodeError, Decoded, LARGE_PIXELS, MAX_DECODER_BYTES, check_pixels, on_white, one_large_picture};
+use super::{
+    AtLeast, DecodeError, Decoded, LARGE_PIXELS, MAX_DECODER_BYTES, check_pixels, jpeg, on_white, one_large_picture,
+};
 
 /// Pages and parts of them that are looked at.
 const MAX_DIRECTORIES: usize = 32;
 const SUBFILE_TYPE: u16 = 254;
+const WIDTH: u16 = 256;
 const COMPRESSION: u16 = 259;
 const PHOTOMETRIC: u16 = 262;
+const STRIPS: u16 = 273;
+const ORIENTATION: u16 = 274;
+const STRIP_LENGTHS: u16 = 279;
 const SUB_DIRECTORIES: u16 = 330;
+const JPEG_START: u16 = 513;
+const JPEG_LENGTH: u16 = 514;
 const DNG_VERSION: u16 = 50706;
 /// Of [`PHOTOMETRIC`]: what single cells of a sensor saw, and that brought to colours.
 const FROM_SENSOR: [u64; 2] = [32803, 34892];
@@ -38,6 +46,19 @@ impl Directory {
         self.0.contains_key(&DNG_VERSION)
             || self.number(PHOTOMETRIC).is_some_and(|what| FROM_SENSOR.contains(&what))
             || self.number(COMPRESSION).is_some_and(|how| MAKERS_OWN.contains(&how))
+    }
+
+    /// A picture that is stored as a JPEG file is.
+    fn jpeg<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        let is_one_strip = self.0.get(&STRIPS).is_some_and(|(strips, _)| strips.len() == 1);
+        let is_jpeg = matches!(self.number(COMPRESSION), Some(6 | 7)) && !self.is_raw();
+        let (start, length) = match (self.number(JPEG_START), self.number(JPEG_LENGTH)) {
+            (Some(start), Some(length)) => (start, length),
+            _ if is_jpeg && is_one_strip => (self.number(STRIPS)?, self.number(STRIP_LENGTHS)?),
+            _ => return None,
+        };
+        let end = start.checked_add(length)?.min(bytes.len() as u64);
+        bytes.get(start as usize..end as usize).filter(|jpeg| jpeg.starts_with(b"\xFF\xD8\xFF"))
     }
 
     /// Not a smaller version of another page, nor its mask.
@@ -119,6 +140,31 @@ pub(super) fn is_raw(bytes: &[u8]) -> bool {
     let Some(words) = Words::of(bytes) else { return false };
     let (pages, within) = words.directories();
     pages.iter().chain(&within).any(Directory::is_raw)
+}
+
+/// The largest picture beside a camera's raw data that can be read without knowing the camera.
+pub(super) fn preview(bytes: &[u8], wanted: AtLeast) -> Option<Decoded> {
+    let words = Words::of(bytes)?;
+    let (pages, within) = words.directories();
+    let orientation = pages.first().and_then(|page| page.number(ORIENTATION));
+    let orientation = orientation.and_then(|number| Orientation::from_exif(number as u8));
+    let jpegs = pages.iter().chain(&within).filter_map(|directory| directory.jpeg(bytes));
+    let mut decoded = match jpegs.max_by_key(|jpeg| jpeg.len()) {
+        Some(jpeg) => jpeg::decode(jpeg, wanted).ok(),
+        None => None,
+    };
+    if decoded.is_none() {
+        let readable = pages.iter().enumerate().filter(|(_, page)| !page.is_raw());
+        let (largest, _) = readable.max_by_key(|(_, page)| page.number(WIDTH))?;
+        // That road turns it as its own page says.
+        return read(bytes, largest, false).ok();
+    }
+    if let (Some(decoded), Some(orientation)) = (&mut decoded, orientation) {
+        let mut picture = DynamicImage::from(std::mem::take(&mut decoded.picture));
+        picture.apply_orientation(orientation);
+        decoded.picture = picture.into_rgb8();
+    }
+    decoded
 }
 
 /// # Errors
