@@ -16,10 +16,17 @@ use florascope::ui::frame_log::FrameLog;
 use florascope::{crash, logging};
 
 fn main() -> ExitCode {
+    // SAFETY: nothing has started a thread yet.
+    #[cfg(target_os = "linux")]
+    let decoders = unsafe { florascope::decode::process::start() };
     let arguments = Arguments::parse();
     // Whoever needs the folder says why it cannot be used.
     let logs = DataFolder::open(arguments.common.data_dir.clone()).ok().map(|data| data.logs());
     logging::start(logs.as_deref());
+    #[cfg(target_os = "linux")]
+    if let Err(error) = decoders {
+        log::warn!("photos are decoded in the program's own process: {error}");
+    }
     logs.into_iter().for_each(crash::report_to);
     let result = match &arguments.command {
         // clap could forbid this by itself, but then also options before the subcommand.

@@ -11,6 +11,8 @@ mod jxl;
 mod kind;
 mod png;
 mod preview;
+#[cfg(target_os = "linux")]
+pub mod process;
 mod raw;
 mod tiff;
 mod turbo;
@@ -22,6 +24,7 @@ use std::sync::{Mutex, MutexGuard};
 use fast_image_resize as fir;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage, Rgba};
+use serde::{Deserialize, Serialize};
 
 use self::colour::Colours;
 use self::kind::Kind;
@@ -41,9 +44,10 @@ pub(crate) const THUMBNAIL_SIDE: u32 = 320;
 const THUMBNAIL_QUALITY: u8 = 82;
 
 /// Why a file gave no picture. The text is what the problem list shows.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum DecodeError {
     #[error("The file could not be read: {0}")]
+    #[serde(skip)]
     Io(#[from] std::io::Error),
     #[error("Not a file: a folder, a pipe or a device")]
     NotAFile,
@@ -79,6 +83,14 @@ pub enum DecodeError {
     Spoilt(String),
     #[error("The file is damaged: {0}")]
     Damaged(String),
+    #[error(
+        "The decoder crashed on this file, or needed too much memory; it is not tried again until the file changes"
+    )]
+    Crashed,
+    #[error(
+        "The decoder had not finished with this file after {0} seconds; it is not tried again until the file changes"
+    )]
+    TookTooLong(u64),
     #[error("The decoder failed on this file ({0}); the file is probably damaged")]
     Panicked(String),
 }
@@ -108,7 +120,7 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, DecodeError> {
 
 /// The least size that a picture is of use in: a decoder may give any that is no smaller, and that is quicker for large
 /// photos. A photo that is smaller itself comes as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AtLeast {
     /// Pixels of the shorter side.
     pub shorter: u32,
@@ -160,15 +172,16 @@ fn kind_by_name(path: &Path) -> Option<DecodeError> {
 }
 
 /// Decodes a file's bytes to an upright picture in sRGB: orientation and colour profile applied, transparency laid on
-/// white, 16 bits brought to 8, CMYK and grey to RGB, the first frame of an animation, a raw file's preview.
+/// white, 16 bits brought to 8, CMYK and grey to RGB, the first frame of an animation, a raw file's preview. In this
+/// process: for the program's own pictures.
 ///
 /// # Errors
 /// When the bytes are no picture of a known kind, are damaged or cut short, or ask for more than the limits.
 pub(crate) fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
-    decode_at_least(bytes, AtLeast::FULL)
+    decode_here(bytes, AtLeast::FULL).map(|decoded| decoded.picture)
 }
 
-/// As [`decode`], at any size that is no smaller than `wanted`.
+/// As [`decode`], at any size that is no smaller than `wanted`, and in a process of its own (see [`process`]).
 ///
 /// # Errors
 /// As [`decode`].
@@ -181,6 +194,14 @@ pub fn decode_at_least(bytes: &[u8], wanted: AtLeast) -> Result<RgbImage, Decode
 /// # Errors
 /// As [`decode`].
 pub(crate) fn decode_photo(bytes: &[u8], wanted: AtLeast) -> Result<Decoded, DecodeError> {
+    #[cfg(target_os = "linux")]
+    if let Some(decoded) = process::decode(bytes, wanted) {
+        return decoded;
+    }
+    decode_here(bytes, wanted)
+}
+
+fn decode_here(bytes: &[u8], wanted: AtLeast) -> Result<Decoded, DecodeError> {
     guarded(|| decode_unguarded(bytes, wanted))
 }
 
@@ -247,6 +268,8 @@ fn from_decoder(mut decoder: impl ImageDecoder) -> Result<DynamicImage, DecodeEr
 /// Waits until no other large picture is being decoded.
 fn one_large_picture() -> MutexGuard<'static, ()> {
     static ONE_LARGE_PICTURE: Mutex<()> = Mutex::new(());
+    #[cfg(target_os = "linux")]
+    process::wait_for_turn();
     ONE_LARGE_PICTURE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
