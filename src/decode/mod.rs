@@ -609,6 +609,108 @@ mod tests {
         assert!(matches!(error, DecodeError::TooMuchMemory), "{error}");
     }
 
+    /// What a test cannot show where the system lacks the library.
+    fn skipped(error: &DecodeError) -> bool {
+        let is_missing = matches!(error, DecodeError::NoLibrary { .. });
+        if is_missing {
+            println!("Skipped: {error}");
+        }
+        is_missing
+    }
+
+    #[test]
+    fn phones_pictures_come_out_as_they_are_meant() {
+        let files: [(&str, &[u8]); 3] = [
+            // Turned by its container; its EXIF block, which says the same, does not turn it once more.
+            ("HEIC", include_bytes!("../../tests/data/turned.heic")),
+            ("AVIF", include_bytes!("../../tests/data/plain.avif")),
+            ("JPEG XL", include_bytes!("../../tests/data/plain.jxl")),
+        ];
+        for (what, bytes) in files {
+            match decode(bytes) {
+                Ok(picture) => {
+                    assert_eq!(picture.dimensions(), (128, 64), "{what}");
+                    assert_near(&quarters(&picture), &[RED, GREEN, BLUE, WHITE], 16, what);
+                }
+                Err(error) => assert!(skipped(&error), "{what}: {error}"),
+            }
+            assert!(decode(&bytes[..bytes.len() / 2]).is_err(), "half of a {what}");
+        }
+    }
+
+    #[test]
+    fn colours_of_other_profiles_are_brought_to_srgb() {
+        use image::ImageEncoder;
+        use moxcms::{ColorProfile, Layout, TransformOptions};
+        let picture = four_colours();
+        let soft = RgbImage::from_fn(32, 16, |x, y| Rgb(picture.get_pixel(x, y).0.map(|value| 60 + value / 2)));
+        for profile in [
+            ColorProfile::new_display_p3(),
+            ColorProfile::new_adobe_rgb(),
+            ColorProfile::new_pro_photo_rgb(),
+            ColorProfile::new_srgb(),
+        ] {
+            let options = TransformOptions::default();
+            let from_srgb = ColorProfile::new_srgb();
+            let transform = from_srgb.create_transform_8bit(Layout::Rgb, &profile, Layout::Rgb, options).unwrap();
+            let mut twin = RgbImage::new(32, 16);
+            transform.transform(&soft, &mut twin).unwrap();
+            let icc = profile.encode().unwrap();
+            let mut bytes = Vec::new();
+            let mut encoder = image::codecs::png::PngEncoder::new(&mut bytes);
+            encoder.set_icc_profile(icc.clone()).unwrap();
+            encoder.write_image(&twin, 32, 16, image::ExtendedColorType::Rgb8).unwrap();
+            assert_near(&quarters(&decode(&bytes).unwrap()), &quarters(&soft), 3, "PNG");
+            let mut bytes = Vec::new();
+            let mut encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 95);
+            encoder.set_icc_profile(icc).unwrap();
+            encoder.write_image(&twin, 32, 16, image::ExtendedColorType::Rgb8).unwrap();
+            assert_near(&quarters(&decode(&bytes).unwrap()), &quarters(&soft), 8, "JPEG");
+        }
+    }
+
+    #[test]
+    fn a_png_s_own_words_on_colour_count() {
+        let png = encode(RgbImage::from_pixel(8, 8, Rgb([128; 3])), ImageFormat::Png);
+        // Behind the header, which is 33 bytes with the magic.
+        let with = |chunk: Vec<u8>| [&png[..33], &chunk, &png[33..]].concat();
+        // Linear light: half of it is brighter than the number 128.
+        let linear = with(chunk(b"gAMA", &100_000_u32.to_be_bytes()));
+        assert_near(&quarters(&decode(&linear).unwrap()), &[[188; 3]; 4], 2, "linear");
+        let usual = with(chunk(b"gAMA", &45_455_u32.to_be_bytes()));
+        assert_near(&quarters(&decode(&usual).unwrap()), &[[128; 3]; 4], 0, "sRGB's");
+        // Display P3, by number.
+        let red = encode(RgbImage::from_pixel(8, 8, Rgb([200, 60, 60])), ImageFormat::Png);
+        let red = [&red[..33], &chunk(b"cICP", &[12, 13, 0, 1]), &red[33..]].concat();
+        let [found, ..] = quarters(&decode(&red).unwrap());
+        assert!(found[0] > 208 && found[1] < 58, "{found:?}");
+    }
+
+    #[test]
+    fn damaged_data_are_told_of() {
+        let noise = RgbImage::from_fn(128, 128, |x, y| Rgb([x, y, x ^ y].map(|v| ((v * 2_654_435) >> 8) as u8)));
+        let jpeg = encode(noise, ImageFormat::Jpeg);
+        let damage = |bytes: &[u8]| decode_here(bytes, AtLeast::FULL).unwrap().damage;
+        assert_eq!(damage(&jpeg), None);
+        let third = jpeg.len() / 3;
+        let cut = [&jpeg[..third], &[0xFF, 0xD9]].concat();
+        assert!(damage(&cut).unwrap().contains("premature end"));
+        let lost = [&jpeg[..2 * third], &[0; 512], &jpeg[2 * third + 512..]].concat();
+        assert!(damage(&lost).is_some());
+        // At a smaller size as well.
+        assert!(decode_here(&cut, AtLeast { shorter: 10, longer: 10 }).unwrap().damage.is_some());
+        // Something else behind a picture without its end marker.
+        let trailer = [&jpeg[..jpeg.len() - 2], b"SEFH".as_slice(), &[0; 800]].concat();
+        assert_eq!(decode(&trailer).unwrap(), decode(&jpeg).unwrap());
+    }
+
+    #[test]
+    fn apple_s_png_is_named() {
+        let header = png_header(8, 8, 8, 6);
+        let apple = [&header[..8], &chunk(b"CgBI", &[0x50, 0, 0x20, 2]), &header[8..]].concat();
+        assert!(decode(&apple).unwrap_err().to_string().contains("Apple's variant of PNG"));
+    }
+
     #[test]
     fn a_panic_becomes_an_error() {
         let failed = guarded::<()>(|| panic!("pixel {} is not there", 7));

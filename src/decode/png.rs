@@ -38,8 +38,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
 
 /// What the chunks before the picture say, the strongest of them: cICP, iCCP, sRGB, then gAMA and cHRM.
 fn colours(bytes: &[u8]) -> Colours {
-    let mut decoder = png::Decoder::new(Cursor::new(bytes));
-    let Ok(info) = decoder.read_header_info() else { return Colours::default() };
+    let Ok(reader) = png::Decoder::new(Cursor::new(bytes)).read_info() else { return Colours::default() };
+    let info = reader.info();
     if let Some(numbers) = info.coding_independent_code_points {
         return Colours::of_numbers(numbers.color_primaries, numbers.transfer_function);
     }

@@ -43,15 +43,18 @@ impl Directory {
     }
 
     fn is_raw(&self) -> bool {
-        self.0.contains_key(&DNG_VERSION)
-            || self.number(PHOTOMETRIC).is_some_and(|what| FROM_SENSOR.contains(&what))
+        self.0.contains_key(&DNG_VERSION) || self.is_from_sensor()
+    }
+
+    fn is_from_sensor(&self) -> bool {
+        self.number(PHOTOMETRIC).is_some_and(|what| FROM_SENSOR.contains(&what))
             || self.number(COMPRESSION).is_some_and(|how| MAKERS_OWN.contains(&how))
     }
 
     /// A picture that is stored as a JPEG file is.
     fn jpeg<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
         let is_one_strip = self.0.get(&STRIPS).is_some_and(|(strips, _)| strips.len() == 1);
-        let is_jpeg = matches!(self.number(COMPRESSION), Some(6 | 7)) && !self.is_raw();
+        let is_jpeg = matches!(self.number(COMPRESSION), Some(6 | 7)) && !self.is_from_sensor();
         let (start, length) = match (self.number(JPEG_START), self.number(JPEG_LENGTH)) {
             (Some(start), Some(length)) => (start, length),
             _ if is_jpeg && is_one_strip => (self.number(STRIPS)?, self.number(STRIP_LENGTHS)?),
@@ -154,7 +157,7 @@ pub(super) fn preview(bytes: &[u8], wanted: AtLeast) -> Option<Decoded> {
         None => None,
     };
     if decoded.is_none() {
-        let readable = pages.iter().enumerate().filter(|(_, page)| !page.is_raw());
+        let readable = pages.iter().enumerate().filter(|(_, page)| !page.is_from_sensor());
         let (largest, _) = readable.max_by_key(|(_, page)| page.number(WIDTH))?;
         // That road turns it as its own page says.
         return read(bytes, largest, false).ok();
@@ -343,5 +346,89 @@ fn describe(error: TiffError) -> DecodeError {
         TiffError::UnsupportedError(what) => variant(&what.to_string()),
         TiffError::LimitsExceeded => DecodeError::TooMuchMemory,
         other => DecodeError::Damaged(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::Rgb;
+    use tiff::encoder::colortype::{Gray8, RGB8, RGB32};
+    use tiff::encoder::{ImageEncoder, TiffEncoder, TiffKindBig, TiffKindStandard};
+
+    use super::super::{decode, decode_at_least};
+    use super::*;
+
+    const ORANGE: [u8; 3] = [250, 130, 20];
+
+    fn is_orange(bytes: &[u8], what: &str) {
+        let picture = decode(bytes).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let Rgb(found) = *picture.get_pixel(3, 3);
+        assert!(found.iter().zip(ORANGE).all(|(found, wanted)| found.abs_diff(wanted) <= 2), "{what}: {found:?}");
+    }
+
+    fn written(write: impl FnOnce(&mut TiffEncoder<Cursor<&mut Vec<u8>>, TiffKindStandard>)) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write(&mut TiffEncoder::new(Cursor::new(&mut bytes)).unwrap());
+        bytes
+    }
+
+    #[test]
+    fn each_variant_comes_out_in_its_colours() {
+        let pixels = ORANGE.repeat(64);
+        let mut big = Vec::new();
+        let mut encoder = TiffEncoder::<_, TiffKindBig>::new_big(Cursor::new(&mut big)).unwrap();
+        encoder.write_image::<RGB8>(8, 8, &pixels).unwrap();
+        is_orange(&big, "BigTIFF");
+        let deep: Vec<u32> = pixels.iter().map(|value| u32::from(*value) * 0x0101_0101).collect();
+        is_orange(&written(|tiff| tiff.write_image::<RGB32>(8, 8, &deep).unwrap()), "32 bits");
+        let palette = written(|tiff| {
+            let mut image = tiff.new_image::<Gray8>(8, 8).unwrap();
+            let colours: Vec<u16> = ORANGE
+                .iter()
+                .flat_map(|value| (0..256).map(|number| if number == 7 { u16::from(*value) * 257 } else { 0 }))
+                .collect();
+            image.encoder().write_tag(Tag::ColorMap, &*colours).unwrap();
+            image.encoder().write_tag(Tag::PhotometricInterpretation, 3_u16).unwrap();
+            image.write_data(&[7; 64]).unwrap();
+        });
+        is_orange(&palette, "palette");
+        let premultiplied = written(|tiff| {
+            let mut image: ImageEncoder<'_, _, tiff::encoder::colortype::RGBA8, _> = tiff.new_image(8, 8).unwrap();
+            image.encoder().write_tag(Tag::ExtraSamples, &[1_u16][..]).unwrap();
+            // Half of it, over white.
+            image.write_data(&[122, 2, 0, 128].repeat(64)).unwrap();
+        });
+        let Rgb(found) = *decode(&premultiplied).unwrap().get_pixel(3, 3);
+        assert_eq!(found, [249, 129, 127], "premultiplied alpha");
+    }
+
+    #[test]
+    fn the_first_page_of_full_size_counts() {
+        let pages = written(|tiff| {
+            let mut small = tiff.new_image::<RGB8>(4, 4).unwrap();
+            small.encoder().write_tag(Tag::NewSubfileType, 1_u32).unwrap();
+            small.write_data(&[0; 48]).unwrap();
+            tiff.write_image::<RGB8>(8, 8, &ORANGE.repeat(64)).unwrap();
+        });
+        is_orange(&pages, "the second page");
+    }
+
+    #[test]
+    fn a_raw_file_is_known_whatever_it_is_called_and_shows_its_preview() {
+        let raw = |side: u32| {
+            written(|tiff| {
+                let mut preview = tiff.new_image::<RGB8>(side, side).unwrap();
+                preview.encoder().write_tag(Tag::Unknown(DNG_VERSION), &[1_u8, 4, 0, 0][..]).unwrap();
+                preview.write_data(&ORANGE.repeat((side * side) as usize)).unwrap();
+            })
+        };
+        let wanted = AtLeast { shorter: 224, longer: 320 };
+        assert!(is_raw(&raw(400)));
+        match decode_at_least(&raw(400), wanted) {
+            Ok(picture) => assert_eq!(picture.dimensions(), (400, 400)),
+            Err(error) => panic!("{error}"),
+        }
+        let error = decode_at_least(&raw(100), wanted).unwrap_err();
+        assert!(matches!(error, DecodeError::SmallPreview { width: 100, height: 100 }), "{error}");
     }
 }

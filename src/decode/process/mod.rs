@@ -17,7 +17,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, Once, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use image::RgbImage;
@@ -50,6 +50,7 @@ enum Reply {
     /// It may be asked now.
     Ready {
         process: i32,
+        is_confined: bool,
     },
     /// The picture is so large that it must be the only one: may it go on?
     Large,
@@ -140,7 +141,11 @@ impl Worker {
         drop(theirs);
         match receive(&socket, PATIENCE)? {
             // It has seen no file yet, so that it is who it says.
-            Some(Reply::Ready { process }) => {
+            Some(Reply::Ready { process, is_confined }) => {
+                static WARNING: Once = Once::new();
+                if !is_confined {
+                    WARNING.call_once(|| log::warn!("the system cannot confine the processes that decode photos"));
+                }
                 let process = Pid::from_raw(process).ok_or_else(|| io::Error::other("no process"))?;
                 Ok(Self { socket, process: pidfd_open(process, PidfdFlags::empty())?, input, output })
             }
