@@ -13,7 +13,7 @@ use florascope::library::DataFolder;
 use florascope::settings::Settings;
 use florascope::ui::describe::Describe;
 use florascope::ui::frame_log::FrameLog;
-use florascope::{crash, logging};
+use florascope::{crash, logging, patience};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     let logs = DataFolder::open(arguments.common.data_dir.clone()).ok().map(|data| data.logs());
     logging::start(logs.as_deref());
     logs.into_iter().for_each(crash::report_to);
+    arguments.patience.into_iter().for_each(|seconds| patience::set(Duration::from_secs(seconds)));
     let result = match &arguments.command {
         // clap could forbid this by itself, but then also options before the subcommand.
         Some(_) if arguments.path.is_some() => {

@@ -30,10 +30,20 @@ pub(crate) const THUMBNAIL_SIDE: u32 = 320;
 const THUMBNAIL_QUALITY: u8 = 82;
 
 /// Endings of the files that are taken for photos, in lower case.
-pub(crate) const EXTENSIONS: &[&str] = &["jpg", "jpeg", "jpe", "jfif", "png", "webp", "tif", "tiff", "gif", "bmp"];
-/// Endings of photo files that cannot be read yet: they are named in the problem list rather than passed over.
-pub(crate) const UNSUPPORTED_EXTENSIONS: &[&str] =
-    &["heic", "heif", "avif", "jxl", "jp2", "cr2", "cr3", "nef", "arw", "dng", "orf", "rw2", "raf", "psd"];
+pub(crate) const EXTENSIONS: &[&str] = &[
+    "jpg", "jpeg", "jpe", "jfif", "pjpeg", "pjp", "jps", "mpo", "png", "webp", "tif", "tiff", "gif", "bmp", "dib",
+    "heic", "heif", "hif", "avif", "jxl", "dng", "nef", "nrw", "cr2", "cr3", "crw", "arw", "sr2", "srf", "arq", "orf",
+    "ori", "rw2", "raf", "pef", "srw", "3fr", "fff", "iiq", "cap", "eip", "mos", "mrw", "erf", "kdc", "dcr", "dcs",
+    "drf", "k25", "mef", "mfw", "x3f", "rwl", "raw", "rdc", "gpr", "bay", "cs1", "cine", "qtk", "sti", "pxn", "mdc",
+    "rw1",
+];
+/// Endings of pictures that cannot be read: they are named in the problem list rather than passed over.
+pub(crate) const UNSUPPORTED_EXTENSIONS: &[&str] = &[
+    "jp2", "j2k", "j2c", "jpc", "jpf", "jpx", "jpm", "jxr", "wdp", "hdp", "psd", "psb", "xcf", "kra", "ora", "clip",
+    "afphoto", "svg", "svgz", "ico", "cur", "icns", "tga", "dds", "exr", "hdr", "pnm", "ppm", "pgm", "pbm", "pam",
+    "pcx", "eps", "ai", "wmf", "emf", "cdr", "pict", "pct", "qoi", "bpg", "flif", "mng", "xbm", "xpm", "sgi", "djvu",
+    "psp", "pspimage",
+];
 
 /// Why a file gave no picture. The text is what the problem list shows.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +74,13 @@ pub enum DecodeError {
     Damaged(String),
     #[error("The decoder failed on this file ({0}); the file is probably damaged")]
     Panicked(String),
+}
+
+impl DecodeError {
+    /// Whether reading the file again would do harm again: its decoder crashed, hung, or took all memory.
+    pub(crate) fn is_lasting(&self) -> bool {
+        false
+    }
 }
 
 /// Where most files of a kind come from, and how to have others from there.
