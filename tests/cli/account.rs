@@ -64,8 +64,9 @@ fn what_links_lead_to_is_found_once() {
     assert_eq!(found.iter().filter(|path| path.ends_with("new.jpg")).count(), 1, "{found:?}");
     // Whose drive is away is not deleted, and comes back without being read.
     std::fs::rename(&elsewhere, place.data().join("away")).unwrap();
-    let report = place.index().expect_code(exit::DONE).json();
+    let report = place.index().expect_code(exit::WITH_PROBLEMS).json();
     assert_eq!(report["photos"], PHOTOS + 1, "{report:#}");
+    assert_eq!(report["problems"].as_array().unwrap().len(), 2, "the links without photos of their own: {report:#}");
     assert_eq!(report["away"], json!([{ "path": "linked", "photos": 1 }]), "{report:#}");
     std::fs::rename(place.data().join("away"), &elsewhere).unwrap();
     assert_eq!(index_again(&place), (PHOTOS as u64 + 1, 0));
