@@ -216,7 +216,7 @@ impl Tree {
         match random.below(6) {
             0..=2 => {
                 let mut path = path(random);
-                let extension = *any(random, &["jpg", "JPG", "png", "txt", "heic", ""]);
+                let extension = *any(random, &["jpg", "JPG", "png", "txt", "psd", ""]);
                 path.as_mut_os_string().push(if extension.is_empty() {
                     String::new()
                 } else {
@@ -272,7 +272,7 @@ impl Tree {
         gone.sort_unstable();
         assert_eq!(found.gone, gone);
         let problems: BTreeSet<&PathBuf> = found.problems.iter().map(|problem| &problem.path).collect();
-        assert_eq!(problems, self.files.keys().filter(|path| Self::is(path, &["heic"])).collect());
+        assert_eq!(problems, self.files.keys().filter(|path| Self::is(path, &["psd"])).collect());
 
         let mut known = BTreeMap::new();
         for (path, stamp) in photos {
