@@ -4,7 +4,7 @@
 //! system's watches. Many changes at once are told as one, once there is quiet; a file that is being written is waited for.
 //! Where a file system tells of nothing, or the system allows no more watches, the folder is looked through now and then.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -118,7 +118,7 @@ impl Watching {
     }
 
     fn watch(&mut self, folders: Vec<PathBuf>) {
-        let wanted: HashSet<PathBuf> = folders.into_iter().collect();
+        let wanted: BTreeSet<PathBuf> = folders.into_iter().collect();
         let mounts = Mounts::read();
         let is_silent = |folder: &Path| mounts.of(folder).is_some_and(|mount| mount.is_silent());
         self.polls = self.watcher.is_none() || wanted.iter().any(|folder| is_silent(folder));

@@ -78,6 +78,7 @@ pub enum DecodeError {
 
 impl DecodeError {
     /// Whether reading the file again would do harm again: its decoder crashed, hung, or took all memory.
+    #[expect(clippy::unused_self, reason = "no decoder of before can do so")]
     pub(crate) fn is_lasting(&self) -> bool {
         false
     }

@@ -319,7 +319,7 @@ fn settle(scan: &mut Scan, before: Before, mut found: Found, away: &[Suspect]) {
     scan.gone.sort_unstable();
     scan.gone_others = before.others.into_keys().filter(|path| !is_kept(&bytes_to_path(path))).collect();
     let solved: Vec<PathBuf> = before.problems.keys().map(|path| bytes_to_path(path)).filter(|p| !is_kept(p)).collect();
-    for (path, target) in found.links {
+    for (path, target) in found.links.into_iter().collect::<BTreeMap<_, _>>() {
         if let Err(error) = target
             && !away.iter().any(|suspect| suspect.drive.path.0 == path)
         {

@@ -168,6 +168,8 @@ impl Found {
     }
 }
 
+type Channel<T> = (Sender<T>, Receiver<T>);
+
 /// Threads that answer questions.
 pub(super) struct Walk<'a> {
     root: Arc<Path>,
@@ -180,8 +182,8 @@ pub(super) struct Walk<'a> {
     /// By the number of the question: when it was asked.
     running: HashMap<u64, (Instant, Question)>,
     asked: u64,
-    questions: (Sender<(u64, Question)>, Receiver<(u64, Question)>),
-    answers: (Sender<(u64, Answer)>, Receiver<(u64, Answer)>),
+    questions: Channel<(u64, Question)>,
+    answers: Channel<(u64, Answer)>,
     /// Links whose ends have to be looked for.
     links: Vec<PathBuf>,
     targets: Vec<(PathBuf, Target)>,
@@ -304,9 +306,10 @@ impl<'a> Walk<'a> {
         for (link, target) in links {
             if !target.is_file {
                 self.found.account.count(OtherKind::Other);
-            } else if self.in_root(&target.real).is_some() || self.is_followed(&target.real) {
-                self.found.account.count(OtherKind::Links);
-            } else if !reached.insert(target.real) {
+            } else if self.in_root(&target.real).is_some()
+                || self.is_followed(&target.real)
+                || !reached.insert(target.real)
+            {
                 self.found.account.count(OtherKind::Links);
             } else {
                 let kind = kind_of(link.file_name().unwrap_or_default());
