@@ -197,7 +197,7 @@ fn drop_to_results(real: &Real, count: usize, query: &Path, place: &Path) {
     for start in (0..count).step_by(10_000) {
         let some = (start..count.min(start + 10_000)).map(|number| {
             let path = PathBuf::from(format!("{:03}/{number}.jpg", number % 500));
-            support::photo(number, path, FileStamp { size: 1, modified: 1 }, real.made_up(&mut random))
+            support::photo(number, path, FileStamp { size: 1, modified: 1, changed: None }, real.made_up(&mut random))
         });
         catalog.write(support::key(), some.collect(), &[]).unwrap();
     }

@@ -113,7 +113,7 @@ fn memory_of(photos: usize) {
             support::photo(
                 number,
                 format!("{}/{number}.jpg", number / 100).into(),
-                FileStamp { size: 1, modified: 1 },
+                FileStamp { size: 1, modified: 1, changed: None },
                 features,
             )
         };

@@ -35,6 +35,7 @@ commands! {
     ShowInFileManager,
     CopyPath,
     CheckFolder,
+    ReadAgain,
     StopIndexing,
     Train,
     ShowModels,
@@ -126,6 +127,11 @@ impl Command {
             Self::CheckFolder => {
                 (tr!("Check for changes"), tr!("Index what is new or changed in the folder"), &const { [key(Key::F5)] })
             }
+            Self::ReadAgain => (
+                tr!("Read everything again"),
+                tr!("Read all files of the folder again, also those that look unchanged"),
+                &[],
+            ),
             Self::StopIndexing => {
                 (tr!("Stop"), tr!("Stop indexing; what is finished is kept"), &const { [command(Key::Period)] })
             }

@@ -26,7 +26,9 @@
 //! | `names` | the order of names as people expect it; which names are one | - |
 //! | [`job`] | what every long work has in common: cancel, progress, outcome | - |
 //! | [`library`] | where things lie on disk; who may write a library | photo |
-//! | [`scan`] | folder -> files that are new, changed, gone | catalog's nouns |
+//! | `mounts`, [`patience`] | which drives are where; questions to drives that may never answer | - |
+//! | [`scan`] | folder -> files that are new, changed, gone, and an account of all that are no photos | catalog's nouns, decode's list of kinds |
+//! | `watch` | tells when something in the open folder has changed | - |
 //! | [`decode`] | bytes -> upright RGB picture; resizing; thumbnails. The only decode path | - |
 //! | [`model`] | networks, heads, and their weights; weight files of others, read as data; libtorch's threads | libtorch |
 //! | [`artefact`] | a trained model as one file, and how it was trained; weights of others made a model; the folder of all models | model, catalog's nouns |
@@ -94,8 +96,10 @@ mod libraries;
 pub mod library;
 pub mod logging;
 pub mod model;
+mod mounts;
 mod moved;
 mod names;
+pub mod patience;
 pub mod photo;
 mod pictures;
 pub mod query;
@@ -107,4 +111,5 @@ mod text;
 pub mod train;
 pub mod tune;
 pub mod ui;
+mod watch;
 pub mod worker;

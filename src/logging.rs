@@ -10,6 +10,8 @@ use env_logger::{Builder, Env, Logger, Target};
 use log::{Log, Metadata, Record};
 use time::OffsetDateTime;
 
+use crate::text::escape;
+
 /// The others warn of desktops without a locale or a portal, which are none of the user's business.
 const FILTER: &str = "warn,egui_system_font_provider=error,sctk_adwaita=off";
 /// Bytes from which on a new file is begun; the one before is kept, and the one before that is not.
@@ -19,14 +21,19 @@ const BEFORE: &str = "florascope.old.log";
 
 /// Begins to log; to a file as well, in this folder, where there is one. To be called once.
 pub fn start(folder: Option<&Path>) {
-    let stderr = Builder::from_env(Env::default().default_filter_or(FILTER)).build();
+    // A file may be called anything, and what is logged may name it: nothing of that is obeyed by a terminal.
+    let stderr = Builder::from_env(Env::default().default_filter_or(FILTER))
+        .format(|line, record| {
+            writeln!(line, "[{} {}] {}", record.level(), record.target(), escape(&record.args().to_string()))
+        })
+        .build();
     let file = folder.map(|folder| {
         let mut builder = Builder::new();
         builder.parse_filters(FILTER).target(Target::Pipe(Box::new(LogFile::new(folder)))).format(|line, record| {
             let now = OffsetDateTime::now_utc();
             let (date, time) = (now.date(), now.time().replace_nanosecond(0).unwrap_or(now.time()));
             let (process, level, target) = (std::process::id(), record.level(), record.target());
-            writeln!(line, "{date} {time} [{process}] {level} {target}: {}", record.args())
+            writeln!(line, "{date} {time} [{process}] {level} {target}: {}", escape(&record.args().to_string()))
         });
         builder.build()
     });

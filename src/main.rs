@@ -13,7 +13,7 @@ use florascope::library::DataFolder;
 use florascope::settings::Settings;
 use florascope::ui::describe::Describe;
 use florascope::ui::frame_log::FrameLog;
-use florascope::{crash, logging};
+use florascope::{crash, logging, patience};
 
 fn main() -> ExitCode {
     // SAFETY: nothing has started a thread yet.
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         log::warn!("photos are decoded in the program's own process: {error}");
     }
     logs.into_iter().for_each(crash::report_to);
+    arguments.patience.into_iter().for_each(|seconds| patience::set(Duration::from_secs(seconds)));
     let result = match &arguments.command {
         // clap could forbid this by itself, but then also options before the subcommand.
         Some(_) if arguments.path.is_some() => {

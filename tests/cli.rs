@@ -2,8 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "cli/account.rs"] // without it the file would be looked for beside this one
+mod account;
 mod common;
-#[path = "cli/libraries.rs"] // without it the file would be looked for beside this one
+#[cfg(target_os = "linux")]
+#[path = "cli/drives.rs"]
+mod drives;
+#[path = "cli/libraries.rs"]
 mod libraries;
 #[cfg(target_os = "linux")]
 #[path = "cli/unwritable.rs"]

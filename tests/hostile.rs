@@ -47,7 +47,7 @@ fn hostile(place: &Place) -> BTreeMap<String, String> {
     place.write(odd(b"caf\xe9.jpg"), b"text again");
     bad("caf\u{fffd}.jpg", "Not a picture");
     symlink("/proc/self/mem", place.photos().join("memory.jpg")).unwrap();
-    bad("memory.jpg", "The file could not be read: ");
+    bad("memory.jpg", "The drive could not read the file");
     symlink("nowhere.jpg", place.photos().join("dangling.jpg")).unwrap();
     bad("dangling.jpg", "Broken link");
     symlink("..", place.photos().join("roses/loop")).unwrap();
@@ -58,7 +58,7 @@ fn hostile(place: &Place) -> BTreeMap<String, String> {
     let secret = place.write("secret.jpg", jpeg);
     std::fs::set_permissions(&secret, Permissions::from_mode(0o000)).unwrap();
     if std::fs::File::open(&secret).is_err() {
-        bad("secret.jpg", "The file could not be read: Permission denied");
+        bad("secret.jpg", "You may not read this file; change its permissions (Permission denied");
     } else {
         println!("skipped: a file without permissions, since this user (root?) may read every file");
         std::fs::remove_file(secret).unwrap();

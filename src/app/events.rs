@@ -84,6 +84,10 @@ impl App {
                 let text = tr!("The folder is checked when the running job has ended");
                 self.state.toasts.push(Toast::new(text, false));
             }
+            Event::WatchLimited => self.state.toasts.push(Toast::new(
+                tr!("The system watches no more folders: changes in some are seen within a minute, or by F5. Raise fs.inotify.max_user_watches to see them at once"),
+                false,
+            )),
             Event::TaskPanicked => self.show_error(tr!(
                 "A part of the program failed unexpectedly; if something does not answer any more, restart it"
             )),
@@ -117,6 +121,7 @@ impl App {
                 (self.state.device, self.settings.device) = (device, device);
                 self.show_error(message);
             }
+            Event::Account(account) => self.state.account = account,
             Event::Gallery { .. } | Event::Problems(_) | Event::Progress(_) | Event::JobEnded(_) => {
                 match &event {
                     Event::Progress(_) => self.work_goes_on(),

@@ -125,13 +125,16 @@ impl App {
                     self.state.toasts.push(Toast::new(tr!("Path copied"), false));
                 }
             }
-            Command::CheckFolder if self.state.library.as_ref().is_some_and(|library| !library.writable) => {
+            Command::CheckFolder | Command::ReadAgain
+                if self.state.library.as_ref().is_some_and(|library| !library.writable) =>
+            {
                 self.show_error(match self.state.library.as_ref().and_then(|library| library.obstacle) {
                     Some(obstacle) => tr!("{}: new photos cannot be kept", indexing::reason(obstacle)),
                     None => tr!("Another Florascope window has this folder open; check for changes there"),
                 });
             }
             Command::CheckFolder => self.worker.send(Request::Index),
+            Command::ReadAgain => self.worker.send(Request::ReadAgain),
             Command::StopIndexing => self.worker.send(Request::CancelJob),
             Command::LargerThumbnails => self.set_tile_side(self.settings.tile_side * 1.2),
             Command::SmallerThumbnails => self.set_tile_side(self.settings.tile_side / 1.2),

@@ -190,7 +190,10 @@ pub(super) fn insert_embedding(
     embedding: &Embedding,
 ) -> rusqlite::Result<()> {
     transaction
-        .prepare_cached("INSERT OR IGNORE INTO embeddings (content, model, vector) VALUES (?, ?, ?)")?
+        .prepare_cached(
+            "INSERT INTO embeddings (content, model, vector) VALUES (?, ?, ?)
+             ON CONFLICT (content, model) DO UPDATE SET vector = excluded.vector WHERE vector <> excluded.vector",
+        )?
         .execute(params![content.0, model, HalfEmbedding::from(embedding).to_bytes()])?;
     Ok(())
 }

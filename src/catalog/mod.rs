@@ -76,13 +76,23 @@ pub struct KnownFile {
     pub embedded: bool,
 }
 
-/// A file whose size and time are unchanged is taken for unchanged.
+/// A file whose size and times are unchanged is taken for unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileStamp {
     /// Bytes.
     pub size: i64,
     /// Nanoseconds since 1970.
     pub modified: i64,
+    /// When the inode changed, which no program can set back; `None` where that is not known.
+    pub changed: Option<i64>,
+}
+
+impl FileStamp {
+    /// Whether nothing that is known of both speaks against their being of the same state of a file.
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        let changed = self.changed.zip(other.changed);
+        self.size == other.size && self.modified == other.modified && changed.is_none_or(|(one, other)| one == other)
+    }
 }
 
 impl From<&Metadata> for FileStamp {
@@ -92,7 +102,14 @@ impl From<&Metadata> for FileStamp {
             Ok(after) => i64::try_from(after.as_nanos()).ok(),
             Err(before) => i64::try_from(before.duration().as_nanos()).ok().map(|nanos| -nanos),
         });
-        Self { size: metadata.len() as i64, modified: modified.unwrap_or(0) }
+        #[cfg(unix)]
+        let changed = {
+            use std::os::unix::fs::MetadataExt;
+            metadata.ctime().checked_mul(1_000_000_000).and_then(|nanos| nanos.checked_add(metadata.ctime_nsec()))
+        };
+        #[cfg(not(unix))]
+        let changed = None;
+        Self { size: metadata.len() as i64, modified: modified.unwrap_or(0), changed }
     }
 }
 
@@ -102,6 +119,38 @@ pub struct Problem {
     /// Relative to the library's folder.
     pub path: PathBuf,
     pub(crate) reason: String,
+}
+
+impl Problem {
+    /// Of the file itself, whatever state that is in.
+    pub(crate) fn of_any_state(self) -> NewProblem {
+        NewProblem { problem: self, stamp: None, lasting: false, passing: false }
+    }
+
+    /// Of the drive rather than of the file: a photo that is known stays one, and nothing is wrong any more once the file
+    /// can be looked at again.
+    pub(crate) fn of_the_drive(self) -> NewProblem {
+        NewProblem { passing: true, ..self.of_any_state() }
+    }
+}
+
+/// A problem, ready to be written.
+#[derive(Clone, Debug)]
+pub struct NewProblem {
+    pub problem: Problem,
+    /// The state of the file that was read.
+    pub(crate) stamp: Option<FileStamp>,
+    /// The file is not read again while it is in this state.
+    pub(crate) lasting: bool,
+    pub(crate) passing: bool,
+}
+
+/// What is known of a problem from the last time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KnownProblem {
+    /// The state that it lasts in; `None` where the file is read again.
+    pub(crate) lasting: Option<FileStamp>,
+    pub(crate) passing: bool,
 }
 
 /// One finished photo, ready to be written.
@@ -180,10 +229,10 @@ impl Catalog {
                 .prepare("SELECT content FROM embeddings WHERE model = (SELECT id FROM models WHERE name = ?)")?;
             let embedded: HashSet<[u8; 16]> =
                 statement.query_map([model], |row| row.get(0))?.collect::<Result<_, _>>()?;
-            let mut statement = connection.prepare("SELECT path, id, size, modified, content FROM photos")?;
+            let mut statement = connection.prepare("SELECT path, id, size, modified, changed, content FROM photos")?;
             let rows = statement.query_map([], |row| {
-                let stamp = FileStamp { size: row.get(2)?, modified: row.get(3)? };
-                let embedded = embedded.contains(&row.get::<_, [u8; 16]>(4)?);
+                let stamp = FileStamp { size: row.get(2)?, modified: row.get(3)?, changed: row.get(4)? };
+                let embedded = embedded.contains(&row.get::<_, [u8; 16]>(5)?);
                 Ok((row.get(0)?, KnownFile { id: PhotoId(row.get(1)?), stamp, embedded }))
             })?;
             rows.collect()
@@ -204,7 +253,7 @@ impl Catalog {
             )?;
             let rows = statement.query_map([step as i64], |row| {
                 let path: Vec<u8> = row.get(0)?;
-                Ok((bytes_to_path(&path), FileStamp { size: row.get(1)?, modified: row.get(2)? }))
+                Ok((bytes_to_path(&path), FileStamp { size: row.get(1)?, modified: row.get(2)?, changed: None }))
             })?;
             rows.collect()
         })
@@ -219,7 +268,7 @@ impl Catalog {
         &mut self,
         model: ModelKey,
         photos: Vec<NewPhoto>,
-        problems: &[Problem],
+        problems: &[NewProblem],
     ) -> Result<Changes, CatalogError> {
         self.transaction(|transaction| {
             let backbone = model_row(transaction, model.backbone)?;
@@ -234,18 +283,25 @@ impl Catalog {
                 }
                 if let Some(jpeg) = &photo.thumbnail {
                     transaction
-                        .prepare_cached("INSERT OR IGNORE INTO thumbnails.thumbnails (content, jpeg) VALUES (?, ?)")?
+                        .prepare_cached(
+                            "INSERT INTO thumbnails.thumbnails (content, jpeg) VALUES (?, ?)
+                             ON CONFLICT (content) DO UPDATE SET jpeg = excluded.jpeg",
+                        )?
                         .execute(params![content.0, jpeg])?;
                 }
                 transaction.prepare_cached("DELETE FROM problems WHERE path = ?")?.execute([&path])?;
                 changes.removed.extend(delete_other_content(transaction, &path, content)?);
                 let id = transaction
                     .prepare_cached(
-                        "INSERT INTO photos (path, size, modified, content) VALUES (?, ?, ?, ?)
-                         ON CONFLICT (path) DO UPDATE SET size = excluded.size, modified = excluded.modified
+                        "INSERT INTO photos (path, size, modified, changed, content) VALUES (?, ?, ?, ?, ?)
+                         ON CONFLICT (path) DO UPDATE
+                         SET size = excluded.size, modified = excluded.modified, changed = excluded.changed
                          RETURNING id",
                     )?
-                    .query_row(params![path, photo.stamp.size, photo.stamp.modified, content.0], |row| row.get(0))?;
+                    .query_row(
+                        params![path, photo.stamp.size, photo.stamp.modified, photo.stamp.changed, content.0],
+                        |row| row.get(0),
+                    )?;
                 let id = PhotoId(id);
                 if let Some(reason) = &photo.damage {
                     transaction
@@ -254,12 +310,19 @@ impl Catalog {
                 }
                 changes.added.push((Photo { id, path: photo.path, content }, photo.embedded.embedding));
             }
-            for problem in problems {
+            for NewProblem { problem, stamp, lasting, passing } in problems {
                 let path = path_to_bytes(&problem.path);
-                changes.removed.extend(delete_path(transaction, &path)?);
+                if !passing {
+                    changes.removed.extend(delete_path(transaction, &path)?);
+                }
+                let (size, modified) = (stamp.map(|stamp| stamp.size), stamp.map(|stamp| stamp.modified));
+                let changed = stamp.and_then(|stamp| stamp.changed);
                 transaction
-                    .prepare_cached("INSERT OR REPLACE INTO problems (path, reason) VALUES (?, ?)")?
-                    .execute(params![path, problem.reason])?;
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO problems (path, reason, size, modified, changed, lasting, passing)
+                         VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    )?
+                    .execute(params![path, problem.reason, size, modified, changed, lasting, passing])?;
             }
             Ok(changes)
         })
@@ -272,9 +335,80 @@ impl Catalog {
     pub(crate) fn damage_of(&self, content: ContentHash) -> Result<Option<String>, CatalogError> {
         self.run(|connection| {
             connection
-                .prepare_cached("SELECT reason FROM problems JOIN photos USING (path) WHERE content = ? LIMIT 1")?
+                .prepare_cached(
+                    "SELECT reason FROM problems JOIN photos USING (path) WHERE content = ? AND passing = 0 LIMIT 1",
+                )?
                 .query_row([content.0], |row| row.get(0))
                 .optional()
+        })
+    }
+
+    /// Notes the present stamps of photos whose contents are what they were.
+    ///
+    /// # Errors
+    /// When nothing could be written.
+    pub(crate) fn restamp(&mut self, stamps: &[(PhotoId, FileStamp)]) -> Result<(), CatalogError> {
+        self.transaction(|transaction| {
+            let mut statement =
+                transaction.prepare_cached("UPDATE photos SET size = ?, modified = ?, changed = ? WHERE id = ?")?;
+            for (id, stamp) in stamps {
+                statement.execute(params![stamp.size, stamp.modified, stamp.changed, id.0])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The files that had to be opened to find out that they are no photos, by their paths' bytes.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub(crate) fn others(&self) -> Result<HashMap<Vec<u8>, FileStamp>, CatalogError> {
+        self.run(|connection| {
+            let mut statement = connection.prepare("SELECT path, size, modified, changed FROM others")?;
+            let rows = statement.query_map([], |row| {
+                Ok((row.get(0)?, FileStamp { size: row.get(1)?, modified: row.get(2)?, changed: row.get(3)? }))
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// Notes which files were opened and are no photos, and forgets those that are not there any more.
+    ///
+    /// # Errors
+    /// When nothing could be written.
+    pub(crate) fn change_others(&mut self, new: &[(PathBuf, FileStamp)], gone: &[Vec<u8>]) -> Result<(), CatalogError> {
+        self.transaction(|transaction| {
+            for path in gone {
+                transaction.prepare_cached("DELETE FROM others WHERE path = ?")?.execute([path])?;
+            }
+            for (path, stamp) in new {
+                transaction
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO others (path, size, modified, changed) VALUES (?, ?, ?, ?)",
+                    )?
+                    .execute(params![path_to_bytes(path), stamp.size, stamp.modified, stamp.changed])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The problems of the last time, by their paths' bytes.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub(crate) fn known_problems(&self) -> Result<HashMap<Vec<u8>, KnownProblem>, CatalogError> {
+        self.run(|connection| {
+            let mut statement =
+                connection.prepare("SELECT path, passing, lasting, size, modified, changed FROM problems")?;
+            let rows = statement.query_map([], |row| {
+                let stamp = match (row.get(3)?, row.get(4)?) {
+                    (Some(size), Some(modified)) => Some(FileStamp { size, modified, changed: row.get(5)? }),
+                    _ => None,
+                };
+                let lasting = stamp.filter(|_| row.get(2).unwrap_or(false));
+                Ok((row.get(0)?, KnownProblem { lasting, passing: row.get(1)? }))
+            })?;
+            rows.collect()
         })
     }
 

@@ -10,7 +10,8 @@ use super::{Catalog, CatalogError};
 use crate::photo::path_to_bytes;
 
 /// Each entry brings the schema from its number to the next; entries are never changed once released.
-pub(super) const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE photos (
         id       INTEGER PRIMARY KEY AUTOINCREMENT,
         path     BLOB NOT NULL UNIQUE,   -- relative to the library's folder, as bytes
@@ -37,7 +38,26 @@ pub(super) const MIGRATIONS: &[&str] = &["
         name  TEXT PRIMARY KEY,
         value BLOB NOT NULL
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    -- When the inode changed, in nanoseconds since 1970; NULL where it is not known yet.
+    ALTER TABLE photos ADD COLUMN changed INTEGER;
+    -- The file's state when it was read; NULL where it was not.
+    ALTER TABLE problems ADD COLUMN size INTEGER;
+    ALTER TABLE problems ADD COLUMN modified INTEGER;
+    ALTER TABLE problems ADD COLUMN changed INTEGER;
+    ALTER TABLE problems ADD COLUMN lasting INTEGER NOT NULL DEFAULT 0;   -- not read again while it is unchanged
+    ALTER TABLE problems ADD COLUMN passing INTEGER NOT NULL DEFAULT 0;   -- of the drive rather than of the file
+    CREATE TABLE others (   -- files whose names do not tell what they are, and that are no photos by their content
+        path     BLOB PRIMARY KEY,
+        size     INTEGER NOT NULL,
+        modified INTEGER NOT NULL,
+        changed  INTEGER
+    ) STRICT, WITHOUT ROWID;
+",
+];
+/// Catalogs from this version on can be read as they are; they are brought up to date when they are written.
+const OLDEST_READABLE: usize = 1;
 
 pub(super) const FILE: &str = "catalog.sqlite";
 pub(super) const THUMBNAIL_FILE: &str = "thumbnails.sqlite";
@@ -106,7 +126,7 @@ impl Catalog {
         };
         match catalog.version()? {
             0 => Ok(None),
-            version if version < MIGRATIONS.len() => Err(CatalogError::TooOld(catalog.file)),
+            version if version < OLDEST_READABLE => Err(CatalogError::TooOld(catalog.file)),
             _ => Ok(Some(catalog)),
         }
     }

@@ -12,7 +12,7 @@ const M: ModelKey = ModelKey { name: "m", backbone: "m", metric: Metric::Cosine 
 fn photo(path: &str, content: u8) -> NewPhoto {
     NewPhoto {
         path: PathBuf::from(path),
-        stamp: FileStamp { size: 1, modified: 2 },
+        stamp: FileStamp { size: 1, modified: 2, changed: None },
         content: ContentHash([content; 16]),
         embedded: Embedded { embedding: Embedding::normalised(vec![1.0, f32::from(content)]).unwrap(), features: None },
         thumbnail: Some(vec![content]),
@@ -30,7 +30,7 @@ fn what_is_written_is_there_after_opening_again() {
     let problem = Problem { path: "bad.jpg".into(), reason: "The file is empty".into() };
     let mut catalog = Catalog::open(folder.path()).unwrap();
     let written =
-        catalog.write(M, vec![photo("a/1.jpg", 1), photo("a/2.jpg", 2)], std::slice::from_ref(&problem)).unwrap();
+        catalog.write(M, vec![photo("a/1.jpg", 1), photo("a/2.jpg", 2)], &[problem.clone().of_any_state()]).unwrap();
     drop(catalog);
 
     let catalog = Catalog::open_read_only(folder.path()).unwrap().unwrap();
@@ -65,7 +65,7 @@ fn a_photo_keeps_its_id_while_its_content_is_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let mut catalog = Catalog::open(folder.path()).unwrap();
     let before = catalog.write(M, vec![photo("1.jpg", 1), photo("2.jpg", 2)], &[]).unwrap();
-    let touched = FileStamp { size: 1, modified: 7 };
+    let touched = FileStamp { size: 1, modified: 7, changed: None };
     let again = vec![NewPhoto { stamp: touched, ..photo("1.jpg", 1) }];
     let after = catalog.write(ModelKey::features("other"), again, &[]).unwrap();
     assert_eq!((after.removed.as_slice(), &after.added[0].0), (&[][..], &before.added[0].0));

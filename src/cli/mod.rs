@@ -16,14 +16,15 @@ use serde_json::{Value, json};
 
 pub use self::output::print_error;
 use self::output::{
-    Bar, count_of, path_to_text, percent, print_json, print_lines, print_problems, problems_json, put_path,
+    Bar, count_of, path_to_text, percent, print_account, print_json, print_lines, print_problems, problems_json,
+    put_account, put_path,
 };
 use crate::active_model::{active_model, forget_unneeded};
 use crate::catalog::Catalog;
 use crate::device::DeviceChoice;
 use crate::embed::Embedder;
 use crate::evaluate::Evaluation;
-use crate::ingest::{COMPLETE, IngestEvent, YES, ingest};
+use crate::ingest::{COMPLETE, IngestEvent, YES, account, ingest_again};
 use crate::job::{Cancel, Outcome, Progress, Stage};
 use crate::library::{DataFolder, Library, WriterLock};
 use crate::model::NetworkInput;
@@ -31,7 +32,7 @@ use crate::moved::recognise;
 use crate::names::composed;
 use crate::photo::label_of;
 use crate::query::{Filter, Gallery, QueryError, embed_picture, read_photo};
-use crate::scan::scan;
+use crate::scan::{Again, scan};
 
 /// Exit codes, documented in `--help`.
 pub mod exit {
@@ -69,6 +70,9 @@ pub struct Arguments {
     /// Keep FILE up to date with what the window shows (for tests)
     #[arg(long, hide = true, value_name = "FILE")]
     pub describe_window: Option<PathBuf>,
+    /// Wait no longer than so many seconds for a drive (for tests)
+    #[arg(long, hide = true, global = true, value_name = "SECONDS")]
+    pub patience: Option<u64>,
     /// Take work for long from so many seconds on (for tests)
     #[arg(long, hide = true, value_name = "SECONDS")]
     pub long_after: Option<u64>,
@@ -98,6 +102,12 @@ pub enum Command {
         /// Where the photos look like those of a folder that is no more where it was: index them anew all the same
         #[arg(long)]
         anew: bool,
+        /// Read all files again, also those that look unchanged
+        #[arg(long)]
+        read_again: bool,
+        /// Read files again whose problem is known to last: a decoder crashed or hung on them
+        #[arg(long, conflicts_with = "read_again")]
+        retry: bool,
     },
     /// Find the photos of an indexed folder that are most similar to each PHOTO
     #[command(after_help = EXIT_HELP)]
@@ -141,7 +151,14 @@ pub enum Command {
 pub fn run(command: &Command, common: &Common) -> anyhow::Result<u8> {
     let data = DataFolder::open(common.data_dir.clone()).context("The program's data folder cannot be used")?;
     match command {
-        Command::Index { folder, anew } => index(&data, folder, *anew, common),
+        Command::Index { folder, anew, read_again, retry } => {
+            let again = match (read_again, retry) {
+                (true, _) => Again::Everything,
+                (false, true) => Again::Problems(Vec::new()),
+                (false, false) => Again::Nothing,
+            };
+            index(&data, folder, *anew, &again, common)
+        }
         Command::Search { folder, photos, results } => search(&data, folder, photos, *results, common),
         Command::Status { folder } => status(&data, folder.as_deref(), common),
         Command::Train(arguments) => train::train(&data, arguments, common),
@@ -188,7 +205,7 @@ fn looks_like(before: &Library) -> String {
     format!("This looks like {}, which was at {}", before.name(), before.root.display())
 }
 
-fn index(data: &DataFolder, folder: &Path, anew: bool, common: &Common) -> anyhow::Result<u8> {
+fn index(data: &DataFolder, folder: &Path, anew: bool, again: &Again, common: &Common) -> anyhow::Result<u8> {
     let Some((library, _lock)) = open_to_write(data, folder, anew, " and keeps it indexed")? else {
         return Ok(exit::IN_USE);
     };
@@ -199,7 +216,7 @@ fn index(data: &DataFolder, folder: &Path, anew: bool, common: &Common) -> anyho
     stop_on_interrupt(&cancel)?;
     let bar = Bar::new(common.json);
     let started = Instant::now();
-    let outcome = ingest(&library, &mut catalog, &embedder, &cancel, &mut |event| {
+    let outcome = ingest_again(&library, &mut catalog, &embedder, again, &cancel, &mut |event| {
         if let IngestEvent::Progress(progress) = event {
             bar.show(&progress);
         }
@@ -215,12 +232,14 @@ fn index(data: &DataFolder, folder: &Path, anew: bool, common: &Common) -> anyho
         Outcome::Failed { message } => bail!(message),
     };
     let problems = catalog.problems()?;
-    let photos = catalog.photo_count()?;
+    let (photos, account) = (catalog.photo_count()?, account(&catalog)?);
     if common.json {
-        print_json(&json!({
+        let mut report = json!({
             "outcome": word, "photos": photos, "read": completed, "seconds": seconds, "device": device,
             "problems": problems_json(&problems),
-        }))?;
+        });
+        put_account(&mut report, &account);
+        print_json(&report)?;
     } else {
         print_lines(&format!(
             "{} indexed; {} read in {seconds:.1} s ({:.0} a second) on {device}",
@@ -228,6 +247,7 @@ fn index(data: &DataFolder, folder: &Path, anew: bool, common: &Common) -> anyho
             count_of(completed, "file", "files"),
             completed as f64 / seconds.max(1e-9)
         ))?;
+        print_account(&account)?;
         print_problems(&problems);
     }
     Ok(if code == exit::DONE && !problems.is_empty() { exit::WITH_PROBLEMS } else { code })
@@ -250,6 +270,7 @@ fn search(data: &DataFolder, folder: &Path, photos: &[PathBuf], results: usize, 
     let embedder = Embedder::start(common.device.unwrap_or_default(), active_model(&catalog, &data.models())?)?;
     let model = embedder.info()?;
     let mut gallery = Gallery::load(&catalog, model.key(), model.dimension)?;
+    let account = account(&catalog)?;
     let mut code = exit::DONE;
     let mut answers = Vec::new();
     for path in photos {
@@ -264,6 +285,7 @@ fn search(data: &DataFolder, folder: &Path, photos: &[PathBuf], results: usize, 
                         put_path(&mut result, "label", Path::new(&*label));
                     }
                     put_path(&mut result, "path", &library.root.join(&hit.photo.path));
+                    result["away"] = json!(account.is_away(&hit.photo.path));
                     result
                 });
                 let mut answer = json!({ "results": hits.collect::<Vec<_>>() });
@@ -275,7 +297,8 @@ fn search(data: &DataFolder, folder: &Path, photos: &[PathBuf], results: usize, 
                 for (rank, hit) in hits.iter().enumerate() {
                     let similarity = hit.similarity.unwrap_or_default();
                     let found = path_to_text(&library.root.join(&hit.photo.path));
-                    lines += &format!("\n{:4}  {similarity:.3}  {found}", rank + 1);
+                    let away = if account.is_away(&hit.photo.path) { "  (its drive is away)" } else { "" };
+                    lines += &format!("\n{:4}  {similarity:.3}  {found}{away}", rank + 1);
                 }
                 print_lines(&lines)?;
             }
@@ -315,6 +338,7 @@ fn status(data: &DataFolder, folder: Option<&Path>, common: &Common) -> anyhow::
             let mut one = json!({
                 "photos": photos, "complete": complete, "in_use": in_use, "problems": problems_json(&problems),
             });
+            put_account(&mut one, &account(catalog)?);
             put_path(&mut one, "folder", &library.root);
             put_path(&mut one, "data", &library.folder);
             report.push(one);
@@ -328,6 +352,7 @@ fn status(data: &DataFolder, folder: Option<&Path>, common: &Common) -> anyhow::
                 path_to_text(&library.root)
             ))?;
             if folder.is_some() {
+                print_account(&account(catalog)?)?;
                 print_problems(&problems);
             }
         }

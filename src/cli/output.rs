@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 use crate::catalog::Problem;
 use crate::job::Progress;
 use crate::photo::path_to_bytes;
+use crate::scan::{Account, OtherKind};
 use crate::text::escape;
 
 /// A progress bar on a terminal; nothing elsewhere, and nothing with `--json`.
@@ -84,6 +85,51 @@ pub(super) fn problems_json(problems: &[Problem]) -> Vec<Value> {
         one
     };
     problems.iter().map(as_json).collect()
+}
+
+/// Puts what a folder holds beside photos into a JSON object.
+pub(super) fn put_account(object: &mut Value, account: &Account) {
+    object["others"] = json!(account.others);
+    let folder = |path: &Path| {
+        let mut one = json!({});
+        put_path(&mut one, "path", path);
+        one
+    };
+    object["passed_over"] = account.passed_over.iter().map(|path| folder(&path.0)).collect();
+    let away = |(path, photos): (&Path, u64)| {
+        let mut one = folder(path);
+        one["photos"] = json!(photos);
+        one
+    };
+    object["away"] = account.away().map(away).collect();
+}
+
+/// What a folder holds beside photos: a line each for files, folders that were passed over, and drives that are away.
+pub(super) fn print_account(account: &Account) -> std::io::Result<()> {
+    let name = |kind: OtherKind| match kind {
+        OtherKind::Videos => ("video", "videos"),
+        OtherKind::Sidecars => ("sidecar file", "sidecar files"),
+        OtherKind::Documents => ("document", "documents"),
+        OtherKind::Sounds => ("sound", "sounds"),
+        OtherKind::Other => ("other file", "other files"),
+        OtherKind::Hidden => ("hidden file", "hidden files"),
+        OtherKind::Links => ("link to what is here already", "links to what is here already"),
+    };
+    let counted = account.others.iter().map(|(kind, number)| count_of(*number, name(*kind).0, name(*kind).1));
+    let counted: Vec<String> = counted.collect();
+    if !counted.is_empty() {
+        print_lines(&format!("Besides: {}", counted.join(", ")))?;
+    }
+    if !account.passed_over.is_empty() {
+        let folders = count_of(account.passed_over.len() as u64, "folder", "folders");
+        let names: Vec<String> = account.passed_over.iter().map(|path| path_to_text(&path.0)).collect();
+        print_lines(&format!("Passed over: {folders}: {}", names.join(", ")))?;
+    }
+    for (path, photos) in account.away() {
+        let photos = count_of(photos, "photo", "photos");
+        print_lines(&format!("Away: {photos} on the drive at {}", path_to_text(path)))?;
+    }
+    Ok(())
 }
 
 pub(super) fn print_problems(problems: &[Problem]) {

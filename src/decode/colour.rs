@@ -40,7 +40,9 @@ impl Colours {
             let numbers =
                 CicpProfile { color_primaries, transfer_characteristics, matrix_coefficients, full_range: true };
             let mut profile = ColorProfile::new_srgb();
-            profile.update_rgb_colorimetry_from_cicp(numbers).then_some(profile)
+            // Whatever it returns: where it cannot, the profile stays sRGB.
+            profile.update_rgb_colorimetry_from_cicp(numbers);
+            Some(profile)
         };
         profile().map(Self::profile).unwrap_or_default()
     }

@@ -9,11 +9,11 @@ pub(crate) const EXTENSIONS: &[&str] = &[
 pub(crate) const RAW_EXTENSIONS: &[&str] = &[
     "dng", "nef", "nrw", "cr2", "cr3", "crw", "arw", "sr2", "srf", "orf", "rw2", "raf", "pef", "srw", "3fr", "fff",
     "iiq", "mos", "mrw", "erf", "kdc", "dcr", "dcs", "mef", "x3f", "rwl", "gpr", "raw", "bay", "cap", "k25", "ptx",
-    "pxn", "ari",
+    "pxn", "ari", "arq", "ori", "eip", "drf", "mfw", "rdc", "cs1", "cine", "qtk", "sti", "mdc", "rw1",
 ];
 /// Endings of pictures that cannot be read, and what they are called: they are named in the problem list rather than passed
 /// over.
-const UNSUPPORTED: &[(&str, &str)] = &[
+pub(crate) pub(crate) const UNSUPPORTED: &[(&str, &str)] = &[
     ("jp2", "JPEG 2000"),
     ("j2k", "JPEG 2000"),
     ("j2c", "JPEG 2000"),
@@ -45,6 +45,24 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("svg", "SVG"),
     ("eps", "EPS"),
     ("ai", "Illustrator"),
+    ("clip", "Clip Studio"),
+    ("svgz", "SVG"),
+    ("cur", "Icon"),
+    ("icns", "Icon"),
+    ("pam", "Netpbm"),
+    ("wmf", "Windows Metafile"),
+    ("emf", "Windows Metafile"),
+    ("cdr", "CorelDRAW"),
+    ("pct", "PICT"),
+    ("bpg", "BPG"),
+    ("flif", "FLIF"),
+    ("mng", "MNG"),
+    ("xbm", "X bitmap"),
+    ("xpm", "X bitmap"),
+    ("sgi", "SGI"),
+    ("djvu", "DjVu"),
+    ("psp", "PaintShop"),
+    ("pspimage", "PaintShop"),
 ];
 
 /// What reads a file, or what it is called where nothing does.

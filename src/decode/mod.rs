@@ -28,7 +28,8 @@ use serde::{Deserialize, Serialize};
 
 use self::colour::Colours;
 use self::kind::Kind;
-pub(crate) use self::kind::{EXTENSIONS, RAW_EXTENSIONS, unsupported};
+use self::kind::unsupported;
+pub(crate) use self::kind::{EXTENSIONS, RAW_EXTENSIONS, UNSUPPORTED};
 use crate::crash::foresee;
 
 /// Larger files are refused: no photo is, and a file is read whole.
@@ -93,6 +94,13 @@ pub enum DecodeError {
     TookTooLong(u64),
     #[error("The decoder failed on this file ({0}); the file is probably damaged")]
     Panicked(String),
+}
+
+impl DecodeError {
+    /// Whether reading the file again would do harm again: its decoder crashed, hung, or took all memory.
+    pub(crate) fn is_lasting(&self) -> bool {
+        matches!(self, Self::Crashed | Self::TookTooLong(_))
+    }
 }
 
 /// Reads a file whole, bounded by [`MAX_FILE_BYTES`].

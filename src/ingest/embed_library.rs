@@ -2,10 +2,11 @@
 //! not looked through, and no photo is added, removed or changed, so that the model in use goes on answering with all of
 //! them; the next [`super::ingest`] finds what has changed on disk meanwhile.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::pipeline::{Pipeline, Read, Told};
-use super::{IngestError, WANTED, check_folder, outcome, project_features};
+use super::reader::Reader;
+use super::{IngestError, WANTED, account, check_folder, outcome, project_features};
 use crate::catalog::Catalog;
 use crate::decode;
 use crate::embed::Embedder;
@@ -13,6 +14,9 @@ use crate::job::{Cancel, Outcome, Progress, Stage};
 use crate::library::Library;
 use crate::model::{Architecture, NetworkInput};
 use crate::photo::{ContentHash, Embedded};
+
+/// What a file has at most, where its size is not known here: a drive gets the time to give so many bytes.
+const USUAL_BYTES: u64 = 16 << 20;
 
 /// Embeds every content of the catalog that the model has not embedded: from the backbone's features where these are
 /// there, else from a file that has this content. Files that are gone or changed are left for the next scan. What is
@@ -44,18 +48,21 @@ fn run(
     if contents.is_empty() || cancel.is_cancelled() {
         return Ok(());
     }
-    check_folder(library, contents.len())?;
-    let total = contents.len();
-    let (folder, architecture) = (library.clone(), info.architecture);
-    let read = move |_: Option<&Catalog>, (content, paths): (ContentHash, Vec<PathBuf>)| match read_content(
-        &folder,
-        architecture,
-        content,
-        &paths,
-    ) {
-        Some(input) => Read::ToEmbed(content, input),
-        None => Read::Finished(None),
-    };
+    check_folder(library, contents.len(), cancel)?;
+    let (total, architecture) = (contents.len(), info.architecture);
+    let drives = account(catalog)?.drives().map(Path::to_owned).collect();
+    let reader = Reader::new(&library.root, drives, cancel);
+    let read =
+        move |_: Option<&Catalog>, (content, paths): (ContentHash, Vec<PathBuf>), late: &dyn Fn()| match read_content(
+            &reader,
+            architecture,
+            content,
+            &paths,
+            late,
+        ) {
+            Some(input) => Read::ToEmbed(content, input),
+            None => Read::Finished(None),
+        };
     let finish = |content, embedded: Option<Embedded>| embedded.map(|embedded| (content, embedded));
     let mut embedded = 0;
     let pipeline = Pipeline { library, info: &info, embedder, cancel };
@@ -73,7 +80,7 @@ fn run(
     *completed += embedded as u64;
     if embedded < total && !cancel.is_cancelled() {
         // Single files may be gone; but a drive that was unplugged, or a network that gives nothing, is no success.
-        check_folder(library, total - embedded)?;
+        check_folder(library, total - embedded, cancel)?;
         if catalog.contents_to_embed(info.key())?.len() as u64 == catalog.content_count()? {
             return Err(IngestError::NothingEmbedded);
         }
@@ -83,13 +90,14 @@ fn run(
 
 /// The network's input from the first of the files that has this content; `None` where none has it any more.
 fn read_content(
-    library: &Library,
+    reader: &Reader,
     architecture: Architecture,
     content: ContentHash,
     paths: &[PathBuf],
+    late: &dyn Fn(),
 ) -> Option<NetworkInput> {
     paths.iter().find_map(|path| {
-        let bytes = decode::read_file(&library.root.join(path)).ok()?;
+        let (bytes, _) = reader.read(path, USUAL_BYTES, late).ok()?;
         if ContentHash::of(&bytes) != content {
             return None;
         }

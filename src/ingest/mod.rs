@@ -12,21 +12,25 @@
 
 mod embed_library;
 mod pipeline;
+mod reader;
 
-use std::collections::HashSet;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub(crate) use self::embed_library::embed_library;
 use self::pipeline::{Pipeline, REPORT_EVERY, Read, Told};
-use crate::catalog::{Catalog, CatalogError, Changes, ModelKey, NewPhoto, Problem};
+use self::reader::{Reader, Unread};
+use crate::catalog::{Catalog, CatalogError, Changes, FileStamp, ModelKey, NewPhoto, NewProblem, Problem};
 use crate::decode::{self, AtLeast, DecodeError, Decoded, THUMBNAIL_SIDE};
 use crate::embed::{EmbedError, Embedder, ModelInfo};
 use crate::job::{Cancel, Outcome, Progress, Stage};
 use crate::library::Library;
 use crate::model::{INPUT_SIDE, NetworkInput};
+use crate::patience::{LOOK_EVERY, NO_ANSWER, has_entries};
 use crate::photo::{ContentHash, Embedded, PhotoId};
-use crate::scan::{FoundFile, Scan, scan};
+use crate::scan::{Account, Again, Before, FoundFile, Scan, ScanError, scan};
+use crate::text::sanitise_line;
 
 /// The network and the thumbnail are made from one decoded picture, and both only shrink it.
 pub const WANTED: AtLeast = AtLeast { shorter: INPUT_SIDE, longer: THUMBNAIL_SIDE };
@@ -36,15 +40,43 @@ const PROJECT_CHUNK: usize = 2048;
 pub const COMPLETE: &str = "indexed to the end";
 pub const YES: &[u8] = b"yes";
 const NO: &[u8] = b"no";
+/// The fact with what the folder holds beside photos, as JSON.
+const ACCOUNT: &str = "account";
+/// A file that is still being written is looked at again after this time, so often.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: usize = 3;
+/// A file that was written less than this ago may not be complete.
+const FRESH: Duration = Duration::from_secs(2);
+/// Of a problem's text.
+const LONGEST_REASON: usize = 400;
 
 /// What the job tells while it runs.
 #[derive(Debug)]
 pub enum IngestEvent {
     Progress(Progress),
+    /// The folder has been looked through.
+    Scanned(Box<Scanned>),
     /// This is in the catalog now.
     Committed(Changes),
     /// The list of problems in the catalog is another than before.
     ProblemsChanged,
+}
+
+/// What was found in the folder beside photos.
+#[derive(Debug)]
+pub struct Scanned {
+    pub account: Account,
+    /// All folders that were entered, without links.
+    pub(crate) folders: Vec<PathBuf>,
+}
+
+/// What the folder of a library holds beside photos, as of the last scan.
+///
+/// # Errors
+/// When the catalog cannot be read.
+pub(crate) fn account(catalog: &Catalog) -> Result<Account, CatalogError> {
+    // One of a later version is none; the next scan makes it anew.
+    Ok(catalog.fact(ACCOUNT)?.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default())
 }
 
 /// Why the job could not go on. A photo that cannot be read is never a reason.
@@ -74,8 +106,20 @@ pub fn ingest(
     cancel: &Cancel,
     events: &mut dyn FnMut(IngestEvent),
 ) -> Outcome {
+    ingest_again(library, catalog, embedder, &Again::Nothing, cancel, events)
+}
+
+/// The same, and reads these files again.
+pub(crate) fn ingest_again(
+    library: &Library,
+    catalog: &mut Catalog,
+    embedder: &Embedder,
+    again: &Again,
+    cancel: &Cancel,
+    events: &mut dyn FnMut(IngestEvent),
+) -> Outcome {
     let mut completed = 0;
-    let result = run(library, catalog, embedder, cancel, events, &mut completed);
+    let result = run(library, catalog, embedder, again, cancel, events, &mut completed);
     outcome(result, cancel, completed)
 }
 
@@ -91,56 +135,35 @@ fn run(
     library: &Library,
     catalog: &mut Catalog,
     embedder: &Embedder,
+    again: &Again,
     cancel: &Cancel,
     events: &mut dyn FnMut(IngestEvent),
     completed: &mut u64,
 ) -> Result<(), IngestError> {
-    std::fs::read_dir(&library.root).map_err(|e| IngestError::NoFolder(e, library.root.clone()))?;
+    has_entries(&library.root, cancel).map_err(|error| IngestError::NoFolder(error, library.root.clone()))?;
     events(IngestEvent::Progress(Progress::begin(Stage::LoadingModel, None)));
     let info = embedder.info()?;
     let model = info.key();
     project_features(catalog, &info, cancel, &mut |progress| events(IngestEvent::Progress(progress)))?;
 
-    let Some(scan) = scan_folder(library, catalog, model, cancel, events)? else { return Ok(()) };
-    let Scan { to_read, gone, problems, unchanged } = scan;
+    let Some(mut scan) = scan_folder(library, catalog, model, again, cancel, events)? else { return Ok(()) };
+    let gone = std::mem::take(&mut scan.gone);
     // An unplugged drive often leaves its empty folder behind; that is no reason to forget its photos.
-    if to_read.is_empty() && unchanged == 0 && !gone.is_empty() {
-        return Err(IngestError::FolderEmptied(gone.len() as u64, library.root.clone()));
+    let is_emptied = scan.to_read.is_empty() && scan.unchanged == 0 && !gone.is_empty();
+    if is_emptied || scan.is_away {
+        let photos = catalog.photo_count()?;
+        return Err(IngestError::FolderEmptied(photos, library.root.clone()));
+    }
+    if !gone.is_empty() {
+        // It may have been unplugged while it was looked through.
+        check_folder(library, gone.len(), cancel)?;
     }
     catalog.set_fact(COMPLETE, NO)?;
-    settle_problems(catalog, model, &to_read, &problems, events)?;
-
-    let shared = (library.clone(), info.clone());
-    let read = move |catalog: Option<&Catalog>, file: FoundFile| {
-        let path = file.path.clone();
-        prepare(&shared.0, catalog, &shared.1, file)
-            .unwrap_or_else(|error| Read::Finished(Finished::Problem(Problem { path, reason: error.to_string() })))
-    };
-    let (mut problem_count, mut some_were_replaced) = (problems.len() as u64, false);
-    let pipeline = Pipeline { library, info: &info, embedder, cancel };
-    pipeline.run(Stage::Indexing, to_read, read, UnembeddedPhoto::finish, &mut |told| {
-        match told {
-            Told::Progress(progress) => events(IngestEvent::Progress(Progress { problems: problem_count, ..progress })),
-            Told::Finished(finished) => {
-                *completed += finished.len() as u64;
-                let (mut photos, mut problems) = (Vec::new(), Vec::new());
-                for one in finished {
-                    match one {
-                        Finished::Photo(photo) => photos.push(photo),
-                        Finished::Problem(problem) => problems.push(problem),
-                    }
-                }
-                problem_count += problems.len() as u64;
-                let changes = catalog.write(model, photos, &problems)?;
-                some_were_replaced |= !changes.removed.is_empty();
-                events(IngestEvent::Committed(changes));
-                if !problems.is_empty() {
-                    events(IngestEvent::ProblemsChanged);
-                }
-            }
-        }
-        Ok(())
-    })?;
+    let drives = scan.account.drives().map(PathBuf::from).collect();
+    let to_read = settle(catalog, model, scan, events)?;
+    let reader = Reader::new(&library.root, drives, cancel);
+    let reading = Reading { library, info: &info, embedder, reader: reader.into(), anew: *again == Again::Everything };
+    let some_were_replaced = reading.run(catalog, to_read, cancel, events, completed)?;
     if cancel.is_cancelled() {
         return Ok(());
     }
@@ -152,30 +175,80 @@ fn run(
 }
 
 /// Whether the folder is there with something in it: an unplugged drive often leaves its empty folder behind.
-fn check_folder(library: &Library, photos: usize) -> Result<(), IngestError> {
-    let root = || library.root.clone();
-    let mut entries = std::fs::read_dir(&library.root).map_err(|error| IngestError::NoFolder(error, root()))?;
-    entries.next().map(drop).ok_or_else(|| IngestError::FolderEmptied(photos as u64, root()))
+fn check_folder(library: &Library, photos: usize, cancel: &Cancel) -> Result<(), IngestError> {
+    match has_entries(&library.root, cancel) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(IngestError::FolderEmptied(photos as u64, library.root.clone())),
+        Err(error) => Err(IngestError::NoFolder(error, library.root.clone())),
+    }
 }
 
+/// `None` after a stop.
 fn scan_folder(
     library: &Library,
     catalog: &Catalog,
     model: ModelKey,
+    again: &Again,
     cancel: &Cancel,
     events: &mut dyn FnMut(IngestEvent),
 ) -> Result<Option<Scan>, IngestError> {
     let mut progress = Progress::begin(Stage::Scanning, None);
     events(IngestEvent::Progress(progress.clone()));
-    let known = catalog.known_files(model.name)?;
+    let before = Before {
+        photos: catalog.known_files(model.name)?,
+        problems: catalog.known_problems()?,
+        others: catalog.others()?,
+        account: account(catalog)?,
+        again: again.clone(),
+    };
     let mut reported = Instant::now();
-    Ok(scan(&library.root, known, cancel, |seen| {
+    let scan = scan(&library.root, before, cancel, |seen| {
         progress.done = seen;
         if reported.elapsed() >= REPORT_EVERY {
             events(IngestEvent::Progress(progress.clone()));
             reported = Instant::now();
         }
-    }))
+    });
+    match scan {
+        Ok(scan) => Ok(Some(scan)),
+        Err(ScanError::Stopped) => Ok(None),
+        Err(ScanError::Thread(error)) => Err(error.into()),
+        Err(ScanError::Root(error)) => Err(IngestError::NoFolder(error, library.root.clone())),
+        Err(ScanError::NoAnswer) => Err(no_answer(library)),
+    }
+}
+
+fn no_answer(library: &Library) -> IngestError {
+    let error = std::io::Error::new(std::io::ErrorKind::TimedOut, "the drive does not answer");
+    IngestError::NoFolder(error, library.root.clone())
+}
+
+/// Writes what the scan itself has found out; gives the files that are to be read.
+fn settle(
+    catalog: &mut Catalog,
+    model: ModelKey,
+    scan: Scan,
+    events: &mut dyn FnMut(IngestEvent),
+) -> Result<Vec<FoundFile>, IngestError> {
+    if !scan.restamped.is_empty() {
+        catalog.restamp(&scan.restamped)?;
+    }
+    if !scan.new_others.is_empty() || !scan.gone_others.is_empty() {
+        catalog.change_others(&scan.new_others, &scan.gone_others)?;
+    }
+    if let Ok(json) = serde_json::to_vec(&scan.account) {
+        catalog.set_fact(ACCOUNT, &json)?;
+    }
+    let lasting = scan.problems.into_iter().map(Problem::of_any_state);
+    let problems: Vec<_> = lasting.chain(scan.stalled.into_iter().map(Problem::of_the_drive)).collect();
+    if !scan.solved.is_empty() || !problems.is_empty() {
+        catalog.remove(&[], &scan.solved)?;
+        let changes = catalog.write(model, Vec::new(), &problems)?;
+        events(IngestEvent::Committed(changes));
+        events(IngestEvent::ProblemsChanged);
+    }
+    events(IngestEvent::Scanned(Box::new(Scanned { account: scan.account, folders: scan.folders })));
+    Ok(scan.to_read)
 }
 
 /// Gives the embeddings of a model with a head to photos whose features are in the catalog: no file is read for that.
@@ -207,28 +280,6 @@ fn project_features(
     Ok(progress.done)
 }
 
-/// Writes the scan's problems, and deletes those that are solved; files to be read decide for themselves.
-fn settle_problems(
-    catalog: &mut Catalog,
-    model: ModelKey,
-    to_read: &[FoundFile],
-    problems: &[Problem],
-    events: &mut dyn FnMut(IngestEvent),
-) -> Result<(), IngestError> {
-    let open: HashSet<_> =
-        problems.iter().map(|problem| &problem.path).chain(to_read.iter().map(|file| &file.path)).collect();
-    let solved: Vec<PathBuf> =
-        catalog.problems()?.into_iter().map(|problem| problem.path).filter(|path| !open.contains(path)).collect();
-    if solved.is_empty() && problems.is_empty() {
-        return Ok(());
-    }
-    catalog.remove(&[], &solved)?;
-    let changes = catalog.write(model, Vec::new(), problems)?;
-    events(IngestEvent::Committed(changes));
-    events(IngestEvent::ProblemsChanged);
-    Ok(())
-}
-
 fn remove_gone(
     catalog: &mut Catalog,
     gone: Vec<PhotoId>,
@@ -240,9 +291,140 @@ fn remove_gone(
     Ok(())
 }
 
+/// Files that are read, with what that takes.
+struct Reading<'a> {
+    library: &'a Library,
+    info: &'a ModelInfo,
+    embedder: &'a Embedder,
+    reader: Arc<Reader>,
+    /// Also contents that are known are decoded and embedded.
+    anew: bool,
+}
+
+impl Reading<'_> {
+    /// Reads the files and commits what has come of them; gives whether other contents were replaced by that.
+    fn run(
+        &self,
+        catalog: &mut Catalog,
+        mut to_read: Vec<FoundFile>,
+        cancel: &Cancel,
+        events: &mut dyn FnMut(IngestEvent),
+        completed: &mut u64,
+    ) -> Result<bool, IngestError> {
+        let (mut problem_count, mut some_were_replaced) = (catalog.problem_count()? as u64, false);
+        for round in 0..=LOOK_AGAIN {
+            let (info, reader, anew) = (self.info.clone(), Arc::clone(&self.reader), self.anew);
+            let is_last = round == LOOK_AGAIN;
+            let read = move |catalog: Option<&Catalog>, file: FoundFile, late: &dyn Fn()| {
+                let path = file.path.clone();
+                let known = catalog.filter(|_| !anew);
+                prepare(&reader, known, &info, file, late, round).unwrap_or_else(|problem| {
+                    Read::Finished(match problem {
+                        Missing::Unfinished(file) if is_last => Finished::Problem(unfinished(file)),
+                        Missing::Unfinished(file) => Finished::Unfinished(file),
+                        Missing::Problem(reason, kind) => Finished::Problem(kind.of(Problem { path, reason })),
+                        Missing::Gone => Finished::Gone,
+                        Missing::Stopped => Finished::Left,
+                    })
+                })
+            };
+            let mut unfinished = Vec::new();
+            let pipeline = Pipeline { library: self.library, info: self.info, embedder: self.embedder, cancel };
+            let total = to_read.len();
+            pipeline.run(Stage::Indexing, to_read, read, UnembeddedPhoto::finish, &mut |told| {
+                let finished = match told {
+                    Told::Progress(progress) => {
+                        events(IngestEvent::Progress(Progress { problems: problem_count, ..progress }));
+                        return Ok(());
+                    }
+                    Told::Finished(finished) => finished,
+                };
+                let (mut photos, mut problems, mut is_doubtful) = (Vec::new(), Vec::new(), false);
+                for one in finished {
+                    match one {
+                        Finished::Photo(photo) => photos.push(photo),
+                        Finished::Problem(problem) => {
+                            is_doubtful |= problem.passing;
+                            problems.push(problem);
+                        }
+                        Finished::Unfinished(file) => unfinished.push(file),
+                        Finished::Gone => is_doubtful = true,
+                        Finished::Left => {}
+                    }
+                }
+                if is_doubtful {
+                    // Deleted meanwhile; but where all is gone, that was the drive.
+                    check_folder(self.library, total, cancel)?;
+                }
+                if self.reader.is_silent() {
+                    return Err(no_answer(self.library));
+                }
+                *completed += (photos.len() + problems.len()) as u64;
+                problem_count += problems.len() as u64;
+                let changes = catalog.write(self.info.key(), photos, &problems)?;
+                some_were_replaced |= !changes.removed.is_empty();
+                events(IngestEvent::Committed(changes));
+                if !problems.is_empty() {
+                    events(IngestEvent::ProblemsChanged);
+                }
+                Ok(())
+            })?;
+            if unfinished.is_empty() || !pause(LOOK_AGAIN_AFTER, cancel) {
+                break;
+            }
+            to_read = unfinished;
+        }
+        Ok(some_were_replaced)
+    }
+}
+
+/// `false` after a stop.
+fn pause(time: Duration, cancel: &Cancel) -> bool {
+    let until = Instant::now() + time;
+    while Instant::now() < until && !cancel.is_cancelled() {
+        std::thread::sleep(LOOK_EVERY);
+    }
+    !cancel.is_cancelled()
+}
+
 enum Finished {
     Photo(NewPhoto),
-    Problem(Problem),
+    Problem(NewProblem),
+    /// It is still being written; this is its newest state.
+    Unfinished(FoundFile),
+    /// Its file was deleted since it was found.
+    Gone,
+    /// The job was stopped before it was read.
+    Left,
+}
+
+/// Why there is no photo.
+enum Missing {
+    Problem(String, ProblemKind),
+    Unfinished(FoundFile),
+    Gone,
+    Stopped,
+}
+
+/// What a problem is of.
+enum ProblemKind {
+    File { stamp: FileStamp, lasting: bool },
+    Drive,
+}
+
+impl ProblemKind {
+    fn of(self, problem: Problem) -> NewProblem {
+        let problem = Problem { reason: sanitise_line(&problem.reason, LONGEST_REASON), ..problem };
+        match self {
+            Self::File { stamp, lasting } => NewProblem { stamp: Some(stamp), lasting, ..problem.of_any_state() },
+            Self::Drive => problem.of_the_drive(),
+        }
+    }
+}
+
+fn unfinished(file: FoundFile) -> NewProblem {
+    let reason = "The file is still being written; it is read once it is complete".into();
+    Problem { path: file.path, reason }.of_the_drive()
 }
 
 /// A file that was read: what is still missing is its embedding.
@@ -259,7 +441,8 @@ impl UnembeddedPhoto {
         match embedded {
             Some(embedded) => Finished::Photo(NewPhoto { path, stamp, content, embedded, thumbnail, damage }),
             None => {
-                Finished::Problem(Problem { path, reason: "The model gave no usable embedding of this photo".into() })
+                let reason = "The model gave no usable embedding of this photo".into();
+                Finished::Problem(ProblemKind::File { stamp, lasting: false }.of(Problem { path, reason }))
             }
         }
     }
@@ -268,12 +451,31 @@ impl UnembeddedPhoto {
 /// Reads one file and makes it ready: all of its decoding happens here, once. It need not be embedded where the catalog
 /// has an embedding of this content.
 fn prepare(
-    library: &Library,
+    reader: &Reader,
     catalog: Option<&Catalog>,
     model: &ModelInfo,
-    file: FoundFile,
-) -> Result<Read<UnembeddedPhoto, Finished>, DecodeError> {
-    let bytes = decode::read_file(&library.root.join(&file.path))?;
+    mut file: FoundFile,
+    late: &dyn Fn(),
+    round: usize,
+) -> Result<Read<UnembeddedPhoto, Finished>, Missing> {
+    let bytes = match reader.read(&file.path, file.stamp.size as u64, late) {
+        Ok((bytes, stamp)) => {
+            let is_changing = stamp.size != file.stamp.size || stamp.modified != file.stamp.modified;
+            file.stamp = stamp;
+            if is_changing {
+                return Err(Missing::Unfinished(file));
+            }
+            bytes
+        }
+        Err(Unread::Stopped) => return Err(Missing::Stopped),
+        Err(Unread::Gone) => return Err(Missing::Gone),
+        Err(Unread::NoAnswer) => return Err(Missing::Problem(NO_ANSWER.into(), ProblemKind::Drive)),
+        Err(Unread::OfDrive(error)) => {
+            let reason = format!("The drive could not read the file. Check the drive and its connection ({error})");
+            return Err(Missing::Problem(reason, ProblemKind::Drive));
+        }
+        Err(Unread::Refused(error)) => return Err(missing(file, &error, round)),
+    };
     let content = ContentHash::of(&bytes);
     // A catalog that cannot be asked costs time, not correctness.
     let known = catalog.and_then(|catalog| catalog.embedding_of(content, model.key()).ok().flatten());
@@ -284,14 +486,35 @@ fn prepare(
         photo.damage = catalog.and_then(|catalog| catalog.damage_of(content).ok().flatten());
         return Ok(Read::Finished(photo.finish(known)));
     }
-    let Decoded { picture, damage } = decode::decode_photo(&bytes, WANTED)?;
-    photo.damage = damage.map(|words| DecodeError::Spoilt(words).to_string());
-    drop(bytes);
-    if !has_thumbnail {
-        photo.thumbnail = Some(decode::thumbnail(&picture)?);
+    let mut make = || {
+        let Decoded { picture, damage } = decode::decode_photo(&bytes, WANTED)?;
+        photo.damage = damage.map(|words| DecodeError::Spoilt(words).to_string());
+        if !has_thumbnail {
+            photo.thumbnail = Some(decode::thumbnail(&picture)?);
+        }
+        known.is_none().then(|| NetworkInput::from_picture(&picture, model.architecture)).transpose()
+    };
+    match make() {
+        Ok(None) => Ok(Read::Finished(photo.finish(known))),
+        Ok(Some(input)) => Ok(Read::ToEmbed(photo, input)),
+        Err(error) => Err(missing(photo.file, &error, round)),
     }
-    Ok(match known {
-        Some(_) => Read::Finished(photo.finish(known)),
-        None => Read::ToEmbed(photo, NetworkInput::from_picture(&picture, model.architecture)?),
-    })
+}
+
+/// A file that was written just now, and cannot be read, may not be complete: it is looked at once more.
+fn missing(file: FoundFile, error: &DecodeError, round: usize) -> Missing {
+    let age = || {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as i64);
+        now.saturating_sub(file.stamp.modified)
+    };
+    match error {
+        DecodeError::Io(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            let reason = format!("You may not read this file; change its permissions ({error})");
+            Missing::Problem(reason, ProblemKind::File { stamp: file.stamp, lasting: false })
+        }
+        _ if round == 0 && !error.is_lasting() && (0..FRESH.as_nanos() as i64).contains(&age()) => {
+            Missing::Unfinished(file)
+        }
+        _ => Missing::Problem(error.to_string(), ProblemKind::File { stamp: file.stamp, lasting: error.is_lasting() }),
+    }
 }

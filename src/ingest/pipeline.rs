@@ -7,7 +7,10 @@
 //! The channels are short, so memory is flat however many files there are. What is finished is handed to the caller every
 //! second: a kill loses no more.
 
+use std::cell::Cell;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -25,6 +28,8 @@ use crate::tune::{self, InferenceConfig};
 
 /// Each holds a decoded photo.
 const MAX_DECODE_THREADS: usize = 32;
+/// Threads that take the places of those that wait for a disk, at most.
+const MOST_IN_PLACE: usize = 64;
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 /// A batch that is not full by then goes to the network as it is.
 const FILL_BATCH_WITHIN: Duration = Duration::from_millis(300);
@@ -54,14 +59,14 @@ pub(super) enum Told<O> {
 }
 
 impl Pipeline<'_> {
-    /// Sends `files` through: each is `read` on a decode thread, which may ask the catalog, then embedded where that asks
-    /// for it; `finish` makes the result of it, from `None` where the network gives no usable embedding. Returns when all
+    /// Sends `files` through: each is `read` on a decode thread, which may ask the catalog, and says so where its disk keeps
+    /// it waiting; then embedded where that asks for it; `finish` makes the result of it, from `None` where the network gives no usable embedding. Returns when all
     /// are done, or soon after a stop.
     pub(crate) fn run<F, T, O>(
         self,
         stage: Stage,
         files: Vec<F>,
-        read: impl Fn(Option<&Catalog>, F) -> Read<T, O> + Send + Sync + 'static,
+        read: impl Fn(Option<&Catalog>, F, &dyn Fn()) -> Read<T, O> + Send + Sync + 'static,
         finish: impl Fn(T, Option<Embedded>) -> O + Send + Sync + 'static,
         tell: &mut dyn FnMut(Told<O>) -> Result<(), IngestError>,
     ) -> Result<(), IngestError>
@@ -83,7 +88,7 @@ impl Pipeline<'_> {
         self,
         config: InferenceConfig,
         files: Vec<F>,
-        read: impl Fn(Option<&Catalog>, F) -> Read<T, O> + Send + Sync + 'static,
+        read: impl Fn(Option<&Catalog>, F, &dyn Fn()) -> Read<T, O> + Send + Sync + 'static,
         finish: impl Fn(T, Option<Embedded>) -> O + Send + Sync + 'static,
     ) -> Result<Threads<O>, IngestError>
     where
@@ -104,27 +109,21 @@ impl Pipeline<'_> {
                 }
             }
         })?;
-        let read = Arc::new(read);
+        let decoders = Decoders {
+            queued,
+            to_embed: read_queue,
+            finished: finished_queue.clone(),
+            cancel: self.cancel.clone(),
+            folder: self.library.folder.clone(),
+            read,
+            in_place: AtomicUsize::new(0),
+        };
+        let decoders = Arc::new(decoders);
         for number in 1..=decode_threads() {
-            let catalog = Catalog::open_read_only(&self.library.folder)?;
-            let (queued, to_embed, finished) = (queued.clone(), read_queue.clone(), finished_queue.clone());
-            let (flag, read) = (self.cancel.clone(), Arc::clone(&read));
-            spawn(&format!("decode-{number}"), move || {
-                for file in queued {
-                    if flag.is_cancelled() {
-                        return;
-                    }
-                    let sent = match read(catalog.as_ref(), file) {
-                        Read::ToEmbed(item, input) => to_embed.send((item, input)).is_ok(),
-                        Read::Finished(result) => finished.send(Ok(result)).is_ok(),
-                    };
-                    if !sent {
-                        return;
-                    }
-                }
-            })?;
+            Decoders::start(&decoders, &format!("decode-{number}"))?;
         }
-        drop(read_queue);
+        // They end with the last of the threads that send.
+        drop(decoders);
         let finish = Arc::new(finish);
         let mut batches = Vec::with_capacity(config.networks);
         for number in 1..=config.networks {
@@ -134,6 +133,63 @@ impl Pipeline<'_> {
             batches.push(spawn(&format!("batch-{number}"), work)?);
         }
         Ok(Threads { finished, batches })
+    }
+}
+
+/// The threads that read and decode.
+struct Decoders<F, T, O, R> {
+    queued: Receiver<F>,
+    to_embed: Sender<(T, NetworkInput)>,
+    finished: Sender<Result<O, EmbedError>>,
+    cancel: Cancel,
+    /// The catalog's.
+    folder: PathBuf,
+    read: R,
+    /// Threads in place of those that wait for a disk.
+    in_place: AtomicUsize,
+}
+
+impl<F, T, O, R> Decoders<F, T, O, R>
+where
+    F: Send + 'static,
+    T: Send + 'static,
+    O: Send + 'static,
+    R: Fn(Option<&Catalog>, F, &dyn Fn()) -> Read<T, O> + Send + Sync + 'static,
+{
+    fn start(decoders: &Arc<Self>, name: &str) -> Result<(), IngestError> {
+        let catalog = Catalog::open_read_only(&decoders.folder)?;
+        let decoders = Arc::clone(decoders);
+        spawn(name, move || Self::work(&decoders, catalog.as_ref()))?;
+        Ok(())
+    }
+
+    fn work(decoders: &Arc<Self>, catalog: Option<&Catalog>) {
+        for file in &decoders.queued {
+            if decoders.cancel.is_cancelled() {
+                return;
+            }
+            // Whoever waits for a disk holds up the files on it, and no others: another thread takes the place.
+            let has_left = Cell::new(false);
+            let leave = || {
+                if decoders.in_place.fetch_add(1, Ordering::Relaxed) < MOST_IN_PLACE {
+                    has_left.set(Self::start(decoders, "decode-late").is_ok());
+                }
+                if !has_left.get() {
+                    decoders.in_place.fetch_sub(1, Ordering::Relaxed);
+                }
+            };
+            let sent = match (decoders.read)(catalog, file, &leave) {
+                Read::ToEmbed(item, input) => decoders.to_embed.send((item, input)).is_ok(),
+                Read::Finished(result) => decoders.finished.send(Ok(result)).is_ok(),
+            };
+            if has_left.get() {
+                decoders.in_place.fetch_sub(1, Ordering::Relaxed);
+                return;
+            }
+            if !sent {
+                return;
+            }
+        }
     }
 }
 

@@ -479,7 +479,7 @@ mod tests {
                 values[number / 12 * 12 + number % 12 % shots] = 1.0;
                 NewPhoto {
                     path: format!("s{}/{number}.jpg", number / 12).into(),
-                    stamp: FileStamp { size: 1, modified: 1 },
+                    stamp: FileStamp { size: 1, modified: 1, changed: None },
                     content: ContentHash::of(&number.to_le_bytes()),
                     embedded: Embedded { embedding: Embedding::normalised(values).unwrap(), features: None },
                     thumbnail: None,

@@ -68,7 +68,8 @@ impl Grid<'_> {
             let last = (((viewport.max.y / step).ceil().max(0.0) as usize + 1) * columns).min(hits.len());
             for (number, hit) in hits.iter().enumerate().take(last).skip(first) {
                 let is_selected = state.selected == Some(number);
-                tile_ui(ui, tile(number), side, number, hit, is_selected, library, textures, actions);
+                let is_away = state.account.is_away(&hit.photo.path);
+                tile_ui(ui, tile(number), side, number, hit, (is_selected, is_away), library, textures, actions);
             }
         });
         Layout { columns, rows_in_view: ((output.inner_rect.height() / (row_height + TILE_GAP)) as usize).max(1) }
@@ -82,7 +83,7 @@ fn tile_ui(
     side: f32,
     number: usize,
     hit: &Hit,
-    is_selected: bool,
+    (is_selected, is_away): (bool, bool),
     library: &OpenLibrary,
     textures: &mut Textures,
     actions: &mut Vec<Action>,
@@ -109,7 +110,17 @@ fn tile_ui(
     }
     caption_ui(ui, rect, picture_rect.bottom() + 4.0, number, hit);
 
-    let spoken = spoken(number, hit);
+    let mut spoken = spoken(number, hit);
+    if is_away {
+        let away = tr!("away");
+        let font = TextStyle::Small.resolve(ui.style());
+        let text = ui.painter().layout_no_wrap(away.clone(), font, palette.on_accent);
+        let corner = picture_rect.left_top() + egui::vec2(6.0, 6.0);
+        let frame = Rect::from_min_size(corner, text.size()).expand(3.0);
+        ui.painter().rect_filled(frame, theme::ROUNDING, palette.warning);
+        ui.painter().galley(corner, text, palette.on_accent);
+        spoken = format!("{spoken}, {away}");
+    }
     let enabled = ui.is_enabled();
     response.widget_info(|| {
         egui::WidgetInfo::selected(egui::accesskit::Role::ListBoxOption, enabled, is_selected, &spoken)

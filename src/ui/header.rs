@@ -119,6 +119,7 @@ fn library_menu_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, settings: 
             }
         });
         menu_item(ui, Command::CheckFolder, library.writable && library.progress.is_none(), actions);
+        menu_item(ui, Command::ReadAgain, library.writable && library.progress.is_none(), actions);
         ui.separator();
         menu_item(ui, Command::ChoosePhoto, true, actions);
         menu_item(ui, Command::Paste, true, actions);

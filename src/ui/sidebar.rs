@@ -10,15 +10,20 @@ use super::{add_command, count, theme};
 use crate::command::Command;
 use crate::language::translate;
 use crate::query::Filter;
+use crate::scan::{Account, OtherKind};
+use crate::text::escape;
 
 /// Earlier queries shown as small pictures.
 const HISTORY_SHOWN: usize = 12;
+/// Folders that a tooltip names.
+const MOST_NAMED: usize = 20;
 /// Most of the height that the query's picture takes, in points.
 const QUERY_HEIGHT: f32 = 240.0;
 
 /// The side panel.
 pub(crate) fn sidebar_ui(ui: &mut Ui, state: &mut State, library: &OpenLibrary, actions: &mut Vec<Action>) {
     model_ui(ui, state, actions);
+    account_ui(ui, &state.account);
     if let Some(visit) = state.visit().filter(|visit| visit.query.is_some()) {
         query_ui(ui, visit, state.query_picture(), actions);
     }
@@ -36,6 +41,63 @@ fn model_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         let button = Button::new(RichText::new(text).small().weak()).frame(false).truncate();
         add_command(ui, Command::ShowModels, button, true, actions);
     });
+}
+
+/// Above that: what else is in the folder, so that the numbers add up.
+fn account_ui(ui: &mut Ui, account: &Account) {
+    if account.is_empty() {
+        return;
+    }
+    let frame = egui::Frame::new();
+    egui::Panel::bottom("account").frame(frame).resizable(false).show_separator_line(false).show(ui, |ui| {
+        ui.add_space(theme::GAP);
+        let away: u64 = account.away().map(|(_, photos)| photos).sum();
+        if away > 0 {
+            let text = tr!(
+                "{} photo is on a drive that is away" | "{} photos are on a drive that is away" % away,
+                count(away as usize)
+            );
+            let places: Vec<String> = account.away().take(MOST_NAMED).map(|(path, _)| shown(path)).collect();
+            let label =
+                ui.add(egui::Label::new(RichText::new(text).small().color(theme::palette(ui).warning)).truncate());
+            label.on_hover_text(places.join("\n"));
+        }
+        let text = account_text(account);
+        if !text.is_empty() {
+            let passed_over = account.passed_over.iter().take(MOST_NAMED).map(|path| shown(&path.0));
+            let named: Vec<String> = std::iter::once(text.clone()).chain(passed_over).collect();
+            let label = ui.add(egui::Label::new(RichText::new(text).small().weak()).truncate());
+            label.on_hover_text(named.join("\n"));
+        }
+    });
+}
+
+/// "12 videos, 30 other files, 2 folders passed over".
+fn account_text(account: &Account) -> String {
+    let part = |kind: OtherKind| {
+        let number = account.number_of(kind);
+        let shown = count(number as usize);
+        let text = match kind {
+            OtherKind::Videos => tr!("{} video" | "{} videos" % number, shown),
+            OtherKind::Sidecars => tr!("{} sidecar file" | "{} sidecar files" % number, shown),
+            OtherKind::Documents => tr!("{} document" | "{} documents" % number, shown),
+            OtherKind::Sounds => tr!("{} sound" | "{} sounds" % number, shown),
+            OtherKind::Other => tr!("{} other file" | "{} other files" % number, shown),
+            OtherKind::Hidden => tr!("{} hidden file" | "{} hidden files" % number, shown),
+            OtherKind::Links => {
+                tr!("{} link to what is here already" | "{} links to what is here already" % number, shown)
+            }
+        };
+        (number > 0).then_some(text)
+    };
+    let passed_over = account.passed_over.len();
+    let folders = tr!("{} folder passed over" | "{} folders passed over" % passed_over, count(passed_over));
+    let folders = (passed_over > 0).then_some(folders);
+    OtherKind::ALL.into_iter().filter_map(part).chain(folders).collect::<Vec<_>>().join(", ")
+}
+
+fn shown(path: &Path) -> String {
+    escape(&path.to_string_lossy())
 }
 
 fn query_ui(ui: &mut Ui, visit: &Visit, picture: Option<&TextureHandle>, actions: &mut Vec<Action>) {

@@ -10,22 +10,39 @@ use super::error::OpenError;
 use super::messages::TrainingEnd;
 use crate::active_model::{cancel_model_change, change_model, forget_unneeded};
 use crate::artefact::{Model, ModelFolder, ModelId, TrainOptions};
-use crate::catalog::{Catalog, CatalogError};
+use crate::catalog::Catalog;
 use crate::device::DeviceChoice;
 use crate::embed::{Embedder, ModelInfo};
 use crate::garden;
-use crate::ingest::{IngestEvent, ingest};
+use crate::ingest::{IngestEvent, ingest_again};
 use crate::job::{Cancel, Outcome, Progress, Stage};
 use crate::library::{Library, WriterLock};
 use crate::query::Gallery;
+use crate::scan::Again;
 use crate::train::plan::TrainingPlan;
 use crate::train::progress::TrainEvent;
 use crate::train::{Trained, Training, TrainingEvent};
 
+/// What a check of the folder is to do.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Check {
+    /// What is read again although it has not changed.
+    pub(super) again: Again,
+    /// Nobody has asked for it: it does not disturb.
+    pub(super) is_quiet: bool,
+}
+
+impl Check {
+    /// One in place of two.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { again: self.again.and(other.again), is_quiet: self.is_quiet && other.is_quiet }
+    }
+}
+
 /// A long work on the open library.
 #[derive(Clone, Debug)]
 pub(super) enum JobKind {
-    Index,
+    Index(Check),
     Train {
         options: TrainOptions,
         resume: bool,
@@ -42,6 +59,8 @@ pub(super) enum JobMessage {
     TrainingEnded(TrainingEnd),
     ModelFailed(String),
     Changed(Box<Changed>),
+    /// The library as it is in the catalog now.
+    Reloaded(Box<Gallery>),
     Ended(Outcome),
 }
 
@@ -63,6 +82,8 @@ pub(super) struct RunningJob {
     pub(super) is_training: bool,
     /// It ends, if all goes well, with another model in use.
     pub(super) changes_model: bool,
+    /// The window says nothing of it.
+    pub(super) is_quiet: bool,
     /// The user has cancelled it, rather than closed the library.
     pub(super) cancelled_by_user: bool,
     /// When the window was last told how far the training is, and of which stage.
@@ -82,7 +103,8 @@ impl RunningJob {
     ) -> std::io::Result<Self> {
         let (cancel, stop, device) = (work.cancel.clone(), work.stop.clone(), work.device);
         let is_training = matches!(work.kind, JobKind::Train { .. });
-        let changes_model = !matches!(work.kind, JobKind::Index);
+        let changes_model = !matches!(work.kind, JobKind::Index(_));
+        let is_quiet = matches!(work.kind, JobKind::Index(Check { is_quiet: true, .. }));
         let thread = std::thread::Builder::new().name(format!("job-{number}")).spawn(move || {
             work.run();
             drop(lock);
@@ -95,6 +117,7 @@ impl RunningJob {
             device,
             is_training,
             changes_model,
+            is_quiet,
             cancelled_by_user: false,
             last_reported: None,
         })
@@ -121,13 +144,13 @@ impl JobWork {
     fn run(&self) {
         let drawn = if self.draw_garden { self.draw() } else { None };
         let outcome = drawn.unwrap_or_else(|| match &self.kind {
-            JobKind::Index => self.index(),
+            JobKind::Index(check) => self.index(&check.again),
             JobKind::Use(id) => match self.models.load(id) {
                 Ok(model) => self.use_model(model),
                 Err(error) => {
                     self.send(JobMessage::ModelFailed(error.to_string()));
                     // It may have taken the place of an indexing that was not finished.
-                    self.index()
+                    self.index(&Again::Nothing)
                 }
             },
             JobKind::Train { options, resume } => self.train(options, *resume),
@@ -140,15 +163,19 @@ impl JobWork {
         let _ = self.messages.send(message);
     }
 
-    fn index(&self) -> Outcome {
-        let index = || -> Result<Outcome, CatalogError> {
+    fn index(&self, again: &Again) -> Outcome {
+        let index = || -> Result<Outcome, OpenError> {
             let mut catalog = Catalog::open(&self.library.folder)?;
-            let outcome = ingest(&self.library, &mut catalog, &self.embedder, &self.cancel, &mut |event| {
-                self.send(JobMessage::Event(event));
-            });
+            let tell = &mut |event| self.send(JobMessage::Event(event));
+            let outcome = ingest_again(&self.library, &mut catalog, &self.embedder, again, &self.cancel, tell);
             if matches!(outcome, Outcome::Done { .. }) {
                 // A model may have been deleted while another library was open.
                 forget_unneeded(&self.library, &mut catalog, &self.models, None);
+            }
+            if *again == Again::Everything {
+                // Embeddings may be others now, of the same photos.
+                let info = self.embedder.info()?;
+                self.send(JobMessage::Reloaded(Box::new(Gallery::load(&catalog, info.key(), info.dimension)?)));
             }
             Ok(outcome)
         };

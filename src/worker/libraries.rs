@@ -26,7 +26,7 @@ impl Loop {
     pub(super) fn forget_library(&mut self, library: Library) {
         if let Some(open) = self.open.take_if(|open| open.library.folder == library.folder) {
             open.finish();
-            (self.next, self.index_next, self.postponed_estimate) = (None, false, None);
+            (self.next, self.index_next, self.postponed_estimate) = (None, None, None);
             self.outbox.send(Event::Closed);
             self.list_models();
         }

@@ -15,6 +15,7 @@ use crate::job::{Outcome, Progress};
 use crate::libraries::{CleanUp, Cleaned, LibrarySummary, Unused};
 use crate::library::{Library, Obstacle};
 use crate::query::{Facets, Filter, Hit, Query};
+use crate::scan::Account;
 use crate::train::progress::{LabelPreview, TrainEvent};
 
 /// Which photos the grid lists: those most similar to a query or, without one, those of a part of the library.
@@ -42,6 +43,10 @@ pub enum Request {
     OpenGarden,
     /// Bring the open library up to date: now, or after the job that is running.
     Index,
+    /// The same, and read these files again although their problems are known; all that have any, where none is named.
+    Retry(Vec<PathBuf>),
+    /// The same, and read all files again, and find out anew what is known of them.
+    ReadAgain,
     /// Stop whatever is running, and keep what is finished.
     CancelJob,
     /// Compute on another device from now on.
@@ -133,7 +138,11 @@ pub enum Event {
         message: String,
     },
     Problems(Arc<[Problem]>),
+    /// What the folder holds beside photos.
+    Account(Arc<Account>),
     Progress(Progress),
+    /// The system allows no more folders to be watched: changes in some are seen later.
+    WatchLimited,
     /// The folder is being checked, for photos that are new, changed or gone.
     IndexStarted,
     /// It will be, when the job that is running has ended.
@@ -266,6 +275,8 @@ impl Message for Request {
             | Self::OpenAnew(_)
             | Self::OpenMoved { .. }
             | Self::Index
+            | Self::Retry(_)
+            | Self::ReadAgain
             | Self::CancelJob
             | Self::SetDevice(_)
             | Self::Train { .. }
@@ -292,6 +303,7 @@ impl Message for Event {
             | Self::Answer { .. }
             | Self::Preview { .. }
             | Self::Problems(_)
+            | Self::Account(_)
             | Self::Progress(_)
             | Self::Models { .. }
             | Self::Libraries { .. }

@@ -23,7 +23,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvError, Sender, TrySendError, bounded, never, select};
 
 use self::error::OpenError;
-use self::job::JobKind;
+use self::job::{Check, JobKind};
 pub use self::messages::{Event, LibraryNews, Listing, Request, TrainingEnd};
 use self::messages::{Mailbox, Outbox};
 use self::open::Origin;
@@ -33,6 +33,7 @@ use crate::artefact::{Model, ModelFolder, ModelId, TrainOptions, load_weights};
 use crate::device::DeviceChoice;
 use crate::embed::{EmbedError, Embedder, ModelInfo};
 use crate::library::{DataFolder, WriterLock};
+use crate::scan::Again;
 
 /// So that a query does not wait for an older one whose picture takes long to decode.
 const QUERY_THREADS: usize = 2;
@@ -77,7 +78,7 @@ impl Worker {
             locks: Vec::new(),
             jobs: 0,
             next: None,
-            index_next: false,
+            index_next: None,
             postponed_estimate: None,
             loading: None,
             device_change: None,
@@ -151,7 +152,7 @@ struct Loop {
     /// What to do when the job that is running has ended.
     next: Option<JobKind>,
     /// Whether to check the folder then, where the next job does not do that anyway.
-    index_next: bool,
+    index_next: Option<Check>,
     /// What the window would like to know the time of, when no job is running any more.
     postponed_estimate: Option<TrainOptions>,
     /// Gives the model in use, once it is loaded.
@@ -193,6 +194,7 @@ impl Loop {
             let build = open.and_then(|open| open.build.as_ref());
             let approximate = build.map_or_else(never, |build| build.result().clone());
             let embedding = open.and_then(Session::awaited).map_or_else(never, Receiver::clone);
+            let news = open.and_then(|open| open.watch.as_ref()).map_or_else(never, |watch| watch.news.clone());
             let loaded = self.loading.clone().unwrap_or_else(never);
             let on_device = self.device_change.clone().unwrap_or_else(never);
             let pause = open.and_then(Session::pause).unwrap_or(Duration::from_secs(3600));
@@ -208,6 +210,7 @@ impl Loop {
                 recv(embedding) -> result => if let Some(open) = &mut self.open {
                     open.take_embedding(result);
                 },
+                recv(news) -> news => if let Ok(news) = news { self.hear(news) },
                 recv(loaded) -> loaded => self.take_loaded(loaded),
                 recv(on_device) -> opened => self.take_on_device(opened),
                 default(pause) => {}
@@ -224,10 +227,12 @@ impl Loop {
             Request::OpenAnew(path) => self.open(&path, Origin::New),
             Request::OpenMoved { path, before } => self.open(&path, Origin::Moved(before)),
             Request::OpenGarden => self.open(&self.data.garden(), Origin::Garden),
-            Request::Index => self.start(JobKind::Index),
+            Request::Index => self.check(Again::Nothing),
+            Request::Retry(problems) => self.check(Again::Problems(problems)),
+            Request::ReadAgain => self.check(Again::Everything),
             Request::CancelJob => {
                 self.cancel_next();
-                self.index_next = false;
+                self.index_next = None;
                 if let Some(open) = &mut self.open {
                     open.cancel_job();
                     if let Some(job) = &mut open.job {

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use super::Loop;
 use super::error::OpenError;
-use super::job::JobKind;
+use super::job::{Check, JobKind};
 use super::messages::Event;
 use super::session::Session;
 use crate::active_model::{active_model, model_wanted};
 use crate::catalog::Catalog;
 use crate::embed::Embedder;
+use crate::ingest::account;
 use crate::library::{Library, Obstacle, WriterLock};
 use crate::moved::recognise;
 
@@ -69,7 +70,7 @@ impl Loop {
         let Opened { catalog, lock, obstacle } = open_catalog(&library, lock)?;
         let wanted = model_wanted(&catalog, &self.models)?.filter(|_| lock.is_some());
         let model = active_model(&catalog, &self.models)?;
-        let problems = catalog.problems()?;
+        let (problems, account) = (catalog.problems()?, account(&catalog)?);
         if model.id != self.model.id {
             let embedder = Embedder::start(self.device_in_use, model.clone()).map_err(OpenError::Thread)?;
             (self.embedder, self.model) = (embedder, model.clone());
@@ -80,15 +81,16 @@ impl Loop {
         }
         self.outbox.send(Event::Opened { library: Arc::clone(&library), writable: lock.is_some(), obstacle });
         self.outbox.send(Event::Problems(problems.into()));
+        self.outbox.send(Event::Account(Arc::new(account)));
         let is_garden = library.root == self.data.garden().canonicalize().unwrap_or_default();
         let (embedder, queries, outbox) = (self.embedder.clone(), Arc::clone(&self.queries), self.outbox.clone());
         let mut session = Session::new(library, catalog, lock, model, embedder, queries, outbox);
         session.is_garden = is_garden;
         self.open = Some(session);
-        (self.next, self.index_next, self.postponed_estimate) = (None, false, None);
+        (self.next, self.index_next, self.postponed_estimate) = (None, None, None);
         self.list_models();
         // A change of the model that the end of the program interrupted goes on.
-        Ok(Some(wanted.map_or(JobKind::Index, |model| JobKind::Use(model.id))))
+        Ok(Some(wanted.map_or(JobKind::Index(Check::default()), |model| JobKind::Use(model.id))))
     }
 
     /// Makes a library that of the folder its photos are in now. Where it is the open one, that is closed first: its

@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::bounded;
 
 use super::Loop;
-use super::job::{Changed, JobKind, JobMessage, JobWork, RunningJob};
+use super::job::{Changed, Check, JobKind, JobMessage, JobWork, RunningJob};
 use super::messages::{Event, TrainingEnd};
 use super::tasks::Slot;
 use crate::active_model::cancel_model_change;
 use crate::artefact::{Recipe, TrainOptions};
 use crate::job::{Cancel, Outcome, Stage};
+use crate::scan::Again;
 use crate::train::estimate::estimate;
 use crate::train::progress::TrainEvent;
+use crate::watch::News;
 
 /// How far a training is, is told this often at most: each time the window is drawn, which without a GPU takes the time
 /// of the processor that trains.
@@ -27,9 +29,11 @@ impl Loop {
         let Some(lock) = open.lock.clone() else { return };
         if let Some(running) = &open.job {
             match kind {
-                JobKind::Index => {
-                    self.index_next = true;
-                    self.outbox.send(Event::IndexQueued);
+                JobKind::Index(check) => {
+                    if !check.is_quiet {
+                        self.outbox.send(Event::IndexQueued);
+                    }
+                    self.index_next = Some(self.index_next.take().map_or(check.clone(), |other| other.and(check)));
                 }
                 JobKind::Train { .. } | JobKind::Use(_) if running.is_training => {
                     let message = "A training is running; stop it or wait for its end first";
@@ -44,7 +48,8 @@ impl Loop {
         }
         self.jobs += 1;
         let (sender, messages) = bounded(16);
-        let (is_training, is_index) = (matches!(kind, JobKind::Train { .. }), matches!(kind, JobKind::Index));
+        let is_training = matches!(kind, JobKind::Train { .. });
+        let is_asked_for = matches!(kind, JobKind::Index(Check { is_quiet: false, .. }));
         let work = JobWork {
             kind,
             library: Arc::clone(&open.library),
@@ -60,7 +65,7 @@ impl Loop {
         match RunningJob::start(self.jobs, work, messages, lock) {
             Ok(job) => {
                 open.job = Some(job);
-                if is_index {
+                if is_asked_for {
                     self.outbox.send(Event::IndexStarted);
                 }
             }
@@ -71,6 +76,19 @@ impl Loop {
                 }
                 self.outbox.send(Event::JobEnded(Outcome::Failed { message }));
             }
+        }
+    }
+
+    /// Checks the folder because the user wants that.
+    pub(super) fn check(&mut self, again: Again) {
+        self.start(JobKind::Index(Check { again, is_quiet: false }));
+    }
+
+    /// Something has changed in the folder.
+    pub(super) fn hear(&mut self, news: News) {
+        match news {
+            News::Changed => self.start(JobKind::Index(Check { again: Again::Nothing, is_quiet: true })),
+            News::TooManyFolders => self.outbox.send(Event::WatchLimited),
         }
     }
 
@@ -129,13 +147,14 @@ impl Loop {
                 open.change_model(embedder, model, gallery);
                 open.job.iter_mut().for_each(|job| job.changes_model = false);
                 // What is new in the folder was not looked for.
-                self.next.get_or_insert(JobKind::Index);
+                self.next.get_or_insert(JobKind::Index(Check::default()));
                 self.list_models();
                 self.device_in_use = device.unwrap_or(self.device);
                 if self.device_in_use != self.device {
                     self.change_device(self.device);
                 }
             }
+            Some(JobMessage::Reloaded(gallery)) => open.reload(*gallery),
             Some(JobMessage::Ended(outcome)) => self.end_job(outcome),
             None => self.end_job(Outcome::Failed { message: "The job ended unexpectedly".into() }),
         }
@@ -146,6 +165,10 @@ impl Loop {
         let (mut outcome, job) = (outcome, open.job.take());
         open.refresh();
         if let Some(job) = job {
+            if job.is_quiet && matches!(outcome, Outcome::Done { .. }) {
+                // The grid follows; there is nothing to be said.
+                outcome = Outcome::Done { completed: 0 };
+            }
             if job.is_training {
                 // It ended before the training began, or without a word.
                 self.outbox.send(Event::TrainingEnded(match &outcome {
@@ -162,7 +185,7 @@ impl Loop {
             }
         }
         self.outbox.send(Event::JobEnded(outcome));
-        let index = std::mem::take(&mut self.index_next).then_some(JobKind::Index);
+        let index = self.index_next.take().map(JobKind::Index);
         if let Some(next) = self.next.take().or(index) {
             self.start(next);
         }

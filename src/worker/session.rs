@@ -1,5 +1,6 @@
 //! The open library: its photos in memory, what the grid shows of them, and the job that runs on it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,11 +21,15 @@ use crate::photo::{Embedding, PhotoId};
 use crate::query::{Gallery, PREVIEW_SIDE, Query, QueryError, embed_picture, read_photo};
 use crate::train::progress::LabelPreview;
 use crate::train::{checkpoint, holdout};
+use crate::watch::Watch;
 
 /// While photos are being added, what is on the screen is brought up to date this often.
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
 /// Or more rarely, where it takes long: this part of the time at most goes into it, for queries wait meanwhile.
 const REFRESH_SHARE: u32 = 20;
+
+/// How far the reading of so many files is, is told even where nobody has asked for it.
+const WORTH_TELLING: u64 = 100;
 
 /// What the grid shows at present.
 struct Shown {
@@ -61,6 +66,8 @@ pub(super) struct Session {
     /// None can be made of these embeddings.
     exact_only: bool,
     pub(super) job: Option<RunningJob>,
+    /// Tells of changes in the folder, once that has been looked through.
+    pub(super) watch: Option<Watch>,
 }
 
 impl Session {
@@ -91,6 +98,7 @@ impl Session {
             build: None,
             exact_only: false,
             job: None,
+            watch: None,
         }
     }
 
@@ -250,7 +258,16 @@ impl Session {
     /// Follows what a job does to the catalog.
     pub(super) fn handle_event(&mut self, event: IngestEvent) {
         match event {
-            IngestEvent::Progress(progress) => self.outbox.send(Event::Progress(progress)),
+            IngestEvent::Progress(progress) => {
+                let is_quiet = self.job.as_ref().is_some_and(|job| job.is_quiet);
+                if !is_quiet || progress.total.is_some_and(|total| total >= WORTH_TELLING) {
+                    self.outbox.send(Event::Progress(progress));
+                }
+            }
+            IngestEvent::Scanned(scanned) => {
+                self.outbox.send(Event::Account(Arc::new(scanned.account)));
+                self.watch(scanned.folders);
+            }
             IngestEvent::Committed(changes) => {
                 self.gallery.apply(changes);
                 self.changed = true;
@@ -271,6 +288,22 @@ impl Session {
             shown.embedding = None;
         }
         self.embed_query();
+    }
+
+    /// Watches these folders for changes.
+    fn watch(&mut self, folders: Vec<PathBuf>) {
+        if self.watch.is_none() {
+            self.watch = Watch::start().inspect_err(|error| log::warn!("The folder cannot be watched: {error}")).ok();
+        }
+        self.watch.iter().for_each(|watch| watch.set_folders(folders.clone()));
+    }
+
+    /// Answers with the library as it was loaded anew.
+    pub(super) fn reload(&mut self, gallery: Gallery) {
+        self.gallery = gallery;
+        (self.build, self.exact_only) = (None, false);
+        self.loaded_up_to = None;
+        self.changed = true;
     }
 
     /// Tells the window what a training would learn from, and whether one can go on; finds it out in the background.

@@ -263,3 +263,37 @@ fn a_search_with_a_photo_that_is_gone_from_the_index_reads_no_file() {
     events.extend(events_until(&worker, |event| matches!(event, Event::Answer { number: 2, .. })));
     assert!(!events.iter().any(|event| matches!(event, Event::Preview { .. })), "{events:?}");
 }
+
+#[test]
+fn what_changes_in_the_folder_is_found_without_being_asked_for() {
+    let rig = Rig::start();
+    rig.open_and_rest();
+    let photos = |count: usize| move |event: &Event| matches!(event, Event::Gallery { photos, .. } if *photos == count);
+    // As a program that copies slowly.
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    RgbImage::from_fn(64, 64, |x, y| image::Rgb([x as u8, y as u8, 7]))
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .unwrap();
+    let bytes = bytes.into_inner();
+    let mut file = std::fs::File::create(rig.photos.path().join("new.png")).unwrap();
+    for part in bytes.chunks(bytes.len() / 4 + 1) {
+        std::io::Write::write_all(&mut file, part).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    drop(file);
+    let events = rig.events_until(photos(2));
+    let problems = |event: &Event| matches!(event, Event::Problems(problems) if !problems.is_empty());
+    assert_eq!(count(&events, problems), 0, "{events:?}");
+    assert_eq!(count(&events, |event| matches!(event, Event::IndexStarted)), 0, "{events:?}");
+    rig.events_until(|event| matches!(event, Event::JobEnded(_)));
+    // Many changes at once cost one look, in a folder that is new as well.
+    let folder = rig.photos.path().join("many");
+    std::fs::create_dir(&folder).unwrap();
+    (0..10_000).for_each(|number| std::fs::write(folder.join(format!("{number}.txt")), "").unwrap());
+    std::fs::remove_file(rig.photos.path().join("new.png")).unwrap();
+    let mut events = rig.events_until(photos(1));
+    std::thread::sleep(Duration::from_secs(3));
+    events.extend(rig.worker.take_events());
+    let looks = count(&events, |event| matches!(event, Event::JobEnded(_)));
+    assert!((1..=2).contains(&looks), "one, and one of the folder that is watched from then on: {events:?}");
+}

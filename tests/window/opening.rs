@@ -127,3 +127,16 @@ fn a_disk_that_does_not_answer_does_not_hold_up_the_window() {
 fn is_waited_at(pipe: &Path) -> bool {
     open(pipe, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).is_ok()
 }
+
+#[test]
+fn a_photo_that_is_copied_in_appears_by_itself_and_the_rest_is_counted() {
+    let photos = Photos::plain("Garden", &[("rose", 3)]);
+    photos.write("walk.mp4", b"a video");
+    photos.write("#recycle/deleted.jpg", b"a photo once");
+    let mut window = Window::on(&photos, 3);
+    window.wait_for_text("1 video, 1 folder passed over");
+    let copy = std::fs::read(photos.path().join("rose/rose 01.jpg")).unwrap();
+    photos.write("lily/lily 01.jpg", &super::common::commented(&copy, "another"));
+    window.wait_for_tiles(4);
+    assert!(!window.says("1 file read"), "nobody has asked for it");
+}

@@ -22,6 +22,7 @@ use crate::libraries::{LibrarySummary, Unused};
 use crate::library::{Library, Obstacle};
 use crate::photo::Photo;
 use crate::query::{Facets, Filter, Hit, Query};
+use crate::scan::Account;
 use crate::settings::ThemeChoice;
 use crate::worker::Request;
 
@@ -134,6 +135,8 @@ pub struct State {
     /// Waits for the user's word whether to go on with it.
     pub moved: Option<Moved>,
     pub library: Option<OpenLibrary>,
+    /// What the open folder holds beside photos.
+    pub account: Arc<Account>,
     pub history: Vec<Visit>,
     /// Where in the history we are.
     pub at: usize,
