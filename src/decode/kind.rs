@@ -13,7 +13,7 @@ pub(crate) const RAW_EXTENSIONS: &[&str] = &[
 ];
 /// Endings of pictures that cannot be read, and what they are called: they are named in the problem list rather than passed
 /// over.
-pub(crate) pub(crate) const UNSUPPORTED: &[(&str, &str)] = &[
+pub(crate) const UNSUPPORTED: &[(&str, &str)] = &[
     ("jp2", "JPEG 2000"),
     ("j2k", "JPEG 2000"),
     ("j2c", "JPEG 2000"),
