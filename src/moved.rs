@@ -62,6 +62,7 @@ mod tests {
 
     use super::*;
     use crate::catalog::{ModelKey, NewPhoto};
+    use crate::metadata::Metadata;
     use crate::photo::{ContentHash, Embedded, Embedding};
 
     struct Place {
@@ -96,6 +97,7 @@ mod tests {
                     content: ContentHash([number; 16]),
                     embedded: Embedded { embedding: Embedding::normalised(vec![1.0]).unwrap(), features: None },
                     thumbnail: None,
+                    metadata: Metadata::default(),
                 }
             };
             catalog.write(ModelKey::features("m"), (0..photos).map(photo).collect(), &[]).unwrap();

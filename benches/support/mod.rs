@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use florascope::artefact::{BUILT_IN, Model};
 use florascope::catalog::{Catalog, FileStamp, ModelKey, NewPhoto};
+use florascope::metadata::Metadata;
 use florascope::device::DeviceChoice;
 use florascope::embed::Embedder;
 use florascope::garden;
@@ -146,5 +147,6 @@ pub fn key() -> ModelKey<'static> {
 /// A photo's row, made up. `path` is relative to the library's folder.
 pub fn photo(number: usize, path: PathBuf, stamp: FileStamp, embedding: Embedding) -> NewPhoto {
     let content = ContentHash::of(&number.to_le_bytes());
-    NewPhoto { path, stamp, content, embedded: Embedded { embedding, features: None }, thumbnail: None }
+    let embedded = Embedded { embedding, features: None };
+    NewPhoto { path, stamp, content, embedded, thumbnail: None, metadata: Metadata::default() }
 }

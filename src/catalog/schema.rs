@@ -37,6 +37,16 @@ pub(super) const MIGRATIONS: &[&str] = &["
         name  TEXT PRIMARY KEY,
         value BLOB NOT NULL
     ) STRICT, WITHOUT ROWID;
+", "
+    CREATE TABLE metadata (
+        content   BLOB PRIMARY KEY,      -- there is a row for each content that was looked at, whatever it tells
+        taken     TEXT,                  -- ISO 8601 in local time, with its zone where that is known
+        camera    TEXT,
+        width     INTEGER,               -- of the upright picture
+        height    INTEGER,
+        latitude  REAL,                  -- degrees
+        longitude REAL
+    ) STRICT, WITHOUT ROWID;
 "];
 
 pub(super) const FILE: &str = "catalog.sqlite";

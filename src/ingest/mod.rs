@@ -9,7 +9,9 @@
 //!
 //! [`ingest`] follows the folder with the model in use and tells what changed, so that the open gallery can follow, too.
 //! [`embed_library()`] gives the library the embeddings of another model; nothing changes for the gallery by that.
+//! [`describe_library()`] finds out when the photos of an older catalog were taken, and what else their files tell.
 
+mod describe;
 mod embed_library;
 mod pipeline;
 
@@ -17,6 +19,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
+pub(crate) use self::describe::describe_library;
 pub(crate) use self::embed_library::embed_library;
 use self::pipeline::{Pipeline, REPORT_EVERY, Read, Told};
 use crate::catalog::{Catalog, CatalogError, Changes, ModelKey, NewPhoto, Problem};
@@ -24,6 +27,7 @@ use crate::decode::{self, AtLeast, DecodeError, THUMBNAIL_SIDE};
 use crate::embed::{EmbedError, Embedder, ModelInfo};
 use crate::job::{Cancel, Outcome, Progress, Stage};
 use crate::library::Library;
+use crate::metadata::Metadata;
 use crate::model::{INPUT_SIDE, NetworkInput};
 use crate::photo::{ContentHash, Embedded, PhotoId};
 use crate::scan::{FoundFile, Scan, scan};
@@ -250,13 +254,14 @@ struct UnembeddedPhoto {
     file: FoundFile,
     content: ContentHash,
     thumbnail: Option<Vec<u8>>,
+    metadata: Metadata,
 }
 
 impl UnembeddedPhoto {
     fn finish(self, embedded: Option<Embedded>) -> Finished {
-        let Self { file: FoundFile { path, stamp }, content, thumbnail } = self;
+        let Self { file: FoundFile { path, stamp }, content, thumbnail, metadata } = self;
         match embedded {
-            Some(embedded) => Finished::Photo(NewPhoto { path, stamp, content, embedded, thumbnail }),
+            Some(embedded) => Finished::Photo(NewPhoto { path, stamp, content, embedded, thumbnail, metadata }),
             None => {
                 Finished::Problem(Problem { path, reason: "The model gave no usable embedding of this photo".into() })
             }
@@ -278,7 +283,8 @@ fn prepare(
     let known = catalog.and_then(|catalog| catalog.embedding_of(content, model.key()).ok().flatten());
     let known = known.map(|embedding| Embedded { embedding, features: None });
     let has_thumbnail = catalog.is_some_and(|catalog| catalog.has_thumbnail(content).unwrap_or(false));
-    let mut photo = UnembeddedPhoto { file, content, thumbnail: None };
+    let metadata = Metadata::of_bytes(&bytes, &file.path);
+    let mut photo = UnembeddedPhoto { file, content, thumbnail: None, metadata };
     if known.is_some() && has_thumbnail {
         return Ok(Read::Finished(photo.finish(known)));
     }

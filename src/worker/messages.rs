@@ -14,7 +14,7 @@ use crate::embed::ModelInfo;
 use crate::job::{Outcome, Progress};
 use crate::libraries::{CleanUp, Cleaned, LibrarySummary, Unused};
 use crate::library::{Library, Obstacle};
-use crate::query::{Facets, Filter, Hit, Query};
+use crate::query::{Facets, Filter, Hit, Order, Query};
 use crate::train::progress::{LabelPreview, TrainEvent};
 
 /// Which photos the grid lists: those most similar to a query or, without one, those of a part of the library.
@@ -22,6 +22,8 @@ use crate::train::progress::{LabelPreview, TrainEvent};
 pub struct Listing {
     pub query: Option<Query>,
     pub filter: Filter,
+    /// Without a query; results are in the order of their similarity.
+    pub order: Order,
     /// Results at most; `None` for all. Without a query all photos are shown.
     pub limit: Option<usize>,
 }
@@ -42,8 +44,12 @@ pub enum Request {
     OpenGarden,
     /// Bring the open library up to date: now, or after the job that is running.
     Index,
+    /// Read files once more that could not be read; all of them where none is named.
+    Retry(Vec<PathBuf>),
     /// Stop whatever is running, and keep what is finished.
     CancelJob,
+    /// Do not read any more when the photos of an older catalog were taken, until the library is opened again.
+    StopReadingDates,
     /// Compute on another device from now on.
     SetDevice(DeviceChoice),
     /// Say which classes a training would learn from, and whether a stopped training can go on.
@@ -134,6 +140,8 @@ pub enum Event {
     },
     Problems(Arc<[Problem]>),
     Progress(Progress),
+    /// How far it is found out when the photos of an older catalog were taken; `None` when that is over.
+    ReadingDates(Option<Progress>),
     /// The folder is being checked, for photos that are new, changed or gone.
     IndexStarted,
     /// It will be, when the job that is running has ended.
@@ -266,7 +274,9 @@ impl Message for Request {
             | Self::OpenAnew(_)
             | Self::OpenMoved { .. }
             | Self::Index
+            | Self::Retry(_)
             | Self::CancelJob
+            | Self::StopReadingDates
             | Self::SetDevice(_)
             | Self::Train { .. }
             | Self::StopTraining
@@ -293,6 +303,7 @@ impl Message for Event {
             | Self::Preview { .. }
             | Self::Problems(_)
             | Self::Progress(_)
+            | Self::ReadingDates(_)
             | Self::Models { .. }
             | Self::Libraries { .. }
             | Self::TrainingPreview { .. }

@@ -2,6 +2,7 @@
 //! model) one at a time, answers queries. The window sends [`Request`]s, which never block, and picks up [`Event`]s when
 //! it is woken.
 
+mod dates;
 mod error;
 mod job;
 mod libraries;
@@ -195,6 +196,7 @@ impl Loop {
             let embedding = open.and_then(Session::awaited).map_or_else(never, Receiver::clone);
             let loaded = self.loading.clone().unwrap_or_else(never);
             let on_device = self.device_change.clone().unwrap_or_else(never);
+            let dates = open.and_then(|open| open.dates.as_ref()).map_or_else(never, |dates| dates.told.clone());
             let pause = open.and_then(Session::pause).unwrap_or(Duration::from_secs(3600));
             select! {
                 recv(signals) -> signal => match signal {
@@ -207,6 +209,9 @@ impl Loop {
                 },
                 recv(embedding) -> result => if let Some(open) = &mut self.open {
                     open.take_embedding(result);
+                },
+                recv(dates) -> told => if let Some(open) = &mut self.open {
+                    open.take_dates(told.ok());
                 },
                 recv(loaded) -> loaded => self.take_loaded(loaded),
                 recv(on_device) -> opened => self.take_on_device(opened),
@@ -224,7 +229,8 @@ impl Loop {
             Request::OpenAnew(path) => self.open(&path, Origin::New),
             Request::OpenMoved { path, before } => self.open(&path, Origin::Moved(before)),
             Request::OpenGarden => self.open(&self.data.garden(), Origin::Garden),
-            Request::Index => self.start(JobKind::Index),
+            // Every check of the folder reads again what could not be read.
+            Request::Index | Request::Retry(_) => self.start(JobKind::Index),
             Request::CancelJob => {
                 self.cancel_next();
                 self.index_next = false;
@@ -233,6 +239,11 @@ impl Loop {
                     if let Some(job) = &mut open.job {
                         job.cancelled_by_user = true;
                     }
+                }
+            }
+            Request::StopReadingDates => {
+                if let Some(open) = &mut self.open {
+                    open.stop_reading_dates();
                 }
             }
             Request::SetDevice(device) => self.change_device(device),

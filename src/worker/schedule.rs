@@ -42,6 +42,7 @@ impl Loop {
             }
             return;
         }
+        open.pause_reading_dates();
         self.jobs += 1;
         let (sender, messages) = bounded(16);
         let (is_training, is_index) = (matches!(kind, JobKind::Train { .. }), matches!(kind, JobKind::Index));

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvError, Sender};
 use image::RgbImage;
 
+use super::dates::{ReadingDates, Told};
 use super::job::RunningJob;
 use super::messages::{Event, Listing, Outbox};
 use super::tasks::{BackgroundTasks, Slot};
@@ -61,6 +62,10 @@ pub(super) struct Session {
     /// None can be made of these embeddings.
     exact_only: bool,
     pub(super) job: Option<RunningJob>,
+    /// Finds out when the photos of an older catalog were taken.
+    pub(super) dates: Option<ReadingDates>,
+    /// That has been done, or the user does not want it now.
+    dates_done: bool,
 }
 
 impl Session {
@@ -91,6 +96,8 @@ impl Session {
             build: None,
             exact_only: false,
             job: None,
+            dates: None,
+            dates_done: false,
         }
     }
 
@@ -124,6 +131,47 @@ impl Session {
         }
         if self.build.is_none() && !self.exact_only && self.loaded_up_to.is_none() {
             self.start_approximate_index(running);
+        }
+        if self.dates.is_none() && !self.dates_done && self.job.is_none() && self.loaded_up_to.is_none() {
+            self.read_dates();
+        }
+    }
+
+    /// Has it found out when photos were taken that were indexed by a version that did not ask. It makes way for any job,
+    /// and goes on after that.
+    fn read_dates(&mut self) {
+        let Some(lock) = &self.lock else { return };
+        match ReadingDates::start(Arc::clone(&self.library), Arc::clone(lock)) {
+            Ok(dates) => self.dates = Some(dates),
+            Err(error) => {
+                self.dates_done = true;
+                log::warn!("A thread could not be started: {error}");
+            }
+        }
+    }
+
+    /// Takes what has been found out, or the news that there is nothing more.
+    pub(super) fn take_dates(&mut self, told: Option<Told>) {
+        if let Some((progress, photos)) = told {
+            self.gallery.describe(photos);
+            self.changed = true;
+            self.outbox.send(Event::ReadingDates(Some(progress)));
+        } else {
+            self.dates_done |= self.dates.take().is_some_and(|dates| !dates.is_cancelled());
+            self.outbox.send(Event::ReadingDates(None));
+        }
+    }
+
+    /// As the user wishes, until the library is opened again.
+    pub(super) fn stop_reading_dates(&mut self) {
+        self.dates_done = true;
+        self.pause_reading_dates();
+    }
+
+    /// Something else is to be done now.
+    pub(super) fn pause_reading_dates(&self) {
+        if let Some(dates) = &self.dates {
+            dates.cancel();
         }
     }
 
@@ -179,9 +227,9 @@ impl Session {
     /// Answers with what there is: not at all while the query has no embedding yet.
     fn answer(&mut self) {
         let Some(Shown { number, listing, embedding, .. }) = &mut self.shown else { return };
-        let (number, Listing { query, filter, limit }) = (*number, listing);
+        let (number, Listing { query, filter, order, limit }) = (*number, listing);
         let Some(query) = query else {
-            return self.outbox.send(Event::Answer { number, hits: self.gallery.browse(filter).into() });
+            return self.outbox.send(Event::Answer { number, hits: self.gallery.browse(filter, *order).into() });
         };
         let mut preview_of = None;
         if let (Query::Photo(photo), None) = (&*query, &embedding) {

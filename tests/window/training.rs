@@ -163,11 +163,8 @@ fn classes(counts: &[usize]) -> Vec<(String, usize)> {
 }
 
 fn photo(id: i64, label: &str) -> Arc<Photo> {
-    Arc::new(Photo {
-        id: PhotoId(id),
-        path: format!("{label}/{id}.jpg").into(),
-        content: ContentHash((id as u128).to_le_bytes()),
-    })
+    let (path, content) = (format!("{label}/{id}.jpg").into(), ContentHash((id as u128).to_le_bytes()));
+    Arc::new(Photo::new(PhotoId(id), path, content, Metadata::default()))
 }
 
 fn score(recall: f64) -> Score {
