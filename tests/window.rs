@@ -475,7 +475,7 @@ fn photos_are_sorted_and_listed_by_date() {
     };
     let newest = ["IMG_20240512_101530.jpg", "IMG_20240512_090000.jpg", "IMG-20231231-WA0001.jpg", "rose 01.jpg"];
     window.wait_for("the order", |window| {
-        window.all(Role::ComboBox).find(|node| text_of(node).contains("By name")).map(|combo| combo.click())
+        window.all(Role::ComboBox).find(|node| text_of(node) == "Order of the photos").map(|combo| combo.click())
     });
     window.press("Newest first");
     window.wait_for("the newest first", |window| (names(window.tiles()) == newest).then_some(()));

@@ -20,6 +20,8 @@ pub(super) type Told = (Progress, Vec<Photo>);
 pub(super) struct ReadingDates {
     /// Closed when it has ended.
     pub(super) told: Receiver<Told>,
+    /// The window knows of it.
+    pub(super) is_shown: bool,
     cancel: Cancel,
 }
 
@@ -46,7 +48,7 @@ impl ReadingDates {
             }
             drop(lock);
         })?;
-        Ok(Self { told, cancel })
+        Ok(Self { told, is_shown: false, cancel })
     }
 
     /// Has it end soon; what it has found out by then is still told.

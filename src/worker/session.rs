@@ -155,10 +155,13 @@ impl Session {
         if let Some((progress, photos)) = told {
             self.gallery.describe(photos);
             self.changed = true;
+            self.dates.iter_mut().for_each(|dates| dates.is_shown = true);
             self.outbox.send(Event::ReadingDates(Some(progress)));
-        } else {
-            self.dates_done |= self.dates.take().is_some_and(|dates| !dates.is_cancelled());
-            self.outbox.send(Event::ReadingDates(None));
+        } else if let Some(dates) = self.dates.take() {
+            self.dates_done |= !dates.is_cancelled();
+            if dates.is_shown {
+                self.outbox.send(Event::ReadingDates(None));
+            }
         }
     }
 

@@ -14,6 +14,7 @@ use florascope::artefact::{
 use florascope::embed::ModelInfo;
 use florascope::job;
 use florascope::library::Library;
+use florascope::metadata::Metadata;
 use florascope::photo::{ContentHash, Metric, Photo, PhotoId};
 use florascope::train::progress::{CurvePoint, LabelPreview, TrainEvent, TrainProgress};
 use florascope::ui::state::{Action, OpenLibrary, State};
@@ -50,6 +51,7 @@ impl Panel {
             facets: Arc::default(),
             problems: Arc::default(),
             progress: None,
+            dates: None,
             outcome: None,
         };
         let mut state = State { model: Some(present()), ..State::default() };
