@@ -414,9 +414,7 @@ impl Gallery {
         };
         let others = neighbours.iter().filter(|neighbour| Some(neighbour.id) != except);
         others
-            .filter_map(|neighbour| {
-                Some(self.hit(self.by_id.get(&neighbour.id)?, Some(neighbour.similarity)))
-            })
+            .filter_map(|neighbour| Some(self.hit(self.by_id.get(&neighbour.id)?, Some(neighbour.similarity))))
             .take(limit)
             .collect()
     }
@@ -574,7 +572,10 @@ mod tests {
         let gallery = gallery(GARDEN);
         assert_eq!(gallery.browse(&Filter::All, Order::Name).len(), 5);
         assert_eq!(paths(&gallery.browse(&Filter::Folder("rose".into()), Order::Name)), ["rose/1.jpg", "rose/2.jpg"]);
-        assert_eq!(paths(&gallery.browse(&Filter::Label("lily".into()), Order::Name)), ["2024/lily/2.jpg", "lily/1.jpg"]);
+        assert_eq!(
+            paths(&gallery.browse(&Filter::Label("lily".into()), Order::Name)),
+            ["2024/lily/2.jpg", "lily/1.jpg"]
+        );
         let facets = gallery.facets();
         assert_eq!(facets.labels, [("lily".into(), 2), ("rose".into(), 2)]);
         let folders = ["2024", "2024/lily", "lily", "rose"].map(PathBuf::from);
@@ -712,7 +713,10 @@ mod tests {
             assert_eq!(paths(&hits), wanted[..limit.unwrap_or(4)]);
             assert!(hits[0].raw.is_some());
         }
-        assert_eq!(paths(&gallery.rank(&east(), None, &Filter::Folder("rose".into()), Some(9))), ["rose/1.jpg", "rose/2.JPG", "rose/3.dng"]);
+        assert_eq!(
+            paths(&gallery.rank(&east(), None, &Filter::Folder("rose".into()), Some(9))),
+            ["rose/1.jpg", "rose/2.JPG", "rose/3.dng"]
+        );
         let facets = gallery.facets();
         assert_eq!((facets.labels, facets.undated), (vec![("lily".into(), 1), ("rose".into(), 3)], 4));
 
@@ -724,6 +728,9 @@ mod tests {
 
         // Without its picture the raw file is a photo of its own.
         gallery.apply(Changes { removed: vec![PhotoId(2)], ..Changes::default() });
-        assert_eq!(paths(&gallery.browse(&Filter::All, Order::Name)), ["lily/1.jpg", "rose/1.NEF", "rose/2.JPG", "rose/3.dng"]);
+        assert_eq!(
+            paths(&gallery.browse(&Filter::All, Order::Name)),
+            ["lily/1.jpg", "rose/1.NEF", "rose/2.JPG", "rose/3.dng"]
+        );
     }
 }

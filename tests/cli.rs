@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use base64ct::{Base64, Encoding};
+use common::{BINARY, FLOWERS, PHOTOS, PHOTOS_EACH, Place, SPECIES, commented, finish, listing, plain};
 use exif::experimental::Writer;
 use exif::{Field, In, Rational, Tag, Value as ExifValue};
-use common::{BINARY, FLOWERS, PHOTOS, PHOTOS_EACH, Place, SPECIES, commented, finish, listing, plain};
 use florascope::artefact::BUILT_IN;
 use florascope::cli::exit;
 use florascope::photo::{ContentHash, bytes_to_path, path_to_bytes};

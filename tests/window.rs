@@ -213,9 +213,15 @@ fn at_its_smallest_nothing_lies_on_top_of_anything_else() {
     let photos = Photos::plain("A garden with a very long name indeed", &[("rose", 8), ("lily", 8)]);
     photos.write("broken.jpg", b"no photo");
     let mut window = Window::on(&photos, 16);
+    assert_bar_fits(&mut window);
     window.key(Key::Home);
     window.key_with(Modifiers::COMMAND, Key::Enter);
     window.wait_for_text("Photos similar to");
+    assert_bar_fits(&mut window);
+}
+
+#[track_caller]
+fn assert_bar_fits(window: &mut Window) {
     for (width, height) in [(640.0, 420.0), (512.0, 420.0), (800.0, 600.0), (1280.0, 800.0)] {
         window.harness.set_size(egui::vec2(width, height));
         (0..5).for_each(|_| window.harness.step());

@@ -8,13 +8,13 @@ use std::process::{Command, Stdio};
 
 use florascope::artefact::{BUILT_IN, Model};
 use florascope::catalog::{Catalog, FileStamp, ModelKey, NewPhoto};
-use florascope::metadata::Metadata;
 use florascope::device::DeviceChoice;
 use florascope::embed::Embedder;
 use florascope::garden;
 use florascope::ingest::ingest;
 use florascope::job::Cancel;
 use florascope::library::{DataFolder, Library, WriterLock};
+use florascope::metadata::Metadata;
 use florascope::photo::{ContentHash, Embedded, Embedding, Metric, PhotoId};
 use florascope::random::Random;
 use image::RgbImage;

@@ -253,7 +253,12 @@ impl App {
             self.state.answer = Answer::None;
         }
         let query = self.state.visit().and_then(|visit| visit.query.clone());
-        let listing = Listing { query, filter: self.state.filter.clone(), order: self.settings.order, limit: self.settings.results };
+        let listing = Listing {
+            query,
+            filter: self.state.filter.clone(),
+            order: self.settings.order,
+            limit: self.settings.results,
+        };
         self.worker.send(Request::Show { number: self.state.number, listing });
     }
 

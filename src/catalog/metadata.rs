@@ -27,7 +27,8 @@ impl Catalog {
     /// When the catalog cannot be read.
     pub(crate) fn undescribed_count(&self) -> Result<u64, CatalogError> {
         self.run(|connection| {
-            let count = "SELECT count(DISTINCT content) FROM photos WHERE content NOT IN (SELECT content FROM metadata)";
+            let count =
+                "SELECT count(DISTINCT content) FROM photos WHERE content NOT IN (SELECT content FROM metadata)";
             connection.query_row(count, [], |row| row.get::<_, i64>(0)).map(|n| n as u64)
         })
     }

@@ -10,7 +10,8 @@ use super::{Catalog, CatalogError};
 use crate::photo::path_to_bytes;
 
 /// Each entry brings the schema from its number to the next; entries are never changed once released.
-pub(super) const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE photos (
         id       INTEGER PRIMARY KEY AUTOINCREMENT,
         path     BLOB NOT NULL UNIQUE,   -- relative to the library's folder, as bytes
@@ -37,7 +38,8 @@ pub(super) const MIGRATIONS: &[&str] = &["
         name  TEXT PRIMARY KEY,
         value BLOB NOT NULL
     ) STRICT, WITHOUT ROWID;
-", "
+",
+    "
     CREATE TABLE metadata (
         content   BLOB PRIMARY KEY,      -- there is a row for each content that was looked at, whatever it tells
         taken     TEXT,                  -- ISO 8601 in local time, with its zone where that is known
@@ -47,7 +49,8 @@ pub(super) const MIGRATIONS: &[&str] = &["
         latitude  REAL,                  -- degrees
         longitude REAL
     ) STRICT, WITHOUT ROWID;
-"];
+",
+];
 
 pub(super) const FILE: &str = "catalog.sqlite";
 pub(super) const THUMBNAIL_FILE: &str = "thumbnails.sqlite";

@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 
 pub use self::output::print_error;
 use self::output::{
-    Bar, count_of, path_to_text, percent, print_json, print_lines, print_problems, problems_json, put_metadata, put_path,
+    Bar, count_of, path_to_text, percent, print_json, print_lines, print_problems, problems_json, put_metadata,
+    put_path,
 };
 use crate::active_model::{active_model, forget_unneeded};
 use crate::catalog::Catalog;

@@ -36,8 +36,8 @@ pub(crate) const UNSUPPORTED_EXTENSIONS: &[&str] =
     &["heic", "heif", "avif", "jxl", "jp2", "cr2", "cr3", "nef", "arw", "dng", "orf", "rw2", "raf", "psd"];
 /// Endings of what a camera's sensor saw, in lower case.
 pub(crate) const RAW_EXTENSIONS: &[&str] = &[
-    "dng", "nef", "nrw", "cr2", "cr3", "crw", "arw", "sr2", "srf", "orf", "rw2", "raf", "pef", "srw", "3fr", "fff", "iiq",
-    "mos", "mrw", "erf", "kdc", "dcr", "mef", "x3f", "rwl", "gpr",
+    "dng", "nef", "nrw", "cr2", "cr3", "crw", "arw", "sr2", "srf", "orf", "rw2", "raf", "pef", "srw", "3fr", "fff",
+    "iiq", "mos", "mrw", "erf", "kdc", "dcr", "mef", "x3f", "rwl", "gpr",
 ];
 
 /// Why a file gave no picture. The text is what the problem list shows.

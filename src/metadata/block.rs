@@ -252,8 +252,8 @@ impl Fields {
 
     /// Maker and model; most models begin with their maker's name, or a part of it.
     fn camera(&self) -> Option<String> {
-        let [maker, model] = [&self.maker, &self.model]
-            .map(|text| sanitise_line(text.as_deref().unwrap_or_default(), MAX_CAMERA));
+        let [maker, model] =
+            [&self.maker, &self.model].map(|text| sanitise_line(text.as_deref().unwrap_or_default(), MAX_CAMERA));
         let is_company = |word: &str| COMPANY.contains(&word.to_lowercase().as_str());
         let mut words: Vec<&str> = maker.split(' ').collect();
         let is_in_model = |word: &&str| model.split(' ').next().is_some_and(|first| first.eq_ignore_ascii_case(word));

@@ -379,7 +379,12 @@ mod tests {
             for number in 0..photos {
                 let path = format!("c{class:03}/{number}.jpg");
                 let content = ContentHash::of(path.as_bytes());
-                all.push(Arc::new(Photo::new(PhotoId(all.len() as i64 + 1), path.into(), content, Metadata::default())));
+                all.push(Arc::new(Photo::new(
+                    PhotoId(all.len() as i64 + 1),
+                    path.into(),
+                    content,
+                    Metadata::default(),
+                )));
                 labels.push(class as i64);
             }
         }

@@ -108,7 +108,8 @@ fn order_ui(ui: &mut Ui, order: Order, actions: &mut Vec<Action>) {
             }
         }
     });
-    let order = combo.response.on_hover_text(tr!("In which order photos are shown; dates are those on which they were taken"));
+    let order =
+        combo.response.on_hover_text(tr!("In which order photos are shown; dates are those on which they were taken"));
     order.accessible_name(tr!("Order of the photos"));
 }
 

@@ -321,10 +321,10 @@ pub(super) fn date(then: u64, now: u64) -> String {
             tr!("{n} day ago" | "{n} days ago" % days)
         }
         // From a model's file, so perhaps no time at all.
-        _ => i64::try_from(then).ok().and_then(|then| OffsetDateTime::from_unix_timestamp(then).ok()).map_or_else(
-            || tr!("at an unknown time"),
-            |then| day_text(then.date()),
-        ),
+        _ => i64::try_from(then)
+            .ok()
+            .and_then(|then| OffsetDateTime::from_unix_timestamp(then).ok())
+            .map_or_else(|| tr!("at an unknown time"), |then| day_text(then.date())),
     }
 }
 
