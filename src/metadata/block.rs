@@ -448,13 +448,13 @@ mod tests {
         [&plain[..2], &[0xFF, 0xE1], &length, b"Exif\0\0", block, &plain[2..]].concat()
     }
 
-    fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    fn chunk(kind: &[u8], data: &[u8]) -> Vec<u8> {
         let crc = crc32fast::hash(&[kind, data].concat()).to_be_bytes();
-        [&(data.len() as u32).to_be_bytes(), kind.as_slice(), data, &crc].concat()
+        [(data.len() as u32).to_be_bytes().as_slice(), kind, data, &crc].concat()
     }
 
-    fn jpeg_box(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
-        [&(data.len() as u32 + 8).to_be_bytes(), kind.as_slice(), data].concat()
+    fn jpeg_box(kind: &[u8], data: &[u8]) -> Vec<u8> {
+        [(data.len() as u32 + 8).to_be_bytes().as_slice(), kind, data].concat()
     }
 
     fn of(bytes: &[u8]) -> Metadata {

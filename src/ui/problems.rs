@@ -1,7 +1,6 @@
 //! The list of files that could not be read, by reason: found by a word, shown where they lie, tried again.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use eframe::egui::{self, Align, Button, Context, Label, Layout, RichText, ScrollArea, Sense, TextEdit, Ui};
@@ -69,7 +68,18 @@ impl Listing {
         let mut groups: Vec<_> = groups.into_iter().collect();
         groups.sort_by_key(|(_, files)| std::cmp::Reverse(files.len()));
         let mut rows = Vec::new();
-        for (reason, files) in groups {
+        for (mut reason, mut files) in groups {
+            // What is the same for all of them is said once.
+            if let Some(Row::File { number, detail: first }) = files.first()
+                && files.iter().all(|row| matches!(row, Row::File { detail, .. } if detail == first))
+            {
+                reason = translate(&problems[*number].reason);
+                for row in &mut files {
+                    if let Row::File { detail, .. } = row {
+                        detail.clear();
+                    }
+                }
+            }
             let is_folded = folded.contains(&reason);
             rows.push(Row::Reason { reason, files: files.len() });
             if !is_folded {
@@ -238,6 +248,8 @@ pub(crate) fn as_text(problems: &[Problem]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]
@@ -264,7 +276,7 @@ mod tests {
         let all = [[damaged_row.as_str(), "0 bad marker", "2 no table"].as_slice(), &rest].concat();
         assert_eq!(rows("", &[]), all);
         assert_eq!(rows("", &[damaged]), [&[damaged_row.as_str()], rest.as_slice()].concat());
-        assert_eq!(rows("NO TABLE", &[]), ["The file is damaged 1", "2 no table"]);
+        assert_eq!(rows("NO TABLE", &[]), ["The file is damaged: no table 1", "2 "]);
         assert_eq!(rows("b.jp", &[]), ["The file is empty 1", "1 "]);
         assert_eq!(rows("nothing", &[]), [""; 0]);
     }
