@@ -56,6 +56,8 @@ pub enum Stage {
     Projecting,
     /// Photos that are in the catalog already are embedded with another model.
     Embedding,
+    /// What their files tell beside the picture is read of photos that an older version has indexed.
+    ReadingDates,
     /// What an evaluation searches with.
     EmbeddingQueries,
     LoadingFeatures,
@@ -77,6 +79,7 @@ impl Stage {
             Self::Indexing => "Indexing",
             Self::Projecting => "Applying the model",
             Self::Embedding => "Embedding photos with the new model",
+            Self::ReadingDates => "Reading when photos were taken",
             Self::EmbeddingQueries => "Embedding the queries",
             Self::LoadingFeatures => "Loading features",
             Self::Training => "Training",

@@ -21,6 +21,8 @@
 //! | module | what lives there | depends on |
 //! |---|---|---|
 //! | [`photo`] | the nouns: photo, path as bytes, content hash, embedding | - |
+//! | [`metadata`] | bytes of a file, and its name -> when and where its photo was taken, the camera, the size | - |
+//! | `pairs` | which raw file and which picture are one shot | metadata |
 //! | `atomic_file` | files written whole or not at all | - |
 //! | `system`, `text`, [`random`] | cores and clock; text of others made fit to be shown; pseudo-random numbers | - |
 //! | `names` | the order of names as people expect it; which names are one | - |
@@ -95,10 +97,12 @@ pub mod language;
 mod libraries;
 pub mod library;
 pub mod logging;
+pub mod metadata;
 pub mod model;
 mod mounts;
 mod moved;
 mod names;
+mod pairs;
 pub mod patience;
 pub mod photo;
 mod pictures;

@@ -62,6 +62,7 @@ mod tests {
 
     use super::*;
     use crate::catalog::{ModelKey, NewPhoto};
+    use crate::metadata::Metadata;
     use crate::photo::{ContentHash, Embedded, Embedding};
 
     struct Place {
@@ -97,6 +98,7 @@ mod tests {
                     embedded: Embedded { embedding: Embedding::normalised(vec![1.0]).unwrap(), features: None },
                     thumbnail: None,
                     damage: None,
+                    metadata: Metadata::default(),
                 }
             };
             catalog.write(ModelKey::features("m"), (0..photos).map(photo).collect(), &[]).unwrap();

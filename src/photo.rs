@@ -11,6 +11,7 @@ use half::slice::HalfFloatSliceExt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::metadata::Metadata;
 use crate::names::composed;
 
 /// A photo's row in the catalog and its id in the index. Never used again once the photo is gone or its content changed.
@@ -37,15 +38,23 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// One indexed photo, as the worker and the window hold it in memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Photo {
     pub id: PhotoId,
     /// Relative to the library's folder.
     pub path: PathBuf,
     pub content: ContentHash,
+    /// Of the content, and a date of the path.
+    pub metadata: Metadata,
 }
 
 impl Photo {
+    /// With what is known of its content; its path may tell a date.
+    pub fn new(id: PhotoId, path: PathBuf, content: ContentHash, metadata: Metadata) -> Self {
+        let metadata = metadata.with_name(&path);
+        Self { id, path, content, metadata }
+    }
+
     /// The name of the sub-folder that the photo lies in; `None` right in the library's folder.
     pub fn label(&self) -> Option<Cow<'_, OsStr>> {
         label_of(&self.path)

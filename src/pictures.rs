@@ -221,6 +221,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use super::*;
+    use crate::metadata::Metadata;
     use crate::photo::PhotoId;
 
     /// Whether large pictures have to wait.
@@ -251,7 +252,7 @@ mod tests {
         RgbImage::new(800, 600).save(&large).unwrap();
         let library = Arc::new(Library { root: folder.path().into(), folder: folder.path().join("none") });
         // The catalog has no thumbnail of it, so that the photo itself is read.
-        let photo = Arc::new(Photo { id: PhotoId(1), path: "large.png".into(), content: ContentHash([1; 16]) });
+        let photo = Arc::new(Photo::new(PhotoId(1), "large.png".into(), ContentHash([1; 16]), Metadata::default()));
         let loader = PictureLoader::start(width, || {}).unwrap();
         loader.request(vec![PictureRequest::Large(large.clone()), PictureRequest::Thumbnail { photo, library }]);
         let thumbnail = (PictureKey::Thumbnail(ContentHash([1; 16])), Ok(THUMBNAIL_SIDE));

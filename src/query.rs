@@ -1,25 +1,29 @@
-//! A query -> ranked photos; and, with no query, the photos of a folder or label by path.
+//! A query -> ranked photos; and, with no query, the photos of a folder, a label or some days, by path or by date.
 //!
 //! [`Gallery`] is the library as it is held in memory to answer with: who the photos are, and the index of their
 //! embeddings. It is filled from the catalog and follows every [`Changes`] that the indexing job commits.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use image::RgbImage;
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, CatalogError, Changes, ModelKey};
 use crate::decode::{self, AtLeast, DecodeError};
 use crate::embed::{EmbedError, Embedder};
 use crate::evaluate::{Evaluation, count_labels};
-use crate::index::{Approximate, Index};
+use crate::index::{Approximate, Index, Neighbour};
+use crate::metadata::{Days, Taken};
 use crate::model::{INPUT_SIDE, NetworkInput};
 use crate::names::{PathKey, PathKeys, composed};
+use crate::pairs::pairs;
 use crate::photo::{Embedding, HalfEmbedding, Metric, Photo, PhotoId};
 
 /// Photos read from the catalog at a time while a library opens.
@@ -50,6 +54,10 @@ pub enum Filter {
     Folder(PathBuf),
     /// Photos whose folder has this name, wherever it lies.
     Label(OsString),
+    /// Photos that were taken on these days.
+    Days(Days),
+    /// Photos of which nobody knows when they were taken.
+    Undated,
 }
 
 impl Filter {
@@ -58,6 +66,32 @@ impl Filter {
             Self::All => true,
             Self::Folder(folder) => photo.path.starts_with(folder),
             Self::Label(label) => photo.label().is_some_and(|name| *name == **label),
+            Self::Days(days) => photo.metadata.taken.is_some_and(|taken| days.contain(taken)),
+            Self::Undated => photo.metadata.taken.is_none(),
+        }
+    }
+}
+
+/// In which order photos are shown without a query.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    #[default]
+    #[serde(rename = "Name")]
+    Name,
+    #[serde(rename = "Newest first")]
+    NewestFirst,
+    #[serde(rename = "Oldest first")]
+    OldestFirst,
+}
+
+impl Order {
+    /// Sorts what is in the order of names. What has no date comes last, whichever way.
+    fn sort(self, hits: &mut [Hit]) {
+        let taken = |hit: &Hit| hit.photo.metadata.taken;
+        match self {
+            Self::Name => {}
+            Self::NewestFirst => hits.sort_by_key(|hit| Reverse(taken(hit))),
+            Self::OldestFirst => hits.sort_by_key(|hit| (taken(hit).is_none(), taken(hit))),
         }
     }
 }
@@ -66,6 +100,8 @@ impl Filter {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hit {
     pub photo: Arc<Photo>,
+    /// The raw file of the same shot, which is no result of its own.
+    pub raw: Option<Arc<Photo>>,
     /// Similarity to the query, 1 for the same picture (see [`crate::index::Neighbour`]); `None` with no query.
     pub similarity: Option<f32>,
 }
@@ -125,6 +161,10 @@ pub struct Facets {
     pub folders: Vec<(PathBuf, usize)>,
     /// Labels by name.
     pub(crate) labels: Vec<(OsString, usize)>,
+    /// Year, month, and the photos taken in it; the latest first.
+    pub(crate) months: Vec<(i32, u8, usize)>,
+    /// Photos without a date.
+    pub(crate) undated: usize,
 }
 
 /// A library in memory.
@@ -135,6 +175,43 @@ pub struct Gallery {
     /// How many photos lie right in each folder: what [`Gallery::facets`] adds up, rather than all photos.
     folders: HashMap<PathBuf, usize>,
     index: Index,
+    /// Each name of a camera, once.
+    cameras: HashSet<Arc<str>>,
+    /// Made when it is asked for, and again when photos have come or gone.
+    overview: OnceLock<Overview>,
+}
+
+/// What one sees of a gallery's photos as a whole only.
+#[derive(Default)]
+struct Overview {
+    /// The raw file of each picture that has one.
+    raws: HashMap<PhotoId, Arc<Photo>>,
+    /// Those raw files: no results of their own.
+    hidden: HashSet<PhotoId>,
+    /// How many of them lie right in each folder.
+    hidden_in: HashMap<PathBuf, usize>,
+    months: BTreeMap<(i32, u8), usize>,
+    undated: usize,
+}
+
+impl Overview {
+    fn of(photos: &BTreeMap<PathKey, Arc<Photo>>) -> Self {
+        let mut overview = Self::default();
+        for (picture, raw) in pairs(photos.values().map(|photo| (photo.path.as_path(), photo))) {
+            overview.raws.insert(picture.id, Arc::clone(raw));
+            if overview.hidden.insert(raw.id) {
+                let folder = raw.path.parent().unwrap_or(Path::new("")).to_owned();
+                *overview.hidden_in.entry(folder).or_default() += 1;
+            }
+        }
+        for photo in photos.values().filter(|photo| !overview.hidden.contains(&photo.id)) {
+            match photo.metadata.taken.map(Taken::month) {
+                Some(month) => *overview.months.entry(month).or_default() += 1,
+                None => overview.undated += 1,
+            }
+        }
+        overview
+    }
 }
 
 impl Gallery {
@@ -147,6 +224,8 @@ impl Gallery {
             by_id: HashMap::new(),
             folders: HashMap::new(),
             index,
+            cameras: HashSet::new(),
+            overview: OnceLock::new(),
         }
     }
 
@@ -186,6 +265,7 @@ impl Gallery {
     /// Follows a change of the catalog. A photo that is here already is passed over.
     pub fn apply(&mut self, changes: Changes) {
         let Changes { added, removed } = changes;
+        self.overview.take();
         self.index.remove(&removed);
         for id in removed {
             if let Some(photo) = self.by_id.remove(&id)
@@ -201,9 +281,36 @@ impl Gallery {
         }
     }
 
+    /// Takes in what has been found out about photos.
+    pub(crate) fn describe(&mut self, photos: Vec<Photo>) {
+        self.overview.take();
+        for photo in photos {
+            let Some(there) = self.by_id.get(&photo.id).map(Arc::clone) else { continue };
+            let photo = self.shared(photo);
+            if let Some(of_path) = self.by_path.get_mut(&self.keys.of(&photo.path))
+                && Arc::ptr_eq(of_path, &there)
+            {
+                *of_path = Arc::clone(&photo);
+            }
+            self.by_id.insert(photo.id, photo);
+        }
+    }
+
+    /// A photo to be kept: thousands share the name of a camera.
+    fn shared(&mut self, mut photo: Photo) -> Arc<Photo> {
+        if let Some(camera) = &mut photo.metadata.camera {
+            match self.cameras.get(camera) {
+                Some(known) => *camera = Arc::clone(known),
+                None => _ = self.cameras.insert(Arc::clone(camera)),
+            }
+        }
+        Arc::new(photo)
+    }
+
     fn add(&mut self, photo: Photo, embedding: &HalfEmbedding) {
         if self.index.add(photo.id, embedding) {
-            let photo = Arc::new(photo);
+            self.overview.take();
+            let photo = self.shared(photo);
             // A photo of before under this path leaves it; it is removed later.
             if self.by_path.insert(self.keys.of(&photo.path), Arc::clone(&photo)).is_none() {
                 self.count_in(&photo.path);
@@ -242,12 +349,21 @@ impl Gallery {
 
     /// Photos that can be found.
     pub(crate) fn len(&self) -> usize {
-        self.by_id.len()
+        self.by_id.len() - self.overview().hidden.len()
     }
 
-    /// All photos, by path.
+    /// All photos, by path; of a raw file and the picture of the same shot only the picture.
     pub(crate) fn photos(&self) -> impl Iterator<Item = &Arc<Photo>> {
-        self.by_path.values()
+        let hidden = &self.overview().hidden;
+        self.by_path.values().filter(|photo| !hidden.contains(&photo.id))
+    }
+
+    fn overview(&self) -> &Overview {
+        self.overview.get_or_init(|| Overview::of(&self.by_path))
+    }
+
+    fn hit(&self, photo: &Arc<Photo>, similarity: Option<f32>) -> Hit {
+        Hit { photo: Arc::clone(photo), raw: self.overview().raws.get(&photo.id).cloned(), similarity }
     }
 
     /// The embedding of a photo of the library.
@@ -258,22 +374,25 @@ impl Gallery {
         self.index.embedding(id).ok_or(QueryError::Gone)
     }
 
-    /// All photos that the filter admits, by path.
-    pub fn browse(&self, filter: &Filter) -> Vec<Hit> {
-        self.admitted(filter).map(|photo| Hit { photo: Arc::clone(photo), similarity: None }).collect()
+    /// All photos that the filter admits, in this order.
+    pub fn browse(&self, filter: &Filter, order: Order) -> Vec<Hit> {
+        let mut hits: Vec<Hit> = self.admitted(filter).map(|photo| self.hit(photo, None)).collect();
+        order.sort(&mut hits);
+        hits
     }
 
     fn admitted(&self, filter: &Filter) -> impl Iterator<Item = &Arc<Photo>> {
         let from = match filter {
             Filter::Folder(folder) => Bound::Included(PathKey::from(folder.as_path())),
-            Filter::All | Filter::Label(_) => Bound::Unbounded,
+            Filter::All | Filter::Label(_) | Filter::Days(_) | Filter::Undated => Bound::Unbounded,
         };
         let is_folder = matches!(filter, Filter::Folder(_));
         let photos = self.by_path.range((from, Bound::Unbounded)).map(|(_, photo)| photo);
+        let hidden = &self.overview().hidden;
         // The keys are ordered by component, so a folder's photos stand together.
         photos
             .take_while(move |photo| !is_folder || filter.admits(photo))
-            .filter(move |photo| is_folder || filter.admits(photo))
+            .filter(move |photo| (is_folder || filter.admits(photo)) && !hidden.contains(&photo.id))
     }
 
     /// The photos most similar to an embedding, at most `limit`, without the photo `except`.
@@ -287,27 +406,43 @@ impl Gallery {
         let limit = limit.unwrap_or(usize::MAX).min(self.len());
         let asked = limit.saturating_add(1);
         let neighbours = match filter {
-            Filter::All => self.index.search(query, asked),
-            Filter::Folder(_) | Filter::Label(_) => {
+            Filter::All => self.nearest(query, asked),
+            Filter::Folder(_) | Filter::Label(_) | Filter::Days(_) | Filter::Undated => {
                 let photos: Vec<PhotoId> = self.admitted(filter).map(|photo| photo.id).collect();
                 self.index.search_among(query, &photos, asked)
             }
         };
         let others = neighbours.iter().filter(|neighbour| Some(neighbour.id) != except);
         others
-            .filter_map(|neighbour| {
-                let photo = Arc::clone(self.by_id.get(&neighbour.id)?);
-                Some(Hit { photo, similarity: Some(neighbour.similarity) })
-            })
+            .filter_map(|neighbour| Some(self.hit(self.by_id.get(&neighbour.id)?, Some(neighbour.similarity))))
             .take(limit)
             .collect()
     }
 
-    /// The folders and labels of the library, in time that grows with the number of folders, not of photos.
+    /// The photos most similar to an embedding, so many, or all where there are fewer.
+    fn nearest(&mut self, query: &Embedding, count: usize) -> Vec<Neighbour> {
+        let Overview { hidden, .. } = self.overview.get_or_init(|| Overview::of(&self.by_path));
+        // Most stand right beside their pictures.
+        let mut asked = count.saturating_add(count.min(hidden.len()));
+        loop {
+            let mut found = self.index.search(query, asked);
+            let are_all = found.len() < asked;
+            found.retain(|neighbour| !hidden.contains(&neighbour.id));
+            if are_all || found.len() >= count {
+                found.truncate(count);
+                return found;
+            }
+            asked = asked.saturating_mul(2);
+        }
+    }
+
+    /// The folders, labels and months of the library.
     pub fn facets(&self) -> Facets {
         let (mut folders, mut labels) = (HashMap::<&Path, usize>::new(), HashMap::<OsString, usize>::new());
+        let Overview { hidden_in, months, undated, .. } = self.overview();
         #[expect(clippy::iter_over_hash_type, reason = "sums do not depend on the order")]
         for (folder, photos) in &self.folders {
+            let photos = photos - hidden_in.get(folder).unwrap_or(&0);
             if let Some(label) = folder.file_name() {
                 *labels.entry(composed(label).into_owned()).or_default() += photos;
             }
@@ -319,18 +454,26 @@ impl Gallery {
         folders.sort_by_cached_key(|(folder, _)| PathKey::from(folder.as_path()));
         let mut labels: Vec<_> = labels.into_iter().collect();
         labels.sort_by_cached_key(|(label, _)| PathKey::from(Path::new(label)));
-        Facets { folders, labels }
+        let months = months.iter().rev().map(|((year, month), photos)| (*year, *month, *photos)).collect();
+        Facets { folders, labels, months, undated: *undated }
     }
 
     /// Adds queries to an evaluation: an embedding each, its label, and the photo itself where it is in the gallery
     /// and has to be left out (leave-one-out).
     pub(crate) fn evaluate(&mut self, queries: &[(Embedding, OsString, Option<PhotoId>)], evaluation: &mut Evaluation) {
-        let counts = count_labels(self.by_id.values().filter_map(|p| p.label()).map(Cow::into_owned));
+        let counts = count_labels(self.photos().filter_map(|p| p.label()).map(Cow::into_owned));
+        let has_pairs = !self.overview().hidden.is_empty();
         // As many as the largest class needs, and one more for the photo that is left out.
         let k = counts.values().copied().max().unwrap_or(0).max(5) + 1;
         for some in queries.chunks(256) {
             let embeddings: Vec<Embedding> = some.iter().map(|(embedding, ..)| embedding.clone()).collect();
-            for (neighbours, (_, label, itself)) in self.index.search_many(&embeddings, k).into_iter().zip(some) {
+            // The raw file of a query's own shot would be found first, and be right.
+            let found = if has_pairs {
+                embeddings.iter().map(|embedding| self.nearest(embedding, k)).collect()
+            } else {
+                self.index.search_many(&embeddings, k)
+            };
+            for (neighbours, (_, label, itself)) in found.into_iter().zip(some) {
                 let others = neighbours.iter().filter(|neighbour| Some(neighbour.id) != *itself);
                 let right = others.map(|n| {
                     self.by_id.get(&n.id).and_then(|photo| photo.label()).is_some_and(|found| *found == **label)
@@ -346,7 +489,7 @@ impl Gallery {
     /// # Errors
     /// When a photo is not in the index any more.
     pub(crate) fn evaluate_leave_one_out(&mut self, evaluation: &mut Evaluation) -> Result<(), QueryError> {
-        let photos: Vec<Arc<Photo>> = self.by_path.values().cloned().collect();
+        let photos: Vec<Arc<Photo>> = self.photos().cloned().collect();
         for some in photos.chunks(1024) {
             let mut queries = Vec::with_capacity(some.len());
             for photo in some {
@@ -364,14 +507,18 @@ impl Gallery {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metadata::Metadata;
     use crate::photo::ContentHash;
     use crate::random::Random;
+
+    fn photo(id: i64, path: impl Into<PathBuf>) -> Photo {
+        Photo::new(PhotoId(id), path.into(), ContentHash([0; 16]), Metadata::default())
+    }
 
     fn gallery(photos: &[(&str, [f32; 2])]) -> Gallery {
         let mut gallery = Gallery::new(2, Metric::Cosine);
         let added = photos.iter().enumerate().map(|(number, (path, values))| {
-            let photo = Photo { id: PhotoId(number as i64 + 1), path: path.into(), content: ContentHash([0; 16]) };
-            (photo, Embedding::normalised(values.to_vec()).unwrap())
+            (photo(number as i64 + 1, path), Embedding::normalised(values.to_vec()).unwrap())
         });
         gallery.apply(Changes { added: added.collect(), removed: Vec::new() });
         gallery
@@ -423,9 +570,12 @@ mod tests {
     #[test]
     fn browses_by_folder_and_by_label() {
         let gallery = gallery(GARDEN);
-        assert_eq!(gallery.browse(&Filter::All).len(), 5);
-        assert_eq!(paths(&gallery.browse(&Filter::Folder("rose".into()))), ["rose/1.jpg", "rose/2.jpg"]);
-        assert_eq!(paths(&gallery.browse(&Filter::Label("lily".into()))), ["2024/lily/2.jpg", "lily/1.jpg"]);
+        assert_eq!(gallery.browse(&Filter::All, Order::Name).len(), 5);
+        assert_eq!(paths(&gallery.browse(&Filter::Folder("rose".into()), Order::Name)), ["rose/1.jpg", "rose/2.jpg"]);
+        assert_eq!(
+            paths(&gallery.browse(&Filter::Label("lily".into()), Order::Name)),
+            ["2024/lily/2.jpg", "lily/1.jpg"]
+        );
         let facets = gallery.facets();
         assert_eq!(facets.labels, [("lily".into(), 2), ("rose".into(), 2)]);
         let folders = ["2024", "2024/lily", "lily", "rose"].map(PathBuf::from);
@@ -440,8 +590,8 @@ mod tests {
         let gallery = gallery(&photos);
         let labels = gallery.facets().labels;
         assert_eq!(labels, [("Rose".into(), 1), ("Ros\u{e9}".into(), 2), ("Rosf".into(), 1)]);
-        assert_eq!(gallery.browse(&Filter::Label(labels[1].0.clone())).len(), 2);
-        let all = gallery.browse(&Filter::All);
+        assert_eq!(gallery.browse(&Filter::Label(labels[1].0.clone()), Order::Name).len(), 2);
+        let all = gallery.browse(&Filter::All, Order::Name);
         assert_eq!(paths(&all)[..2], ["photo 2.jpg", "photo 10.jpg"]);
         assert_eq!(gallery.facets().folders.len(), 4);
     }
@@ -449,7 +599,7 @@ mod tests {
     #[test]
     fn follows_changes() {
         let mut gallery = gallery(GARDEN);
-        let moved = Photo { id: PhotoId(9), path: "rose/1.jpg".into(), content: ContentHash([0; 16]) };
+        let moved = photo(9, "rose/1.jpg");
         let changes = Changes { added: vec![(moved, east())], removed: vec![PhotoId(1), PhotoId(5)] };
         gallery.apply(changes);
         assert_eq!(gallery.len(), 4);
@@ -473,7 +623,7 @@ mod tests {
             if let Some(before) = photos.iter().position(|photo| photo.path == path) {
                 removed.push(photos.swap_remove(before).id);
             }
-            photos.push(Photo { id: PhotoId(round + 1), path, content: ContentHash([0; 16]) });
+            photos.push(photo(round + 1, path));
             added.extend(photos.last().map(|photo| (photo.clone(), east())));
             gallery.apply(Changes { added, removed });
 
@@ -486,7 +636,7 @@ mod tests {
                     *expected.1.entry(label.into_owned()).or_default() += 1;
                 }
             }
-            let Facets { folders, labels } = gallery.facets();
+            let Facets { folders, labels, .. } = gallery.facets();
             assert_eq!(folders.into_iter().collect::<BTreeMap<_, _>>(), expected.0);
             assert_eq!(labels.into_iter().collect::<BTreeMap<_, _>>(), expected.1);
         }
@@ -502,5 +652,85 @@ mod tests {
         assert_eq!((quality.queries, quality.errors), (4, 1));
         assert_eq!(quality.recall_at_1, 0.5);
         assert_eq!(quality.recall_at_5, 1.0);
+    }
+
+    #[test]
+    fn photos_are_sorted_and_filtered_by_date() {
+        let mut gallery = gallery(&[
+            ("b/IMG_20240512_101530.jpg", [1.0, 0.1]),
+            ("a/rose.jpg", [1.0, 0.2]),
+            ("a/2023-12-31.jpg", [1.0, 0.3]),
+            ("a/IMG_20240512_090000.jpg", [1.0, 0.4]),
+            ("c/IMG-20240601-WA0001.jpg", [1.0, 0.5]),
+        ]);
+        let names = |order| -> Vec<String> {
+            gallery.browse(&Filter::All, order).iter().map(|hit| hit.photo.file_name()).collect()
+        };
+        let newest = [
+            "IMG-20240601-WA0001.jpg",
+            "IMG_20240512_101530.jpg",
+            "IMG_20240512_090000.jpg",
+            "2023-12-31.jpg",
+            "rose.jpg",
+        ];
+        assert_eq!(names(Order::NewestFirst), newest);
+        let oldest: Vec<&str> = newest[..4].iter().rev().chain(&newest[4..]).copied().collect();
+        assert_eq!(names(Order::OldestFirst), oldest);
+        let facets = gallery.facets();
+        assert_eq!((facets.months, facets.undated), (vec![(2024, 6, 1), (2024, 5, 2), (2023, 12, 1)], 1));
+        let of = |filter: &Filter| gallery.browse(filter, Order::Name).len();
+        let may = Filter::Days(Days::of(2024, Some(5)).unwrap());
+        assert_eq!([of(&may), of(&Filter::Days(Days::of(2024, None).unwrap())), of(&Filter::Undated)], [2, 3, 1]);
+        assert_eq!(gallery.rank(&east(), None, &may, None).len(), 2);
+
+        // What is found out later counts as well.
+        let rose = Arc::clone(&gallery.browse(&Filter::Undated, Order::Name)[0].photo);
+        let metadata = Metadata { taken: Taken::from_iso("2024-05-13"), ..Metadata::default() };
+        gallery.describe(vec![Photo { metadata, ..(*rose).clone() }]);
+        assert_eq!(gallery.browse(&may, Order::NewestFirst)[0].photo.id, rose.id);
+        assert_eq!((gallery.facets().months[1], gallery.facets().undated), ((2024, 5, 3), 0));
+    }
+
+    #[test]
+    fn a_raw_file_and_its_picture_are_one_photo() {
+        let mut gallery = gallery(&[
+            ("rose/1.NEF", [1.0, 0.0]),
+            ("rose/1.jpg", [1.0, 0.01]),
+            ("rose/2.cr3", [1.0, 0.02]),
+            ("rose/2.JPG", [1.0, 0.03]),
+            ("rose/3.dng", [1.0, 0.04]),
+            ("lily/1.jpg", [0.0, 1.0]),
+        ]);
+        assert_eq!(gallery.len(), 4);
+        let shown = ["lily/1.jpg", "rose/1.jpg", "rose/2.JPG", "rose/3.dng"];
+        let hits = gallery.browse(&Filter::All, Order::Name);
+        assert_eq!(paths(&hits), shown);
+        let raws: Vec<_> = hits.iter().map(|hit| hit.raw.as_ref().map(|raw| raw.file_name())).collect();
+        assert_eq!(raws, [None, Some("1.NEF".into()), Some("2.cr3".into()), None]);
+        for limit in [Some(1), Some(2), Some(3), None] {
+            let hits = gallery.rank(&east(), None, &Filter::All, limit);
+            let wanted = ["rose/1.jpg", "rose/2.JPG", "rose/3.dng", "lily/1.jpg"];
+            assert_eq!(paths(&hits), wanted[..limit.unwrap_or(4)]);
+            assert!(hits[0].raw.is_some());
+        }
+        assert_eq!(
+            paths(&gallery.rank(&east(), None, &Filter::Folder("rose".into()), Some(9))),
+            ["rose/1.jpg", "rose/2.JPG", "rose/3.dng"]
+        );
+        let facets = gallery.facets();
+        assert_eq!((facets.labels, facets.undated), (vec![("lily".into(), 1), ("rose".into(), 3)], 4));
+
+        // Recall is not flattered by the other half of a pair.
+        let mut evaluation = Evaluation::default();
+        gallery.evaluate_leave_one_out(&mut evaluation).unwrap();
+        let quality = evaluation.quality();
+        assert_eq!((quality.queries, quality.lone, quality.recall_at_1), (3, 1, 1.0));
+
+        // Without its picture the raw file is a photo of its own.
+        gallery.apply(Changes { removed: vec![PhotoId(2)], ..Changes::default() });
+        assert_eq!(
+            paths(&gallery.browse(&Filter::All, Order::Name)),
+            ["lily/1.jpg", "rose/1.NEF", "rose/2.JPG", "rose/3.dng"]
+        );
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::atomic_file::{self, Survives};
 use crate::device::DeviceChoice;
 use crate::language::LanguageChoice;
+use crate::query::Order;
 
 /// Light or dark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,8 @@ pub struct Settings {
     pub tile_side: f32,
     /// Results of a query; `None` for all.
     pub results: Option<usize>,
+    /// Of photos without a query.
+    pub order: Order,
     pub sidebar: bool,
     pub device: DeviceChoice,
 }
@@ -52,6 +55,7 @@ impl Default for Settings {
             maximized: false,
             tile_side: 168.0,
             results: Some(100),
+            order: Order::Name,
             sidebar: true,
             device: DeviceChoice::Auto,
         }

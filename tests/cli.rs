@@ -19,6 +19,8 @@ use std::process::Command;
 
 use base64ct::{Base64, Encoding};
 use common::{BINARY, FLOWERS, PHOTOS, PHOTOS_EACH, Place, SPECIES, commented, finish, listing, plain};
+use exif::experimental::Writer;
+use exif::{Field, In, Rational, Tag, Value as ExifValue};
 use florascope::artefact::BUILT_IN;
 use florascope::cli::exit;
 use florascope::photo::{ContentHash, bytes_to_path, path_to_bytes};
@@ -436,4 +438,66 @@ fn a_second_interrupt_ends_what_does_not_hear_the_first() {
     };
     drop(held);
     assert_eq!(ended.signal(), Some(Signal::TERM.as_raw()), "{ended}");
+}
+
+#[test]
+fn a_search_tells_when_and_where_a_photo_was_taken_also_of_a_library_of_before() {
+    let place = Place::empty();
+    let field = |tag, value| Field { tag, ifd_num: In::PRIMARY, value };
+    let text = |text: &str| ExifValue::Ascii(vec![text.as_bytes().to_vec()]);
+    let angle = |numbers: [u32; 3]| ExifValue::Rational(numbers.map(|num| Rational { num, denom: 1 }).to_vec());
+    let fields = [
+        field(Tag::Make, text("Canon")),
+        field(Tag::Model, text("Canon EOS R5")),
+        field(Tag::DateTimeOriginal, text("2023:07:01 18:30:00")),
+        field(Tag::OffsetTimeOriginal, text("+02:00")),
+        field(Tag::GPSLatitudeRef, text("N")),
+        field(Tag::GPSLatitude, angle([51, 30, 0])),
+        field(Tag::GPSLongitudeRef, text("W")),
+        field(Tag::GPSLongitude, angle([0, 15, 0])),
+    ];
+    let (mut writer, mut block) = (Writer::new(), std::io::Cursor::new(Vec::new()));
+    fields.iter().for_each(|field| writer.push_field(field));
+    writer.write(&mut block, true).unwrap();
+    let block = block.into_inner();
+    let length = (block.len() as u16 + 8).to_be_bytes();
+    let jpeg = &FLOWERS[0].jpeg;
+    let camera = [&jpeg[..2], &[0xFF, 0xE1], &length, b"Exif\0\0", &block, &jpeg[2..]].concat();
+    let camera = place.write("rose/IMG_20200101_000000.jpg", &camera);
+    place.write("rose/IMG-20240512-WA0001.jpg", &FLOWERS[1].jpeg);
+    place.write("rose/rose.jpg", &FLOWERS[2].jpeg);
+    place.index().expect_code(exit::DONE);
+
+    let found = |options: &[&str]| -> Vec<Value> {
+        let options = [&["search", "--json"], options].concat();
+        let answers = place.run(options, [&place.photos(), &camera]).expect_code(exit::DONE).json();
+        answers[0]["results"].as_array().unwrap().clone()
+    };
+    let check = || {
+        let all = found(&[]);
+        assert_eq!(all.len(), 3);
+        let first = &all[0];
+        assert_eq!(first["taken"], "2023-07-01T18:30:00+02:00");
+        assert_eq!(first["camera"], "Canon EOS R5");
+        assert_eq!((&first["latitude"], &first["longitude"]), (&json!(51.5), &json!(-0.25)));
+        assert!(first["width"].as_u64().unwrap() > 100 && first["height"].as_u64().unwrap() > 100);
+        let taken = |name: &str| {
+            let one = all.iter().find(|one| one["path"].as_str().unwrap().ends_with(name)).unwrap();
+            one["taken"].clone()
+        };
+        assert_eq!([taken("WA0001.jpg"), taken("rose.jpg")], [json!("2024-05-12"), json!(null)]);
+        assert_eq!(found(&["--from", "2024"]).len(), 1);
+        assert_eq!(found(&["--to", "2023-07-01"]).len(), 1);
+        assert_eq!(found(&["--from", "2023-07-02", "--to", "2024-04"]).len(), 0);
+        assert_eq!(found(&["--from", "2023-07", "--to", "2024-05"]).len(), 2);
+    };
+    check();
+    place.run(["search", "--from", "May"], [&place.photos(), &camera]).expect_code(exit::USAGE);
+
+    // As a version left it that did not ask: nothing is embedded anew.
+    let rows = embedding_rows(&place);
+    place.sql().execute_batch("DELETE FROM metadata").unwrap();
+    assert_eq!(index_again(&place), (3, 0));
+    assert_eq!(embedding_rows(&place), rows);
+    check();
 }

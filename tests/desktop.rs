@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 
 use common::{Photos, another_of, encode};
 use desktop::{Node, Screen, View, Window};
+use exif::experimental::Writer;
+use exif::{Field, In, Rational, Tag, Value as ExifValue};
 use florascope::desktop::file_uri;
 use florascope::garden::SPECIES;
 use florascope::photo::bytes_to_path;
@@ -657,6 +659,78 @@ fn latin(view: &View) -> Vec<String> {
     let texts = view.nodes.iter().flat_map(|node| [&node.label, &node.value]);
     let others = texts.map(|text| names.iter().fold(text.clone(), |text, name| text.replace(name, "")));
     others.filter(|text| text.chars().filter(char::is_ascii_alphabetic).count() > 3).collect()
+}
+
+#[test]
+#[ignore = "makes pictures for a person to look at; only its first window has been seen so far"]
+fn what_is_known_of_a_photo_and_the_problems_fit_every_window() {
+    let (screen, data) = (screen(), tempfile::tempdir().unwrap());
+    let photos = Photos::drawn("Garden", 2, 2);
+    let drawn = std::fs::read(photos.path().join(SPECIES[0].name).join(format!("{} 01.jpg", SPECIES[0].name))).unwrap();
+    let camera = [
+        (Tag::Make, ExifValue::Ascii(vec![b"NIKON CORPORATION".to_vec()])),
+        (Tag::Model, ExifValue::Ascii(vec![b"NIKON D850".to_vec()])),
+        (Tag::DateTimeOriginal, ExifValue::Ascii(vec![b"2024:05:12 10:15:30".to_vec()])),
+        (Tag::GPSLatitudeRef, ExifValue::Ascii(vec![b"N".to_vec()])),
+        (Tag::GPSLatitude, ExifValue::Rational([51, 28, 44].map(|num| Rational { num, denom: 1 }).to_vec())),
+        (Tag::GPSLongitudeRef, ExifValue::Ascii(vec![b"W".to_vec()])),
+        (Tag::GPSLongitude, ExifValue::Rational([0, 0, 38].map(|num| Rational { num, denom: 1 }).to_vec())),
+    ];
+    photos.write("Aster/DSC_0001.jpg", &with_words(&drawn, &camera));
+    for month in 1..=9 {
+        photos.write(&format!("Aster/IMG_20230{month}12_101530.jpg"), &common::commented(&drawn, &month.to_string()));
+    }
+    for number in 0..40 {
+        photos.write(&format!("Aster/empty {number:02}.jpg"), b"");
+        photos.write(&format!("Rose/cut {number:02}.jpg"), &drawn[..900 + number]);
+    }
+    photos.write("Rose/notes.jpg", b"not a picture");
+    let shots = Shots::new();
+    for (width, height, theme, language, date) in [
+        (1280, 800, "Light", "en", "12 May 2024, 10:15"),
+        (640, 420, "Light", "en", "12 May 2024, 10:15"),
+        (1280, 800, "Dark", "zh", "2024 年 5 月 12 日 10:15"),
+        (640, 420, "Dark", "zh", "2024 年 5 月 12 日 10:15"),
+    ] {
+        let name = |what: &str| format!("dates {width} {theme} {language} {what}");
+        let settings = serde_json::json!({ "window": [width, height], "theme": theme, "order": "Newest first" });
+        std::fs::write(data.path().join("settings.json"), settings.to_string()).unwrap();
+        let locale = if language == "zh" { "zh_CN.UTF-8" } else { "C.UTF-8" };
+        let window = Window::launch(&screen, florascope(data.path()).env("LC_ALL", locale).arg(photos.path()));
+        window.wait_for("the photos", PATIENCE, |view| {
+            let tiles = tiles(view);
+            (!tiles.is_empty() && tiles[0].says("DSC_0001.jpg") && view.node("Button", "81 ").is_some()).then_some(())
+        });
+        window.click_node(&wait_for_button(&window, if language == "zh" { "日期" } else { "Dates" }));
+        wait_for_text(&window, if language == "zh" { "2023 年" } else { "Jan 2023" });
+        wait_for_thumbnails(&window, &tiles(&window.view())[..1]);
+        shots.take(&window, &name("grid"));
+        window.key("Home");
+        wait_until_selected(&window, 1);
+        window.key("space");
+        let said = wait_for_text(&window, date);
+        assert!(said.says("NIKON D850  ·  ") && !said.says("CORPORATION"), "{said:?}");
+        shots.take(&window, &name("large"));
+        window.key("Escape");
+        wait_until_gone(&window, date);
+        window.click_node(&wait_for_button(&window, "81 "));
+        wait_for_text(&window, "cut 00.jpg");
+        std::thread::sleep(Duration::from_millis(300));
+        shots.take(&window, &name("problems"));
+        assert!(window.close().success());
+    }
+}
+
+/// A JPEG with an EXIF block that says this.
+fn with_words(jpeg: &[u8], words: &[(Tag, ExifValue)]) -> Vec<u8> {
+    let field = |(tag, value): &(Tag, ExifValue)| Field { tag: *tag, ifd_num: In::PRIMARY, value: value.clone() };
+    let fields: Vec<Field> = words.iter().map(field).collect();
+    let (mut writer, mut block) = (Writer::new(), std::io::Cursor::new(Vec::new()));
+    fields.iter().for_each(|field| writer.push_field(field));
+    writer.write(&mut block, true).unwrap();
+    let block = block.into_inner();
+    let length = (block.len() as u16 + 8).to_be_bytes();
+    [&jpeg[..2], &[0xFF, 0xE1], &length, b"Exif\0\0", &block, &jpeg[2..]].concat()
 }
 
 #[test]

@@ -19,8 +19,9 @@ use florascope::catalog::{Changes, FileStamp, KnownFile};
 use florascope::desktop::{file_uri, pasted_path};
 use florascope::index::Index;
 use florascope::job::Cancel;
+use florascope::metadata::Metadata;
 use florascope::photo::{ContentHash, Embedding, HalfEmbedding, Metric, Photo, PhotoId, path_to_bytes};
-use florascope::query::{Filter, Gallery};
+use florascope::query::{Filter, Gallery, Order};
 use florascope::scan::scan;
 
 /// Parts of names: such that names begin like others, and come before and after the separator in the order of bytes.
@@ -59,7 +60,7 @@ fn a_gallery_keeps_folders_together_and_filters_as_paths_do() {
                 let id = PhotoId(next_id);
                 next_id += 1;
                 model.insert(path.clone(), id);
-                let photo = Photo { id, path, content: ContentHash([0; 16]) };
+                let photo = Photo::new(id, path, ContentHash([0; 16]), Metadata::default());
                 changes.added.push((photo, Embedding::normalised(vec![1.0, random.unit() as f32]).unwrap()));
             }
             gallery.apply(changes);
@@ -68,7 +69,7 @@ fn a_gallery_keeps_folders_together_and_filters_as_paths_do() {
             gallery.apply(Changes { removed, ..Changes::default() });
         }
         let shown = |filter: &Filter| -> Vec<(PathBuf, PhotoId)> {
-            gallery.browse(filter).into_iter().map(|hit| (hit.photo.path.clone(), hit.photo.id)).collect()
+            gallery.browse(filter, Order::Name).into_iter().map(|hit| (hit.photo.path.clone(), hit.photo.id)).collect()
         };
         // Which order that is, the names' own tests say.
         let all = shown(&Filter::All);

@@ -23,7 +23,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::Photos;
+use common::{Photos, encode};
 use eframe::egui::accesskit::{Role, Toggled};
 use eframe::egui::{self, Event, Key, Modifiers, OutputCommand, Rect, Theme};
 use egui_kittest::kittest::{NodeT, Queryable};
@@ -31,12 +31,14 @@ use egui_kittest::{Harness, Node};
 use florascope::app::App;
 use florascope::device::DeviceChoice;
 use florascope::library::{DataFolder, Library};
+use florascope::metadata::Metadata;
 use florascope::photo::{ContentHash, Photo, PhotoId};
-use florascope::query::Hit;
+use florascope::query::{Hit, Order};
 use florascope::settings::{Settings, ThemeChoice};
 use florascope::ui::grid::{Grid, Layout};
 use florascope::ui::state::{Answer, OpenLibrary, State};
 use florascope::ui::textures::Textures;
+use image::{ImageFormat, Rgb, RgbImage};
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -224,9 +226,15 @@ fn at_its_smallest_nothing_lies_on_top_of_anything_else() {
     let photos = Photos::plain("A garden with a very long name indeed", &[("rose", 8), ("lily", 8)]);
     photos.write("broken.jpg", b"no photo");
     let mut window = Window::on(&photos, 16);
+    assert_bar_fits(&mut window);
     window.key(Key::Home);
     window.key_with(Modifiers::COMMAND, Key::Enter);
     window.wait_for_text("Photos similar to");
+    assert_bar_fits(&mut window);
+}
+
+#[track_caller]
+fn assert_bar_fits(window: &mut Window) {
     for (width, height) in [(640.0, 420.0), (512.0, 420.0), (800.0, 600.0), (1280.0, 800.0)] {
         window.harness.set_size(egui::vec2(width, height));
         (0..5).for_each(|_| window.harness.step());
@@ -447,6 +455,84 @@ fn problems_are_listed_and_copied() {
 }
 
 #[test]
+fn problems_are_grouped_filtered_and_tried_again() {
+    let photos = Photos::plain("Garden", &[("rose", 2)]);
+    photos.write("rose/empty.jpg", b"");
+    photos.write("rose/none.jpg", b"");
+    photos.write("rose/notes.jpg", b"not a picture");
+    let mut window = Window::on(&photos, 2);
+    window.press("3 problems");
+    window.press("The file is empty, 2");
+    window.wait_until_gone("rose/empty.jpg");
+    window.press("The file is empty, 2");
+    window.wait_for_text("rose/empty.jpg");
+    window.all(Role::TextInput).next().unwrap().focus();
+    window.harness.step();
+    window.harness.event(Event::Text("notes".into()));
+    window.wait_until_gone("rose/empty.jpg");
+    window.wait_for_text("1 of 3");
+    window.harness.check_accessibility();
+    // Mended meanwhile.
+    photos.write("rose/notes.jpg", &encode(&RgbImage::new(48, 36), ImageFormat::Jpeg));
+    window.press("Try again: rose/notes.jpg");
+    window.wait_until_indexed(3);
+    window.wait_for_text("2 problems");
+}
+
+#[test]
+fn photos_are_sorted_and_listed_by_date() {
+    let photos = Photos::plain("Garden", &[("rose", 1)]);
+    let write = |name: &str, shade: u8| {
+        photos.write(name, &encode(&RgbImage::from_pixel(48, 36, Rgb([shade, 9, 9])), ImageFormat::Jpeg));
+    };
+    write("rose/IMG_20240512_101530.jpg", 10);
+    write("lily/IMG_20240512_090000.jpg", 20);
+    write("rose/IMG-20231231-WA0001.jpg", 30);
+    let mut window = Window::on(&photos, 4);
+    let names = |tiles: Vec<String>| -> Vec<String> {
+        tiles.iter().map(|tile| tile.rsplit(", ").next().unwrap().to_owned()).collect()
+    };
+    let newest = ["IMG_20240512_101530.jpg", "IMG_20240512_090000.jpg", "IMG-20231231-WA0001.jpg", "rose 01.jpg"];
+    window.wait_for("the order", |window| {
+        window.all(Role::ComboBox).find(|node| text_of(node) == "Order of the photos").map(|combo| combo.click())
+    });
+    window.press("Newest first");
+    window.wait_for("the newest first", |window| (names(window.tiles()) == newest).then_some(()));
+    window.wait_for("the order on disk", |window| (window.saved().order == Order::NewestFirst).then_some(()));
+
+    window.press("Dates");
+    window.press("May 2024, 2");
+    assert_eq!(names(window.wait_for_tiles(2)), newest[..2]);
+    window.press("2023, 1");
+    window.wait_for_tiles(1);
+    window.press("Without a date, 1");
+    window.wait_for("the photo without a date", |window| (names(window.tiles()) == newest[3..]).then_some(()));
+    window.press("All photos, 4");
+    window.wait_for_tiles(4);
+    window.key(Key::Home);
+    window.key(Key::Space);
+    window.wait_for_text("12 May 2024, 10:15  ·  48 × 36");
+    window.harness.check_accessibility();
+}
+
+#[test]
+fn dates_of_a_library_of_before_are_read_after_it_is_opened() {
+    let photos = Photos::plain("Garden", &[("rose", 2)]);
+    let mut window = Window::on(&photos, 2);
+    let Window { harness, data } = window;
+    drop(harness);
+    let library = DataFolder::open(Some(data.path().into())).unwrap().library(photos.path()).unwrap();
+    let sql = rusqlite::Connection::open(library.folder.join("catalog.sqlite")).unwrap();
+    sql.execute_batch("DELETE FROM metadata").unwrap();
+    drop(sql);
+    window = Window::with(data, Some(photos.path()), Settings::default());
+    window.wait_until_indexed(2);
+    window.key(Key::Home);
+    window.key(Key::Space);
+    window.wait_for_text("48 × 36");
+}
+
+#[test]
 fn light_and_dark() {
     let photos = Photos::plain("Garden", &[("rose", 2)]);
     let settings = Settings { theme: ThemeChoice::Dark, ..Settings::default() };
@@ -513,11 +599,13 @@ fn of_a_hundred_thousand_photos_only_those_in_view_are_laid_out() {
     const PHOTOS: usize = 100_000;
     let folder = tempfile::tempdir().unwrap();
     let hit = |number: usize| Hit {
-        photo: Arc::new(Photo {
-            id: PhotoId(number as i64),
-            path: PathBuf::from(format!("rose/{number:06}.jpg")),
-            content: ContentHash((number as u128).to_le_bytes()),
-        }),
+        photo: Arc::new(Photo::new(
+            PhotoId(number as i64),
+            PathBuf::from(format!("rose/{number:06}.jpg")),
+            ContentHash((number as u128).to_le_bytes()),
+            Metadata::default(),
+        )),
+        raw: None,
         similarity: Some(1.0 - number as f32 / PHOTOS as f32),
     };
     let state = State { answer: Answer::Hits((1..=PHOTOS).map(hit).collect()), ..State::default() };
@@ -530,6 +618,7 @@ fn of_a_hundred_thousand_photos_only_those_in_view_are_laid_out() {
         facets: Arc::default(),
         problems: Arc::default(),
         progress: None,
+        dates: None,
         outcome: None,
     };
     let mut textures = Textures::start(|| {}).unwrap();

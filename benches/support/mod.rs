@@ -14,6 +14,7 @@ use florascope::garden;
 use florascope::ingest::ingest;
 use florascope::job::Cancel;
 use florascope::library::{DataFolder, Library, WriterLock};
+use florascope::metadata::Metadata;
 use florascope::photo::{ContentHash, Embedded, Embedding, Metric, PhotoId};
 use florascope::random::Random;
 use image::RgbImage;
@@ -146,5 +147,6 @@ pub fn key() -> ModelKey<'static> {
 /// A photo's row, made up. `path` is relative to the library's folder.
 pub fn photo(number: usize, path: PathBuf, stamp: FileStamp, embedding: Embedding) -> NewPhoto {
     let content = ContentHash::of(&number.to_le_bytes());
-    NewPhoto { path, stamp, content, embedded: Embedded { embedding, features: None }, thumbnail: None, damage: None }
+    let embedded = Embedded { embedding, features: None };
+    NewPhoto { path, stamp, content, embedded, thumbnail: None, damage: None, metadata: Metadata::default() }
 }

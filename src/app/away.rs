@@ -124,6 +124,7 @@ mod tests {
             facets: Arc::default(),
             problems: Arc::default(),
             progress: None,
+            dates: None,
             outcome: None,
         });
         assert_eq!(title(&state), "Garden – Florascope");

@@ -53,6 +53,7 @@ impl App {
                     facets: Arc::default(),
                     problems: Arc::default(),
                     progress: None,
+                    dates: None,
                     outcome: None,
                 });
                 self.state.history = vec![Visit { query: None, thumbnail: None }];
@@ -122,7 +123,11 @@ impl App {
                 self.show_error(message);
             }
             Event::Account(account) => self.state.account = account,
-            Event::Gallery { .. } | Event::Problems(_) | Event::Progress(_) | Event::JobEnded(_) => {
+            Event::Gallery { .. }
+            | Event::Problems(_)
+            | Event::Progress(_)
+            | Event::ReadingDates(_)
+            | Event::JobEnded(_) => {
                 match &event {
                     Event::Progress(_) => self.work_goes_on(),
                     Event::JobEnded(outcome) => self.notify_of_job(outcome),
@@ -236,6 +241,7 @@ impl App {
                 }
             }
             Event::Problems(problems) => library.problems = problems,
+            Event::ReadingDates(progress) => library.dates = progress,
             Event::Progress(progress) => (library.progress, library.outcome) = (Some(progress), None),
             Event::JobEnded(outcome) => {
                 library.progress = None;

@@ -51,6 +51,7 @@ pub struct App {
     settings_file: SettingsFile,
     state: State,
     models_panel: models::Models,
+    problems_panel: problems::Problems,
     libraries_panel: libraries::Libraries,
     about: Option<about::About>,
     path_prompt: path_prompt::PathPrompt,
@@ -111,6 +112,7 @@ impl App {
             settings,
             state: State { device, opening: true, ..State::default() },
             models_panel: models::Models::default(),
+            problems_panel: problems::Problems::default(),
             libraries_panel: libraries::Libraries::default(),
             about: None,
             path_prompt: path_prompt::PathPrompt::default(),
@@ -179,7 +181,8 @@ impl App {
             }
             Some(library) => {
                 self.library_ui(ui, &library, &mut actions);
-                problems::problems_ui(&ctx, &library, &mut self.state.problems_open, &mut actions);
+                let open = &mut self.state.problems_open;
+                problems::problems_ui(&ctx, &mut self.problems_panel, &library, open, &mut actions);
                 self.state.library = Some(library);
             }
         }
@@ -265,7 +268,9 @@ impl App {
                     tr!("No photos in this folder. Copy some into it, then choose \"Check for changes\" (F5).")
                 }
                 Filter::All => tr!("None of the files in this folder could be read as a photo; see \"Problems\""),
-                Filter::Folder(_) | Filter::Label(_) => tr!("No photos in this part of the library"),
+                Filter::Folder(_) | Filter::Label(_) | Filter::Days(_) | Filter::Undated => {
+                    tr!("No photos in this part of the library")
+                }
             }),
             Answer::Hits(_) | Answer::None => None,
         }

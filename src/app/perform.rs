@@ -48,6 +48,10 @@ impl App {
                     self.settings.results = results;
                     self.show();
                 }
+                Action::SetOrder(order) => {
+                    self.settings.order = order;
+                    self.show();
+                }
                 Action::SetTileSide(side) => self.set_tile_side(side),
                 Action::SetLanguage(choice) => {
                     self.settings.language = choice;
@@ -60,6 +64,7 @@ impl App {
                 Action::SetTrainOptions(options) => self.state.train.options = options,
                 Action::TrainAgain => self.state.train.phase = Phase::Setup,
                 Action::ForgetMoved => self.state.moved = None,
+                Action::ShowInFileManager(path) => self.desktop.show_in_file_manager(path),
                 Action::DismissToast(number) => {
                     if number < self.state.toasts.len() {
                         self.state.toasts.remove(number);
@@ -251,7 +256,12 @@ impl App {
             self.state.answer = Answer::None;
         }
         let query = self.state.visit().and_then(|visit| visit.query.clone());
-        let listing = Listing { query, filter: self.state.filter.clone(), limit: self.settings.results };
+        let listing = Listing {
+            query,
+            filter: self.state.filter.clone(),
+            order: self.settings.order,
+            limit: self.settings.results,
+        };
         self.worker.send(Request::Show { number: self.state.number, listing });
     }
 

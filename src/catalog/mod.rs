@@ -5,19 +5,22 @@
 //! time and so live in a second file, attached to the same connection.
 
 mod embeddings;
+mod metadata;
 mod schema;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, HashSet};
-use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, ffi, params};
 
 use self::embeddings::{insert_embedding, model_row};
+pub(crate) use self::metadata::Undescribed;
+use self::metadata::{COLUMNS, insert_metadata, metadata_of};
 use crate::library::Obstacle;
+use crate::metadata::Metadata;
 use crate::names::PathKey;
 use crate::photo::{
     ContentHash, Embedded, Embedding, HalfEmbedding, Metric, Photo, PhotoId, bytes_to_path, path_to_bytes,
@@ -95,8 +98,8 @@ impl FileStamp {
     }
 }
 
-impl From<&Metadata> for FileStamp {
-    fn from(metadata: &Metadata) -> Self {
+impl From<&std::fs::Metadata> for FileStamp {
+    fn from(metadata: &std::fs::Metadata) -> Self {
         // A file system without times still has sizes.
         let modified = metadata.modified().ok().and_then(|time| match time.duration_since(UNIX_EPOCH) {
             Ok(after) => i64::try_from(after.as_nanos()).ok(),
@@ -164,6 +167,7 @@ pub struct NewPhoto {
     pub thumbnail: Option<Vec<u8>>,
     /// What is wrong with the file, which gave a picture all the same: listed as a problem.
     pub damage: Option<String>,
+    pub metadata: Metadata,
 }
 
 /// Which embeddings are meant.
@@ -289,6 +293,7 @@ impl Catalog {
                         )?
                         .execute(params![content.0, jpeg])?;
                 }
+                insert_metadata(transaction, content, &photo.metadata)?;
                 transaction.prepare_cached("DELETE FROM problems WHERE path = ?")?.execute([&path])?;
                 changes.removed.extend(delete_other_content(transaction, &path, content)?);
                 let id = transaction
@@ -302,13 +307,13 @@ impl Catalog {
                         params![path, photo.stamp.size, photo.stamp.modified, photo.stamp.changed, content.0],
                         |row| row.get(0),
                     )?;
-                let id = PhotoId(id);
                 if let Some(reason) = &photo.damage {
                     transaction
                         .prepare_cached("INSERT OR REPLACE INTO problems (path, reason) VALUES (?, ?)")?
                         .execute(params![path, reason])?;
                 }
-                changes.added.push((Photo { id, path: photo.path, content }, photo.embedded.embedding));
+                let photo_there = Photo::new(PhotoId(id), photo.path, content, photo.metadata);
+                changes.added.push((photo_there, photo.embedded.embedding));
             }
             for NewProblem { problem, stamp, lasting, passing } in problems {
                 let path = path_to_bytes(&problem.path);
@@ -428,7 +433,7 @@ impl Catalog {
         })
     }
 
-    /// Throws away embeddings and thumbnails of contents that no photo has any more. Only after a whole scan: before
+    /// Throws away embeddings, thumbnails and metadata of contents that no photo has any more. Only after a whole scan: before
     /// its end a moved file may look gone.
     ///
     /// # Errors
@@ -437,6 +442,7 @@ impl Catalog {
         self.transaction(|transaction| {
             transaction.execute_batch(
                 "DELETE FROM embeddings WHERE content NOT IN (SELECT content FROM photos);
+                 DELETE FROM metadata WHERE content NOT IN (SELECT content FROM photos);
                  DELETE FROM thumbnails.thumbnails WHERE content NOT IN (SELECT content FROM photos);",
             )
         })
@@ -453,16 +459,17 @@ impl Catalog {
         model: ModelKey,
     ) -> Result<Vec<(Photo, Option<HalfEmbedding>)>, CatalogError> {
         self.run(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT photos.id, path, photos.content, vector FROM photos
+            let mut statement = connection.prepare_cached(&format!(
+                "SELECT photos.id, path, photos.content, vector, {COLUMNS} FROM photos
                  LEFT JOIN embeddings ON embeddings.content = photos.content
                      AND model = (SELECT id FROM models WHERE name = ?)
-                 WHERE photos.id > ? ORDER BY photos.id LIMIT ?",
-            )?;
+                 LEFT JOIN metadata ON metadata.content = photos.content
+                 WHERE photos.id > ? ORDER BY photos.id LIMIT ?"
+            ))?;
             let rows = statement.query_map(params![model.name, after.0, limit as i64], |row| {
                 let path: Vec<u8> = row.get(1)?;
-                let photo =
-                    Photo { id: PhotoId(row.get(0)?), path: bytes_to_path(&path), content: ContentHash(row.get(2)?) };
+                let (id, content) = (PhotoId(row.get(0)?), ContentHash(row.get(2)?));
+                let photo = Photo::new(id, bytes_to_path(&path), content, metadata_of(row, 4)?);
                 let vector = row.get_ref(3)?.as_blob_or_null()?;
                 Ok((photo, vector.map(HalfEmbedding::from_bytes)))
             })?;

@@ -55,9 +55,24 @@ pub(super) const MIGRATIONS: &[&str] = &[
         changed  INTEGER
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    CREATE TABLE metadata (
+        content   BLOB PRIMARY KEY,      -- there is a row for each content that was looked at, whatever it tells
+        taken     TEXT,                  -- ISO 8601 in local time, with its zone where that is known
+        camera    TEXT,
+        width     INTEGER,               -- of the upright picture
+        height    INTEGER,
+        latitude  REAL,                  -- degrees
+        longitude REAL
+    ) STRICT, WITHOUT ROWID;
+",
 ];
 /// Catalogs from this version on can be read as they are; they are brought up to date when they are written.
 const OLDEST_READABLE: usize = 1;
+/// The version that brought [`super::metadata`]; and what stands for it in a catalog of before that is only read.
+const WITH_METADATA: usize = 3;
+const NO_METADATA: &str =
+    "CREATE TEMP TABLE metadata (content, taken, camera, width, height, latitude, longitude)";
 
 pub(super) const FILE: &str = "catalog.sqlite";
 pub(super) const THUMBNAIL_FILE: &str = "thumbnails.sqlite";
@@ -127,7 +142,13 @@ impl Catalog {
         match catalog.version()? {
             0 => Ok(None),
             version if version < OLDEST_READABLE => Err(CatalogError::TooOld(catalog.file)),
-            _ => Ok(Some(catalog)),
+            version => {
+                // Of an older catalog nothing is known of when its photos were taken.
+                if version < WITH_METADATA {
+                    catalog.run(|connection| connection.execute_batch(NO_METADATA))?;
+                }
+                Ok(Some(catalog))
+            }
         }
     }
 

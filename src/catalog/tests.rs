@@ -17,6 +17,7 @@ fn photo(path: &str, content: u8) -> NewPhoto {
         embedded: Embedded { embedding: Embedding::normalised(vec![1.0, f32::from(content)]).unwrap(), features: None },
         thumbnail: Some(vec![content]),
         damage: None,
+        metadata: Metadata::default(),
     }
 }
 
@@ -319,4 +320,47 @@ fn a_catalog_of_a_newer_version_is_refused() {
     catalog.connection.pragma_update(None, "user_version", MIGRATIONS.len() as i64 + 1).unwrap();
     drop(catalog);
     assert!(matches!(Catalog::open(folder.path()), Err(CatalogError::TooNew(_))));
+}
+
+#[test]
+fn what_is_known_of_a_content_is_there_after_opening_and_goes_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut catalog = Catalog::open(folder.path()).unwrap();
+    let metadata = Metadata {
+        taken: crate::metadata::Taken::from_iso("2024-05-12T10:15:30.25+02:00"),
+        camera: Some("Canon EOS R5".into()),
+        size: Some((6000, 4000)),
+        place: crate::metadata::Place::new(-33.51, 151.205),
+    };
+    let described = NewPhoto { metadata: metadata.clone(), ..photo("IMG_20200101_000000.jpg", 1) };
+    let written = catalog.write(M, vec![described, photo("IMG_20200101_000000 (1).jpg", 2)], &[]).unwrap();
+    drop(catalog);
+    let mut catalog = Catalog::open(folder.path()).unwrap();
+    let stored = catalog.photos_after(PhotoId(0), 10, M).unwrap();
+    assert_eq!(stored.iter().map(|(photo, _)| photo.clone()).collect::<Vec<_>>(), photos_of(&written));
+    assert_eq!(stored[0].0.metadata, metadata);
+    // The name tells what the file does not.
+    assert_eq!(stored[1].0.metadata.taken.unwrap().to_string(), "2020-01-01T00:00:00");
+    catalog.remove(&[stored[0].0.id], &[]).unwrap();
+    catalog.forget_unused().unwrap();
+    let rows: i64 = catalog.connection.query_row("SELECT count(*) FROM metadata", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 1);
+}
+
+#[test]
+fn contents_of_an_older_version_are_described_once_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut catalog = Catalog::open(folder.path()).unwrap();
+    catalog.write(M, vec![photo("a.jpg", 1), photo("b.jpg", 1), photo("c.jpg", 2)], &[]).unwrap();
+    catalog.connection.execute_batch("DELETE FROM metadata").unwrap();
+    assert_eq!(catalog.undescribed_count().unwrap(), 2);
+    let first = catalog.undescribed_after(None, 1).unwrap();
+    assert_eq!((first.len(), first[0].content), (1, ContentHash([1; 16])));
+    let metadata = Metadata { size: Some((4, 3)), ..Metadata::default() };
+    let photos = catalog.describe(&[(first[0].content, metadata.clone())]).unwrap();
+    assert_eq!(photos.len(), 2);
+    assert!(photos.iter().all(|photo| photo.metadata == metadata));
+    let rest = catalog.undescribed_after(Some(first[0].content), 10).unwrap();
+    assert_eq!(rest.iter().map(|one| one.path.clone()).collect::<Vec<_>>(), [PathBuf::from("c.jpg")]);
+    assert_eq!(catalog.undescribed_count().unwrap(), 1);
 }

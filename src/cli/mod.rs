@@ -5,7 +5,7 @@ mod models;
 mod output;
 mod train;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -17,19 +17,21 @@ use serde_json::{Value, json};
 pub use self::output::print_error;
 use self::output::{
     Bar, count_of, path_to_text, percent, print_account, print_json, print_lines, print_problems, problems_json,
-    put_account, put_path,
+    put_account, put_metadata, put_path,
 };
 use crate::active_model::{active_model, forget_unneeded};
 use crate::catalog::Catalog;
 use crate::device::DeviceChoice;
 use crate::embed::Embedder;
 use crate::evaluate::Evaluation;
-use crate::ingest::{COMPLETE, IngestEvent, YES, account, ingest_again};
+use crate::ingest::{COMPLETE, IngestEvent, YES, account, describe_library, ingest_again};
 use crate::job::{Cancel, Outcome, Progress, Stage};
 use crate::library::{DataFolder, Library, WriterLock};
+use crate::metadata::Days;
 use crate::model::NetworkInput;
 use crate::moved::recognise;
 use crate::names::composed;
+use crate::pairs::pairs;
 use crate::photo::label_of;
 use crate::query::{Filter, Gallery, QueryError, embed_picture, read_photo};
 use crate::scan::{Again, scan};
@@ -118,6 +120,12 @@ pub enum Command {
         /// Results for each photo
         #[arg(short = 'k', long, default_value_t = 10)]
         results: usize,
+        /// Only photos taken on this day or later, or in this month or year: 2024-05-12, 2024-05 or 2024
+        #[arg(long, value_name = "DATE", value_parser = parse_days)]
+        from: Option<Days>,
+        /// Only photos taken on this day or earlier
+        #[arg(long, value_name = "DATE", value_parser = parse_days)]
+        to: Option<Days>,
     },
     /// Tell what is indexed of a folder, or list all libraries
     #[command(after_help = EXIT_HELP)]
@@ -159,13 +167,28 @@ pub fn run(command: &Command, common: &Common) -> anyhow::Result<u8> {
             };
             index(&data, folder, *anew, &again, common)
         }
-        Command::Search { folder, photos, results } => search(&data, folder, photos, *results, common),
+        Command::Search { folder, photos, results, from, to } => {
+            search(&data, folder, photos, *results, &taken_between(*from, *to), common)
+        }
         Command::Status { folder } => status(&data, folder.as_deref(), common),
         Command::Train(arguments) => train::train(&data, arguments, common),
         Command::Models(command) => models::models(&data, command, common),
         Command::Libraries(command) => libraries::libraries(&data, command, common),
         Command::Evaluate { folder, queries, .. } => evaluate(&data, folder, queries.as_deref(), common),
     }
+}
+
+fn parse_days(text: &str) -> Result<Days, String> {
+    Days::parse(text).ok_or_else(|| "not a date such as 2024-05-12, 2024-05 or 2024".into())
+}
+
+/// Without either, photos of which nobody knows when they were taken are meant as well.
+fn taken_between(from: Option<Days>, to: Option<Days>) -> Filter {
+    if from.is_none() && to.is_none() {
+        return Filter::All;
+    }
+    let all = Days::ALL;
+    Filter::Days(Days { from: from.map_or(all.from, |days| days.from), to: to.map_or(all.to, |days| days.to) })
 }
 
 fn library_of(data: &DataFolder, folder: &Path) -> anyhow::Result<Library> {
@@ -221,6 +244,9 @@ fn index(data: &DataFolder, folder: &Path, anew: bool, again: &Again, common: &C
             bar.show(&progress);
         }
     });
+    if matches!(outcome, Outcome::Done { .. }) {
+        describe_library(&library, &mut catalog, &cancel, &mut |progress, _| bar.show(&progress))?;
+    }
     bar.clear();
     if matches!(outcome, Outcome::Done { .. }) {
         forget_unneeded(&library, &mut catalog, &data.models(), None);
@@ -265,7 +291,14 @@ fn open_indexed(data: &DataFolder, folder: &Path) -> anyhow::Result<Option<(Libr
     Ok(catalog.map(|catalog| (library, catalog)))
 }
 
-fn search(data: &DataFolder, folder: &Path, photos: &[PathBuf], results: usize, common: &Common) -> anyhow::Result<u8> {
+fn search(
+    data: &DataFolder,
+    folder: &Path,
+    photos: &[PathBuf],
+    results: usize,
+    filter: &Filter,
+    common: &Common,
+) -> anyhow::Result<u8> {
     let Some((library, catalog)) = open_indexed(data, folder)? else { return Ok(exit::NOT_INDEXED) };
     let embedder = Embedder::start(common.device.unwrap_or_default(), active_model(&catalog, &data.models())?)?;
     let model = embedder.info()?;
@@ -276,7 +309,7 @@ fn search(data: &DataFolder, folder: &Path, photos: &[PathBuf], results: usize, 
     for path in photos {
         let answer = read_photo(path)
             .and_then(|picture| embed_picture(&embedder, &picture))
-            .map(|embedding| gallery.rank(&embedding, None, &Filter::All, Some(results)));
+            .map(|embedding| gallery.rank(&embedding, None, filter, Some(results)));
         match answer {
             Ok(hits) if common.json => {
                 let hits = hits.iter().enumerate().map(|(rank, hit)| {
@@ -286,6 +319,10 @@ fn search(data: &DataFolder, folder: &Path, photos: &[PathBuf], results: usize, 
                     }
                     put_path(&mut result, "path", &library.root.join(&hit.photo.path));
                     result["away"] = json!(account.is_away(&hit.photo.path));
+                    put_metadata(&mut result, &hit.photo.metadata);
+                    if let Some(raw) = &hit.raw {
+                        put_path(&mut result, "raw", &library.root.join(&raw.path));
+                    }
                     result
                 });
                 let mut answer = json!({ "results": hits.collect::<Vec<_>>() });
@@ -416,7 +453,11 @@ fn embed_labelled(
     bar: &Bar,
 ) -> anyhow::Result<Vec<(crate::photo::Embedding, OsString)>> {
     let root = folder.canonicalize().with_context(|| format!("The folder cannot be opened: {}", folder.display()))?;
-    let found = scan(&root, HashMap::new(), &Cancel::default(), |_| {}).context("The scan was stopped")?;
+    let mut found = scan(&root, HashMap::new(), &Cancel::default(), |_| {}).context("The scan was stopped")?;
+    // A raw file and the picture of the same shot are one query.
+    let pairs = pairs(found.to_read.iter().map(|file| (file.path.as_path(), file)));
+    let raws: HashSet<PathBuf> = pairs.into_iter().map(|(_, raw)| raw.path.clone()).collect();
+    found.to_read.retain(|file| !raws.contains(&file.path));
     print_problems(&found.problems);
     found.problems.iter().for_each(|_| evaluation.add_error());
     let mut progress = Progress::begin(Stage::EmbeddingQueries, Some(found.to_read.len() as u64));

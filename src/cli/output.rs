@@ -14,6 +14,7 @@ use time::OffsetDateTime;
 
 use crate::catalog::Problem;
 use crate::job::Progress;
+use crate::metadata::Metadata;
 use crate::photo::path_to_bytes;
 use crate::scan::{Account, OtherKind};
 use crate::text::escape;
@@ -64,6 +65,17 @@ pub(super) fn put_path(object: &mut Value, name: &str, path: &Path) {
         // The room is exact.
         object[format!("{name}_bytes").as_str()] = json!(Base64::encode(&bytes, &mut base64).ok());
     }
+}
+
+/// Puts what is known of a photo into a JSON object; null where it is not known.
+pub(super) fn put_metadata(object: &mut Value, metadata: &Metadata) {
+    let Metadata { taken, camera, size, place } = metadata;
+    object["taken"] = json!(taken.map(|taken| taken.to_string()));
+    object["camera"] = json!(camera.as_deref());
+    object["width"] = json!(size.map(|(width, _)| width));
+    object["height"] = json!(size.map(|(_, height)| height));
+    object["latitude"] = json!(place.map(|place| place.latitude));
+    object["longitude"] = json!(place.map(|place| place.longitude));
 }
 
 /// A path on one line, with escapes for what is no text and for what is not printed.

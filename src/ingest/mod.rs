@@ -9,7 +9,9 @@
 //!
 //! [`ingest`] follows the folder with the model in use and tells what changed, so that the open gallery can follow, too.
 //! [`embed_library()`] gives the library the embeddings of another model; nothing changes for the gallery by that.
+//! [`describe_library()`] finds out when the photos of an older catalog were taken, and what else their files tell.
 
+mod describe;
 mod embed_library;
 mod pipeline;
 mod reader;
@@ -18,6 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+pub(crate) use self::describe::describe_library;
 pub(crate) use self::embed_library::embed_library;
 use self::pipeline::{Pipeline, REPORT_EVERY, Read, Told};
 use self::reader::{Reader, Unread};
@@ -26,6 +29,7 @@ use crate::decode::{self, AtLeast, DecodeError, Decoded, THUMBNAIL_SIDE};
 use crate::embed::{EmbedError, Embedder, ModelInfo};
 use crate::job::{Cancel, Outcome, Progress, Stage};
 use crate::library::Library;
+use crate::metadata::Metadata;
 use crate::model::{INPUT_SIDE, NetworkInput};
 use crate::patience::{LOOK_EVERY, NO_ANSWER, has_entries};
 use crate::photo::{ContentHash, Embedded, PhotoId};
@@ -433,13 +437,14 @@ struct UnembeddedPhoto {
     content: ContentHash,
     thumbnail: Option<Vec<u8>>,
     damage: Option<String>,
+    metadata: Metadata,
 }
 
 impl UnembeddedPhoto {
     fn finish(self, embedded: Option<Embedded>) -> Finished {
-        let Self { file: FoundFile { path, stamp }, content, thumbnail, damage } = self;
+        let Self { file: FoundFile { path, stamp }, content, thumbnail, damage, metadata } = self;
         match embedded {
-            Some(embedded) => Finished::Photo(NewPhoto { path, stamp, content, embedded, thumbnail, damage }),
+            Some(embedded) => Finished::Photo(NewPhoto { path, stamp, content, embedded, thumbnail, damage, metadata }),
             None => {
                 let reason = "The model gave no usable embedding of this photo".into();
                 Finished::Problem(ProblemKind::File { stamp, lasting: false }.of(Problem { path, reason }))
@@ -481,7 +486,8 @@ fn prepare(
     let known = catalog.and_then(|catalog| catalog.embedding_of(content, model.key()).ok().flatten());
     let known = known.map(|embedding| Embedded { embedding, features: None });
     let has_thumbnail = catalog.is_some_and(|catalog| catalog.has_thumbnail(content).unwrap_or(false));
-    let mut photo = UnembeddedPhoto { file, content, thumbnail: None, damage: None };
+    let metadata = Metadata::of_bytes(&bytes, &file.path);
+    let mut photo = UnembeddedPhoto { file, content, thumbnail: None, damage: None, metadata };
     if known.is_some() && has_thumbnail {
         photo.damage = catalog.and_then(|catalog| catalog.damage_of(content).ok().flatten());
         return Ok(Read::Finished(photo.finish(known)));

@@ -217,6 +217,7 @@ fn jitter_colour(picture: &mut RgbImage, random: &mut Random) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metadata::Metadata;
     use crate::photo::{ContentHash, PhotoId};
 
     /// A folder of `count` photos without a catalog.
@@ -224,7 +225,7 @@ mod tests {
         let photo = |number: usize| {
             let path = PathBuf::from(format!("{number}.png"));
             RgbImage::from_pixel(8, 8, image::Rgb([number as u8; 3])).save(folder.join(&path)).unwrap();
-            Arc::new(Photo { id: PhotoId(number as i64), path, content: ContentHash([number as u8; 16]) })
+            Arc::new(Photo::new(PhotoId(number as i64), path, ContentHash([number as u8; 16]), Metadata::default()))
         };
         let library = Library { root: folder.into(), folder: folder.join("data") };
         Source { library, photos: (0..count).map(photo).collect(), crop: Crop::Middle, side: 4 }

@@ -1,7 +1,7 @@
 //! What a training learns from: the photos of a library with their labels and the features of the starting backbone. A
 //! label is the name of a photo's folder.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -9,6 +9,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::catalog::{Catalog, CatalogError, ModelKey};
 use crate::model::ModelError;
+use crate::pairs::pairs;
 use crate::photo::{Embedding, HalfEmbedding, Metric, Photo, PhotoId, hex};
 
 /// Fewer photos of a class teach nothing: there is no pair to learn from.
@@ -36,7 +37,7 @@ impl Dataset {
     /// # Errors
     /// When the catalog cannot be read.
     pub fn load(catalog: &Catalog, backbone: &str) -> Result<Self, DatasetError> {
-        let (mut photos, mut dimension) = (Vec::new(), 0);
+        let (mut photos, mut dimension) = (Vec::<Arc<Photo>>::new(), 0);
         for_each_chunk(catalog, backbone, &mut |chunk| {
             for (photo, features) in chunk {
                 dimension = features.values().len();
@@ -44,6 +45,10 @@ impl Dataset {
             }
             Ok(())
         })?;
+        // A raw file and the picture of the same shot teach what one of them does.
+        let pairs = pairs(photos.iter().map(|photo| (photo.path.as_path(), photo.id)));
+        let raws: HashSet<PhotoId> = pairs.into_iter().map(|(_, raw)| raw).collect();
+        photos.retain(|photo| !raws.contains(&photo.id));
         // By path, not by id: the order of a training does not depend on the order of indexing.
         photos.sort_by(|a, b| a.path.cmp(&b.path));
         let places: HashMap<PhotoId, i64> = photos.iter().map(|photo| photo.id).zip(0..).collect();

@@ -369,6 +369,7 @@ mod tests {
 
     use super::*;
     use crate::catalog::{FileStamp, NewPhoto};
+    use crate::metadata::Metadata;
     use crate::photo::{Embedded, Embedding, PhotoId};
 
     /// `classes` classes of `photos` photos each, in random directions; the first two photos of a class are one shot.
@@ -378,7 +379,12 @@ mod tests {
             for number in 0..photos {
                 let path = format!("c{class:03}/{number}.jpg");
                 let content = ContentHash::of(path.as_bytes());
-                all.push(Arc::new(Photo { id: PhotoId(all.len() as i64 + 1), path: path.into(), content }));
+                all.push(Arc::new(Photo::new(
+                    PhotoId(all.len() as i64 + 1),
+                    path.into(),
+                    content,
+                    Metadata::default(),
+                )));
                 labels.push(class as i64);
             }
         }
@@ -484,6 +490,7 @@ mod tests {
                     embedded: Embedded { embedding: Embedding::normalised(values).unwrap(), features: None },
                     thumbnail: None,
                     damage: None,
+                    metadata: Metadata::default(),
                 }
             };
             catalog.write(key, (0..48).map(photo).collect(), &[]).unwrap();

@@ -108,6 +108,9 @@ fn tile_ui(
         let stroke = if is_selected { (4.0, palette.accent) } else { (1.5, ui.visuals().weak_text_color()) };
         ui.painter().rect_stroke(picture_rect, theme::ROUNDING, stroke, egui::StrokeKind::Outside);
     }
+    if hit.raw.is_some() {
+        raw_mark_ui(ui, picture_rect);
+    }
     caption_ui(ui, rect, picture_rect.bottom() + 4.0, number, hit);
 
     let mut spoken = spoken(number, hit);
@@ -144,6 +147,16 @@ pub(crate) fn photo_menu_ui(ui: &mut Ui, actions: &mut Vec<Action>) {
     menu_item(ui, Command::CopyPath, true, actions);
 }
 
+/// In the corner of a picture that has a raw file of the same shot.
+fn raw_mark_ui(ui: &Ui, picture: Rect) {
+    let font = TextStyle::Small.resolve(ui.style());
+    let text = ui.painter().layout_no_wrap(tr!("+ raw"), font, Color32::WHITE);
+    let size = text.size() + egui::vec2(12.0, 4.0);
+    let mark = Rect::from_min_size(picture.right_bottom() - size - egui::Vec2::splat(6.0), size);
+    ui.painter().rect_filled(mark, theme::ROUNDING, Color32::from_black_alpha(150));
+    ui.painter().galley(mark.min + egui::vec2(6.0, 2.0), text, Color32::WHITE);
+}
+
 /// Two lines: rank, label and similarity; the file's name.
 fn caption_ui(ui: &Ui, tile: Rect, top: f32, number: usize, hit: &Hit) {
     let strong = ui.visuals().text_color();
@@ -177,7 +190,8 @@ pub(crate) fn percent(similarity: f32) -> String {
 pub(crate) fn spoken(number: usize, hit: &Hit) -> String {
     let label = hit.photo.label().map(|label| format!("{}, ", label.to_string_lossy())).unwrap_or_default();
     let similarity = hit.similarity.map(|s| tr!(", similarity {}", percent(s))).unwrap_or_default();
-    format!("{}: {label}{}{similarity}", number + 1, hit.photo.file_name())
+    let raw = if hit.raw.is_some() { format!(" {}", tr!("+ raw")) } else { String::new() };
+    format!("{}: {label}{}{raw}{similarity}", number + 1, hit.photo.file_name())
 }
 
 /// Paints a picture so that it fills a rectangle; what is too much at two sides is cut off.

@@ -7,6 +7,7 @@ use super::state::{Action, OpenLibrary, State};
 use super::{add_command, command_button, count, menu_item, photos_of, problems_of, theme};
 use crate::command::Command;
 use crate::language::LanguageChoice;
+use crate::query::Order;
 use crate::settings::{Settings, TILE_SIDES, ThemeChoice};
 use crate::worker::Request;
 
@@ -53,6 +54,8 @@ pub(crate) fn header_ui(
             }
             if state.is_search() {
                 results_ui(ui, settings.results, actions);
+            } else {
+                order_ui(ui, settings.order, actions);
             }
             ui.min_rect().width()
         });
@@ -90,6 +93,24 @@ fn results_ui(ui: &mut Ui, results: Option<usize>, actions: &mut Vec<Action>) {
         }
     });
     combo.response.on_hover_text(tr!("How many results a search shows"));
+}
+
+fn order_ui(ui: &mut Ui, order: Order, actions: &mut Vec<Action>) {
+    let text = |order: Order| match order {
+        Order::Name => tr!("By name"),
+        Order::NewestFirst => tr!("Newest first"),
+        Order::OldestFirst => tr!("Oldest first"),
+    };
+    let combo = ComboBox::from_id_salt("order").selected_text(text(order)).show_ui(ui, |ui| {
+        for choice in [Order::Name, Order::NewestFirst, Order::OldestFirst] {
+            if ui.selectable_label(order == choice, text(choice)).clicked() {
+                actions.push(Action::SetOrder(choice));
+            }
+        }
+    });
+    let order =
+        combo.response.on_hover_text(tr!("In which order photos are shown; dates are those on which they were taken"));
+    order.accessible_name(tr!("Order of the photos"));
 }
 
 fn problems_button_ui(ui: &mut Ui, library: &OpenLibrary, actions: &mut Vec<Action>) {

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use eframe::egui::{self, Align, Layout, Rect, RichText, Sense, TextureHandle, Ui};
 use tr::tr;
 
+use super::dates::{place_text, taken_text};
 use super::grid::percent;
 use super::state::{Action, OpenLibrary, State};
 use super::textures::{Picture, Textures};
 use super::{command_button, count, theme};
 use crate::command::Command;
 use crate::language::translate;
+use crate::metadata::Metadata;
 use crate::pictures::PictureRequest;
 use crate::query::Hit;
 
 /// Height of the bar under the pictures, in points.
-const BAR: f32 = 64.0;
+const BAR: f32 = 84.0;
 
 /// Fills the middle of the window with the selected photo.
 pub(crate) fn large_ui(
@@ -69,6 +71,17 @@ fn picture_ui(ui: &Ui, rect: Rect, texture: Option<&TextureHandle>, name: &str) 
     egui::Image::from_texture(texture).corner_radius(theme::ROUNDING).paint_at(ui, place);
 }
 
+/// When, with what and where the photo was taken, and how large it is.
+fn known_text(metadata: &Metadata) -> String {
+    let parts = [
+        metadata.taken.map(taken_text),
+        metadata.camera.as_deref().map(ToOwned::to_owned),
+        metadata.size.map(|(width, height)| format!("{width} × {height}")),
+        metadata.place.map(place_text),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("  ·  ")
+}
+
 fn bar_ui(ui: &mut Ui, state: &State, hit: &Hit, actions: &mut Vec<Action>) {
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
         if ui.button(tr!("Close")).on_hover_text(tr!("Back to the grid (Esc)")).clicked() {
@@ -83,7 +96,12 @@ fn bar_ui(ui: &mut Ui, state: &State, hit: &Hit, actions: &mut Vec<Action>) {
             let mut facts = vec![tr!("{} of {}", count(place), count(state.hits().len()))];
             facts.extend(hit.similarity.map(|similarity| tr!("similarity {}", percent(similarity))));
             facts.extend(hit.photo.label().map(|label| label.to_string_lossy().into_owned()));
+            facts.extend(hit.raw.as_ref().map(|_| tr!("+ raw")));
             ui.add(egui::Label::new(RichText::new(facts.join("  ·  ")).strong()).truncate());
+            let known = known_text(&hit.photo.metadata);
+            if !known.is_empty() {
+                ui.add(egui::Label::new(known).truncate());
+            }
             ui.add(egui::Label::new(RichText::new(hit.photo.path.display().to_string()).weak()).truncate());
         });
     });

@@ -5,6 +5,7 @@ use eframe::egui::{self, Align, Button, Context, Frame, Key, Layout, Response, R
 use time::OffsetDateTime;
 use tr::tr;
 
+use super::dates::day_text;
 use super::state::{Action, OpenLibrary, State};
 use super::train::recipe_name;
 use super::{command_button, megabytes, photos_of, theme, window_over_grid};
@@ -24,21 +25,6 @@ const FIGURE_WIDTH: f32 = 54.0;
 const ACTIONS_WIDTH: f32 = 128.0;
 /// Days after which a date is told instead of how long ago it was.
 const RECENT_DAYS: u64 = 7;
-
-const MONTHS: [fn() -> String; 12] = [
-    || tr!("Jan"),
-    || tr!("Feb"),
-    || tr!("Mar"),
-    || tr!("Apr"),
-    || tr!("May"),
-    || tr!("Jun"),
-    || tr!("Jul"),
-    || tr!("Aug"),
-    || tr!("Sep"),
-    || tr!("Oct"),
-    || tr!("Nov"),
-    || tr!("Dec"),
-];
 
 /// What the panel has in hand.
 #[derive(Default)]
@@ -335,14 +321,10 @@ pub(super) fn date(then: u64, now: u64) -> String {
             tr!("{n} day ago" | "{n} days ago" % days)
         }
         // From a model's file, so perhaps no time at all.
-        _ => i64::try_from(then).ok().and_then(|then| OffsetDateTime::from_unix_timestamp(then).ok()).map_or_else(
-            || tr!("at an unknown time"),
-            |then| {
-                let [day, year] = [u32::from(then.day()), then.year().unsigned_abs()];
-                let month = &MONTHS[usize::from(u8::from(then.month())) - 1]();
-                tr!("{day} {month} {year}", day, month, year)
-            },
-        ),
+        _ => i64::try_from(then)
+            .ok()
+            .and_then(|then| OffsetDateTime::from_unix_timestamp(then).ok())
+            .map_or_else(|| tr!("at an unknown time"), |then| day_text(then.date())),
     }
 }
 

@@ -1,17 +1,21 @@
-//! The panel at the left: the query and the way back to earlier ones, and the library by folder or label.
+//! The panel at the left: the query and the way back to earlier ones, and the library by folder, label or date.
 
 use std::path::Path;
 
 use eframe::egui::{self, Button, RichText, ScrollArea, Sense, TextureHandle, Ui};
 use tr::tr;
 
-use super::state::{Action, OpenLibrary, State, Visit};
+use super::dates::{month_text, year_text};
+use super::state::{Action, Facet, OpenLibrary, State, Visit};
 use super::{add_command, count, theme};
 use crate::command::Command;
+use crate::job::Progress;
 use crate::language::translate;
-use crate::query::Filter;
+use crate::metadata::Days;
+use crate::query::{Facets, Filter};
 use crate::scan::{Account, OtherKind};
 use crate::text::escape;
+use crate::worker::Request;
 
 /// Earlier queries shown as small pictures.
 const HISTORY_SHOWN: usize = 12;
@@ -24,6 +28,7 @@ const QUERY_HEIGHT: f32 = 240.0;
 pub(crate) fn sidebar_ui(ui: &mut Ui, state: &mut State, library: &OpenLibrary, actions: &mut Vec<Action>) {
     model_ui(ui, state, actions);
     account_ui(ui, &state.account);
+    reading_dates_ui(ui, library, actions);
     if let Some(visit) = state.visit().filter(|visit| visit.query.is_some()) {
         query_ui(ui, visit, state.query_picture(), actions);
     }
@@ -100,6 +105,22 @@ fn shown(path: &Path) -> String {
     escape(&path.to_string_lossy())
 }
 
+/// Above that: how far the dates of older photos are known.
+fn reading_dates_ui(ui: &mut Ui, library: &OpenLibrary, actions: &mut Vec<Action>) {
+    let Some(done) = library.dates.as_ref().and_then(Progress::fraction) else { return };
+    let panel = egui::Panel::bottom("reading dates").frame(egui::Frame::new()).resizable(false);
+    panel.show_separator_line(false).show(ui, |ui| {
+        ui.horizontal(|ui| {
+            let text = tr!("Reading dates: {} %", (done * 100.0) as u32);
+            let stop = ui.add(Button::new("×").frame(false)).on_hover_text(tr!("Stop until the next start"));
+            if stop.accessible_name(tr!("Stop reading dates")).clicked() {
+                actions.push(Action::Request(Request::StopReadingDates));
+            }
+            ui.add(egui::Label::new(RichText::new(text).small().weak()).truncate());
+        });
+    });
+}
+
 fn query_ui(ui: &mut Ui, visit: &Visit, picture: Option<&TextureHandle>, actions: &mut Vec<Action>) {
     ui.horizontal(|ui| {
         ui.label(RichText::new(tr!("Photos similar to")).strong());
@@ -161,28 +182,35 @@ fn history_entry_ui(ui: &mut Ui, visit: &Visit, number: usize, is_shown: bool, a
 
 fn browse_ui(ui: &mut Ui, state: &mut State, library: &OpenLibrary, actions: &mut Vec<Action>) {
     let facets = &library.facets;
-    ui.horizontal(|ui| {
-        ui.selectable_value(&mut state.by_label, false, tr!("Folders"));
-        ui.selectable_value(&mut state.by_label, true, tr!("Labels"));
+    ui.horizontal_wrapped(|ui| {
+        ui.selectable_value(&mut state.facet, Facet::Folders, tr!("Folders"));
+        ui.selectable_value(&mut state.facet, Facet::Labels, tr!("Labels"));
+        ui.selectable_value(&mut state.facet, Facet::Dates, tr!("Dates"));
     });
     ui.separator();
+    let dates = if state.facet == Facet::Dates { date_rows(facets) } else { Vec::new() };
     let everything = [(Filter::All, tr!("All photos"), 0, library.photos)];
-    let rows = if state.by_label { facets.labels.len() } else { facets.folders.len() };
-    let row = |number: usize| match number.checked_sub(1) {
-        None => everything[0].clone(),
-        Some(number) if state.by_label => {
+    let rows = match state.facet {
+        Facet::Folders => facets.folders.len(),
+        Facet::Labels => facets.labels.len(),
+        Facet::Dates => dates.len(),
+    };
+    let row = |number: usize| match (number.checked_sub(1), state.facet) {
+        (None, _) => everything[0].clone(),
+        (Some(number), Facet::Labels) => {
             let (label, photos) = &facets.labels[number];
             (Filter::Label(label.clone()), label.to_string_lossy().into_owned(), 0, *photos)
         }
-        Some(number) => {
+        (Some(number), Facet::Folders) => {
             let (folder, photos) = &facets.folders[number];
             let depth = folder.components().count() - 1;
             (Filter::Folder(folder.clone()), folder_name(folder), depth, *photos)
         }
+        (Some(number), Facet::Dates) => dates[number].clone(),
     };
     let height = 26.0;
     ui.spacing_mut().item_spacing.y = 2.0;
-    ScrollArea::vertical().id_salt(("browse", state.by_label)).auto_shrink(false).show_rows(
+    ScrollArea::vertical().id_salt(("browse", state.facet)).auto_shrink(false).show_rows(
         ui,
         height,
         rows + 1,
@@ -196,6 +224,27 @@ fn browse_ui(ui: &mut Ui, state: &mut State, library: &OpenLibrary, actions: &mu
             }
         },
     );
+}
+
+/// What a row chooses, its name, how deep it lies, and its photos.
+type BrowseRow = (Filter, String, usize, usize);
+
+/// Years with their months, the latest first; at last what has no date.
+fn date_rows(facets: &Facets) -> Vec<BrowseRow> {
+    let mut rows = Vec::new();
+    for months in facets.months.chunk_by(|(one, ..), (next, ..)| one == next) {
+        let year = months[0].0;
+        let photos = months.iter().map(|(.., photos)| photos).sum();
+        rows.extend(Days::of(year, None).map(|days| (Filter::Days(days), year_text(year), 0, photos)));
+        for (_, month, photos) in months {
+            let days = Days::of(year, Some(*month));
+            rows.extend(days.map(|days| (Filter::Days(days), month_text(year, *month), 1, *photos)));
+        }
+    }
+    if facets.undated > 0 {
+        rows.push((Filter::Undated, tr!("Without a date"), 0, facets.undated));
+    }
+    rows
 }
 
 fn folder_name(folder: &Path) -> String {

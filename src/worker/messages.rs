@@ -14,7 +14,7 @@ use crate::embed::ModelInfo;
 use crate::job::{Outcome, Progress};
 use crate::libraries::{CleanUp, Cleaned, LibrarySummary, Unused};
 use crate::library::{Library, Obstacle};
-use crate::query::{Facets, Filter, Hit, Query};
+use crate::query::{Facets, Filter, Hit, Order, Query};
 use crate::scan::Account;
 use crate::train::progress::{LabelPreview, TrainEvent};
 
@@ -23,6 +23,8 @@ use crate::train::progress::{LabelPreview, TrainEvent};
 pub struct Listing {
     pub query: Option<Query>,
     pub filter: Filter,
+    /// Without a query; results are in the order of their similarity.
+    pub order: Order,
     /// Results at most; `None` for all. Without a query all photos are shown.
     pub limit: Option<usize>,
 }
@@ -49,6 +51,8 @@ pub enum Request {
     ReadAgain,
     /// Stop whatever is running, and keep what is finished.
     CancelJob,
+    /// Do not read any more when the photos of an older catalog were taken, until the library is opened again.
+    StopReadingDates,
     /// Compute on another device from now on.
     SetDevice(DeviceChoice),
     /// Say which classes a training would learn from, and whether a stopped training can go on.
@@ -143,6 +147,8 @@ pub enum Event {
     Progress(Progress),
     /// The system allows no more folders to be watched: changes in some are seen later.
     WatchLimited,
+    /// How far it is found out when the photos of an older catalog were taken; `None` when that is over.
+    ReadingDates(Option<Progress>),
     /// The folder is being checked, for photos that are new, changed or gone.
     IndexStarted,
     /// It will be, when the job that is running has ended.
@@ -278,6 +284,7 @@ impl Message for Request {
             | Self::Retry(_)
             | Self::ReadAgain
             | Self::CancelJob
+            | Self::StopReadingDates
             | Self::SetDevice(_)
             | Self::Train { .. }
             | Self::StopTraining
@@ -305,6 +312,7 @@ impl Message for Event {
             | Self::Problems(_)
             | Self::Account(_)
             | Self::Progress(_)
+            | Self::ReadingDates(_)
             | Self::Models { .. }
             | Self::Libraries { .. }
             | Self::TrainingPreview { .. }

@@ -2,6 +2,7 @@
 //! model) one at a time, answers queries. The window sends [`Request`]s, which never block, and picks up [`Event`]s when
 //! it is woken.
 
+mod dates;
 mod error;
 mod job;
 mod libraries;
@@ -197,6 +198,7 @@ impl Loop {
             let news = open.and_then(|open| open.watch.as_ref()).map_or_else(never, |watch| watch.news.clone());
             let loaded = self.loading.clone().unwrap_or_else(never);
             let on_device = self.device_change.clone().unwrap_or_else(never);
+            let dates = open.and_then(|open| open.dates.as_ref()).map_or_else(never, |dates| dates.told.clone());
             let pause = open.and_then(Session::pause).unwrap_or(Duration::from_secs(3600));
             select! {
                 recv(signals) -> signal => match signal {
@@ -211,6 +213,9 @@ impl Loop {
                     open.take_embedding(result);
                 },
                 recv(news) -> news => if let Ok(news) = news { self.hear(news) },
+                recv(dates) -> told => if let Some(open) = &mut self.open {
+                    open.take_dates(told.ok());
+                },
                 recv(loaded) -> loaded => self.take_loaded(loaded),
                 recv(on_device) -> opened => self.take_on_device(opened),
                 default(pause) => {}
@@ -238,6 +243,11 @@ impl Loop {
                     if let Some(job) = &mut open.job {
                         job.cancelled_by_user = true;
                     }
+                }
+            }
+            Request::StopReadingDates => {
+                if let Some(open) = &mut self.open {
+                    open.stop_reading_dates();
                 }
             }
             Request::SetDevice(device) => self.change_device(device),

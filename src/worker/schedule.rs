@@ -46,6 +46,7 @@ impl Loop {
             }
             return;
         }
+        open.pause_reading_dates();
         self.jobs += 1;
         let (sender, messages) = bounded(16);
         let is_training = matches!(kind, JobKind::Train { .. });

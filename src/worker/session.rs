@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvError, Sender};
 use image::RgbImage;
 
+use super::dates::{ReadingDates, Told};
 use super::job::RunningJob;
 use super::messages::{Event, Listing, Outbox};
 use super::tasks::{BackgroundTasks, Slot};
@@ -68,6 +69,10 @@ pub(super) struct Session {
     pub(super) job: Option<RunningJob>,
     /// Tells of changes in the folder, once that has been looked through.
     pub(super) watch: Option<Watch>,
+    /// Finds out when the photos of an older catalog were taken.
+    pub(super) dates: Option<ReadingDates>,
+    /// That has been done, or the user does not want it now.
+    dates_done: bool,
 }
 
 impl Session {
@@ -99,6 +104,8 @@ impl Session {
             exact_only: false,
             job: None,
             watch: None,
+            dates: None,
+            dates_done: false,
         }
     }
 
@@ -132,6 +139,50 @@ impl Session {
         }
         if self.build.is_none() && !self.exact_only && self.loaded_up_to.is_none() {
             self.start_approximate_index(running);
+        }
+        if self.dates.is_none() && !self.dates_done && self.job.is_none() && self.loaded_up_to.is_none() {
+            self.read_dates();
+        }
+    }
+
+    /// Has it found out when photos were taken that were indexed by a version that did not ask. It makes way for any job,
+    /// and goes on after that.
+    fn read_dates(&mut self) {
+        let Some(lock) = &self.lock else { return };
+        match ReadingDates::start(Arc::clone(&self.library), Arc::clone(lock)) {
+            Ok(dates) => self.dates = Some(dates),
+            Err(error) => {
+                self.dates_done = true;
+                log::warn!("A thread could not be started: {error}");
+            }
+        }
+    }
+
+    /// Takes what has been found out, or the news that there is nothing more.
+    pub(super) fn take_dates(&mut self, told: Option<Told>) {
+        if let Some((progress, photos)) = told {
+            self.gallery.describe(photos);
+            self.changed = true;
+            self.dates.iter_mut().for_each(|dates| dates.is_shown = true);
+            self.outbox.send(Event::ReadingDates(Some(progress)));
+        } else if let Some(dates) = self.dates.take() {
+            self.dates_done |= !dates.is_cancelled();
+            if dates.is_shown {
+                self.outbox.send(Event::ReadingDates(None));
+            }
+        }
+    }
+
+    /// As the user wishes, until the library is opened again.
+    pub(super) fn stop_reading_dates(&mut self) {
+        self.dates_done = true;
+        self.pause_reading_dates();
+    }
+
+    /// Something else is to be done now.
+    pub(super) fn pause_reading_dates(&self) {
+        if let Some(dates) = &self.dates {
+            dates.cancel();
         }
     }
 
@@ -187,9 +238,9 @@ impl Session {
     /// Answers with what there is: not at all while the query has no embedding yet.
     fn answer(&mut self) {
         let Some(Shown { number, listing, embedding, .. }) = &mut self.shown else { return };
-        let (number, Listing { query, filter, limit }) = (*number, listing);
+        let (number, Listing { query, filter, order, limit }) = (*number, listing);
         let Some(query) = query else {
-            return self.outbox.send(Event::Answer { number, hits: self.gallery.browse(filter).into() });
+            return self.outbox.send(Event::Answer { number, hits: self.gallery.browse(filter, *order).into() });
         };
         let mut preview_of = None;
         if let (Query::Photo(photo), None) = (&*query, &embedding) {

@@ -10,6 +10,7 @@ use super::{Event, Listing, Request, Worker};
 use crate::artefact::{Recipe, TrainOptions};
 use crate::device::DeviceChoice;
 use crate::library::DataFolder;
+use crate::metadata::Metadata;
 use crate::photo::{ContentHash, Photo, PhotoId};
 use crate::query::Query;
 
@@ -255,7 +256,7 @@ fn a_search_with_a_photo_that_is_gone_from_the_index_reads_no_file() {
     let data = DataFolder::open(Some(data.path().into())).unwrap();
     let worker = Worker::start(data, DeviceChoice::Cpu, || {}).unwrap();
     worker.send(Request::Open(photos.path().into()));
-    let gone = Photo { id: PhotoId(1 << 40), path: "there.png".into(), content: ContentHash([0; 16]) };
+    let gone = Photo::new(PhotoId(1 << 40), "there.png".into(), ContentHash([0; 16]), Metadata::default());
     let listing = Listing { query: Some(Query::Photo(Arc::new(gone))), ..Listing::default() };
     worker.send(Request::Show { number: 1, listing });
     let mut events = events_until(&worker, |event| matches!(event, Event::QueryFailed { number: 1, .. }));

@@ -14,6 +14,7 @@ use florascope::artefact::{
 use florascope::embed::ModelInfo;
 use florascope::job;
 use florascope::library::Library;
+use florascope::metadata::Metadata;
 use florascope::photo::{ContentHash, Metric, Photo, PhotoId};
 use florascope::train::progress::{CurvePoint, LabelPreview, TrainEvent, TrainProgress};
 use florascope::ui::state::{Action, OpenLibrary, State};
@@ -50,6 +51,7 @@ impl Panel {
             facets: Arc::default(),
             problems: Arc::default(),
             progress: None,
+            dates: None,
             outcome: None,
         };
         let mut state = State { model: Some(present()), ..State::default() };
@@ -163,11 +165,8 @@ fn classes(counts: &[usize]) -> Vec<(String, usize)> {
 }
 
 fn photo(id: i64, label: &str) -> Arc<Photo> {
-    Arc::new(Photo {
-        id: PhotoId(id),
-        path: format!("{label}/{id}.jpg").into(),
-        content: ContentHash((id as u128).to_le_bytes()),
-    })
+    let (path, content) = (format!("{label}/{id}.jpg").into(), ContentHash((id as u128).to_le_bytes()));
+    Arc::new(Photo::new(PhotoId(id), path, content, Metadata::default()))
 }
 
 fn score(recall: f64) -> Score {

@@ -21,7 +21,7 @@ use crate::language::LanguageChoice;
 use crate::libraries::{LibrarySummary, Unused};
 use crate::library::{Library, Obstacle};
 use crate::photo::Photo;
-use crate::query::{Facets, Filter, Hit, Query};
+use crate::query::{Facets, Filter, Hit, Order, Query};
 use crate::scan::Account;
 use crate::settings::ThemeChoice;
 use crate::worker::Request;
@@ -41,10 +41,12 @@ pub enum Action {
     Select(usize),
     CloseLarge,
     SetResults(Option<usize>),
+    SetOrder(Order),
     SetTileSide(f32),
     SetTheme(ThemeChoice),
     SetLanguage(LanguageChoice),
     DismissToast(usize),
+    ShowInFileManager(PathBuf),
     /// Leave a folder that looks like a moved one unopened.
     ForgetMoved,
     SetTrainOptions(TrainOptions),
@@ -70,6 +72,8 @@ pub struct OpenLibrary {
     pub facets: Arc<Facets>,
     pub problems: Arc<[Problem]>,
     pub progress: Option<Progress>,
+    /// How far it is found out when the photos of an older catalog were taken, while it is.
+    pub dates: Option<Progress>,
     pub outcome: Option<Outcome>,
 }
 
@@ -112,6 +116,15 @@ impl Toast {
         let seconds = if is_error { 20 } else { 5 };
         Self { text, is_error, until: Instant::now() + Duration::from_secs(seconds) }
     }
+}
+
+/// What the library can be listed by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Facet {
+    #[default]
+    Folders,
+    Labels,
+    Dates,
 }
 
 /// What the grid has been answered.
@@ -162,8 +175,8 @@ pub struct State {
     /// Something is being dragged above the window, as the desktop says.
     pub hovering: bool,
     pub shortcuts_open: bool,
-    /// Labels rather than folders in the side panel.
-    pub by_label: bool,
+    /// What the side panel lists the library by.
+    pub facet: Facet,
     pub toasts: Vec<Toast>,
 }
 
