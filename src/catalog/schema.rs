@@ -71,8 +71,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
 const OLDEST_READABLE: usize = 1;
 /// The version that brought [`super::metadata`]; and what stands for it in a catalog of before that is only read.
 const WITH_METADATA: usize = 3;
-const NO_METADATA: &str =
-    "CREATE TEMP TABLE metadata (content, taken, camera, width, height, latitude, longitude)";
+const NO_METADATA: &str = "CREATE TEMP TABLE metadata (content, taken, camera, width, height, latitude, longitude)";
 
 pub(super) const FILE: &str = "catalog.sqlite";
 pub(super) const THUMBNAIL_FILE: &str = "thumbnails.sqlite";

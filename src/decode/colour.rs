@@ -75,7 +75,7 @@ impl Colours {
         let profile = self.0.as_deref().filter(|profile| profile.color_space == DataColorSpace::Cmyk);
         let transform =
             profile.map(|profile| profile.create_transform_8bit(Layout::Rgba, &srgb(), Layout::Rgb, options()));
-        if !transform.and_then(Result::ok).is_some_and(|transform| transform.transform(inks, &mut pixels).is_ok()) {
+        if transform.and_then(Result::ok).is_none_or(|transform| transform.transform(inks, &mut pixels).is_err()) {
             for (pixel, [c, m, y, k]) in pixels.pixels_mut().zip(inks.as_chunks::<4>().0) {
                 let light = |ink: &u8| (u32::from(255 - ink) * u32::from(255 - k) + 127) / 255;
                 pixel.0 = [c, m, y].map(|ink| light(ink) as u8);

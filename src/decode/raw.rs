@@ -123,7 +123,7 @@ fn preview(functions: &Functions, bytes: &[u8]) -> Result<(Stored, Orientation),
         }
         let outcome = || {
             check(functions, (functions.open_buffer)(library, bytes.as_ptr().cast(), bytes.len()))?;
-            let orientation = orientation(*library.cast::<u8>().add(FLIP).cast::<c_int>());
+            let orientation = orientation(library.byte_add(FLIP).cast::<c_int>().read());
             check(functions, (functions.unpack_thumb)(library))?;
             let mut error = 0;
             let preview = (functions.make_mem_thumb)(library, &raw mut error);

@@ -213,11 +213,11 @@ fn read(bytes: &[u8], page: usize, is_palette: bool) -> Result<Decoded, DecodeEr
     let icc = decoder.find_tag(Tag::IccProfile).ok().flatten().and_then(|value| value.into_u8_vec().ok());
     let colours = icc.map(|icc| Colours::icc(&icc)).unwrap_or_default();
 
-    let mut samples = DecodingResult::U8(Vec::new());
-    decoder.read_image_to_buffer(&mut samples).map_err(describe)?;
-    let picture = Samples { samples, width, height, is_planar };
+    let mut values = DecodingResult::U8(Vec::new());
+    decoder.read_image_to_buffer(&mut values).map_err(describe)?;
+    let picture = Samples { values, width, height, is_planar };
     let picture = match colour_type {
-        ColorType::Gray(bits) if is_palette => picture.from_palette(bits, &palette.unwrap_or_default())?,
+        ColorType::Gray(bits) if is_palette => picture.with_palette(bits, &palette.unwrap_or_default())?,
         ColorType::Gray(bits @ (1 | 2 | 4)) => picture.unpacked(bits, 255 / ((1 << bits) - 1))?.into(),
         ColorType::CMYK(8) => colours.inks_to_srgb(&picture.bytes(4)?, (width, height))?.into(),
         ColorType::YCbCr(8) => from_ycbcr(picture.bytes(3)?, (width, height), coefficients)?,
@@ -240,7 +240,7 @@ fn read(bytes: &[u8], page: usize, is_palette: bool) -> Result<Decoded, DecodeEr
 /// What the decoder gives: the samples of each pixel together, or with `is_planar` all of the first kind, then all of the
 /// second, and so on.
 struct Samples {
-    samples: DecodingResult,
+    values: DecodingResult,
     width: u32,
     height: u32,
     is_planar: bool,
@@ -248,7 +248,7 @@ struct Samples {
 
 impl Samples {
     fn bytes(self, each: usize) -> Result<Vec<u8>, DecodeError> {
-        match self.samples {
+        match self.values {
             DecodingResult::U8(samples) => Ok(together(samples, each, self.is_planar)),
             _ => Err(variant("numbers with a sign or a point")),
         }
@@ -256,7 +256,7 @@ impl Samples {
 
     /// In 16 bits.
     fn words(self, each: usize) -> Result<Vec<u16>, DecodeError> {
-        let samples = match self.samples {
+        let samples = match self.values {
             DecodingResult::U16(samples) => samples,
             DecodingResult::U32(samples) => samples.into_iter().map(|sample| (sample >> 16) as u16).collect(),
             _ => return Err(variant("numbers with a sign or a point")),
@@ -280,7 +280,7 @@ impl Samples {
         }))
     }
 
-    fn from_palette(self, bits: u8, palette: &[u16]) -> Result<DynamicImage, DecodeError> {
+    fn with_palette(self, bits: u8, palette: &[u16]) -> Result<DynamicImage, DecodeError> {
         let size = (self.width, self.height);
         let numbers: image::GrayImage = match bits {
             1 | 2 | 4 => self.unpacked(bits, 1)?,
