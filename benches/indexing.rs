@@ -1,6 +1,7 @@
 //! Photos a second from files to committed catalog, against Python: `cargo bench --bench indexing -- FOLDER`, with the
 //! photos of FOLDER; `cargo bench --bench indexing -- --large` with photos of 12 and 48 megapixels that it makes,
 //! beside what decoding alone reaches on all cores;
+//! `cargo bench --bench indexing -- --formats` with one such photo in each format, beside Pillow and its plug-ins;
 //! `cargo bench --bench indexing -- FOLDER --photos 100000` without peers, for the memory that very many photos need: those
 //! of FOLDER over and over, each another file. That takes 5 GB of disk and about seven minutes.
 //!
@@ -9,6 +10,7 @@
 //! `benches/peers/environment.py` makes; `FLORASCOPE_PEERS_PYTHON` names another one.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark fails by panicking")]
+#![allow(unsafe_code, reason = "the processes that decode are forked")]
 
 #[path = "../tests/camera/mod.rs"]
 mod camera;
@@ -202,6 +204,43 @@ fn large(data: &DataFolder, place: &Path) {
     }
 }
 
+/// Each format on one core, as the program reads it: photos a second, Pillow's, and how near its embedding is to the PNG's.
+fn formats(place: &Path) {
+    const MEASURED: Duration = Duration::from_secs(3);
+    let folder = place.join("formats");
+    std::fs::create_dir(&folder).unwrap();
+    let png = place.join("plain.png");
+    support::picture(4000, 3000).save(&png).unwrap();
+    support::peer("formats.py", &["make", png.to_str().unwrap(), folder.to_str().unwrap()]);
+    let embedder = Embedder::start(DeviceChoice::Auto, Model::built_in()).unwrap();
+    let architecture = embedder.info().unwrap().architecture;
+    let embedding = |file: &Path| {
+        let picture = decode::decode_file_at_least(file, WANTED).unwrap();
+        let input = NetworkInput::from_picture(&picture, architecture).unwrap();
+        embedder.embed_batch_on(vec![input], 1).unwrap().remove(0).expect("an embedding").embedding
+    };
+    let plain = embedding(&png);
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    println!(
+        "{:14} {:>8} {:>10} {:>8} {:>8} {:>10}",
+        "12 megapixels", "MB", "a second", "Pillow", "ratio", "similarity"
+    );
+    for file in files {
+        let (begun, mut count) = (Instant::now(), 0);
+        while begun.elapsed() < MEASURED {
+            decode::thumbnail(&decode::decode_file_at_least(&file, WANTED).unwrap()).unwrap();
+            count += 1;
+        }
+        let ours = f64::from(count) / begun.elapsed().as_secs_f64();
+        let theirs = support::peer("formats.py", &["measure", file.to_str().unwrap()]);
+        let similarity: f32 = plain.values().iter().zip(embedding(&file).values()).map(|(a, b)| a * b).sum();
+        let megabytes = file.metadata().unwrap().len() as f64 / f64::from(1 << 20);
+        let name = file.file_name().unwrap().to_string_lossy();
+        println!("{name:14} {megabytes:8.1} {ours:10.1} {theirs:8.1} {:8.2} {similarity:10.3}", ours / theirs);
+    }
+}
+
 #[derive(Parser)]
 struct Arguments {
     /// JPEG photos
@@ -209,16 +248,23 @@ struct Arguments {
     /// Photos of 12 and 48 megapixels instead
     #[arg(long, conflicts_with = "folder")]
     large: bool,
+    /// One photo of 12 megapixels in each format instead
+    #[arg(long, conflicts_with_all = ["folder", "large"])]
+    formats: bool,
     /// So many photos: those of the folder over and over
     #[arg(long, requires = "folder")]
     photos: Option<usize>,
 }
 
 fn main() {
+    // SAFETY: nothing has started a thread yet.
+    #[cfg(target_os = "linux")]
+    unsafe { decode::process::start() }.unwrap();
     let arguments: Arguments = support::arguments();
     let place = tempfile::tempdir().unwrap();
     let data = DataFolder::open(Some(place.path().into())).unwrap();
     match arguments {
+        Arguments { formats: true, .. } => formats(place.path()),
         Arguments { large: true, .. } => large(&data, place.path()),
         Arguments { folder: Some(folder), photos: Some(count), .. } => many(&folder, count, &data, place.path()),
         Arguments { folder: Some(folder), .. } => small(&folder, &data, place.path()),

@@ -61,6 +61,10 @@ THAT_HELP = {
     "xdg-desktop-portal | zenity": "file dialogs",
     # The smallest first, for those who have none.
     "fonts-dejavu-core | fonts-noto-core": "names of folders in other scripts",
+    "libheif1": "HEIC and AVIF photos",
+    "libheif-plugin-libde265 | libheif1 (<< 1.16)": "its decoder for HEIC, where that is a part of its own",
+    "libheif-plugin-dav1d | libheif-plugin-aomdec | libheif1 (<< 1.16)": "and for AVIF",
+    "libraw23t64 | libraw23 | libraw20": "previews in raw files",
     "fonts-droid-fallback | fonts-noto-cjk | fonts-wqy-zenhei": "and in Chinese, Japanese and Korean",
 }
 # For fetch_cuda.py.

@@ -301,6 +301,8 @@ SYSTEM_PACKAGES = (
     # To open a window; a desktop has them.
     "libegl1 libgl1 libgl1-mesa-dri libx11-6 libx11-xcb1 libxcursor1 libxi6 libxkbcommon-x11-0 libxkbcommon0 "
     "libxrandr2 "
+    # To read HEIC, AVIF and raw files. The latter's library has another name in each release; these tools bring it.
+    "libheif1 libraw-bin "
     # To test the window without a screen, under X11 and Wayland.
     "xvfb weston"
 ).split()

@@ -31,7 +31,7 @@
 //! | `mounts`, [`patience`] | which drives are where; questions to drives that may never answer | - |
 //! | [`scan`] | folder -> files that are new, changed, gone, and an account of all that are no photos | catalog's nouns, decode's list of kinds |
 //! | `watch` | tells when something in the open folder has changed | - |
-//! | [`decode`] | bytes -> upright RGB picture; resizing; thumbnails. The only decode path | - |
+//! | [`decode`] | bytes -> upright picture in sRGB, in confined processes; resizing; thumbnails. The only decode path | - |
 //! | [`model`] | networks, heads, and their weights; weight files of others, read as data; libtorch's threads | libtorch |
 //! | [`artefact`] | a trained model as one file, and how it was trained; weights of others made a model; the folder of all models | model, catalog's nouns |
 //! | [`device`] | what the networks compute on: CPU or GPU | libtorch |
@@ -68,6 +68,8 @@
 //! - A job ends as done, cancelled or failed; what it finished is kept. What is finished is committed every second.
 //! - A new model is used only where it proved better on photos that it had not learnt from, unless the user says
 //!   otherwise; until the library is embedded with it, the old one answers.
+//! - Files of others are decoded in processes that can open, write and send nothing ([`decode::process`]); whatever one of
+//!   them does costs its file only.
 //! - A photo that cannot be read is a row in the problem list, never the end of a job.
 //! - Nothing of the user's is ever written to, moved or deleted, and nothing leaves the machine: there is no network
 //!   code in the program.

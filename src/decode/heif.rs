@@ -20,7 +20,6 @@ const COLOURSPACE_RGB: c_int = 1;
 const CHROMA_RGB: c_int = 10;
 const CHROMA_RGBA: c_int = 11;
 const CHANNEL_INTERLEAVED: c_int = 10;
-const UNSUPPORTED_FILETYPE: c_int = 3;
 const UNSUPPORTED_FEATURE: c_int = 4;
 const PLUGIN_LOADING_ERROR: c_int = 11;
 const UNSUPPORTED_CODEC: c_int = 3000;
@@ -225,7 +224,7 @@ fn colours(functions: &Functions, handle: &Handle) -> Colours {
 fn check(error: &HeifError, kind: &str) -> Result<(), DecodeError> {
     match (error.code, error.subcode) {
         (0, _) => Ok(()),
-        (UNSUPPORTED_FILETYPE | PLUGIN_LOADING_ERROR, _) | (UNSUPPORTED_FEATURE, UNSUPPORTED_CODEC) => {
+        (PLUGIN_LOADING_ERROR, _) | (UNSUPPORTED_FEATURE, UNSUPPORTED_CODEC) => {
             let package = if kind == "AVIF" { "libheif-plugin-dav1d" } else { "libheif-plugin-libde265" };
             Err(DecodeError::NoLibrary { kind: kind.into(), package: package.into() })
         }

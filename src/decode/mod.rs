@@ -31,6 +31,7 @@ use self::kind::Kind;
 use self::kind::unsupported;
 pub(crate) use self::kind::{EXTENSIONS, RAW_EXTENSIONS, UNSUPPORTED};
 use crate::crash::foresee;
+use crate::text::sanitise_line;
 
 /// Larger files are refused: no photo is, and a file is read whole.
 pub(crate) const MAX_FILE_BYTES: u64 = 512 << 20;
@@ -97,6 +98,17 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
+    /// A decoder's words may be any, and many.
+    fn on_one_line(self) -> Self {
+        const MOST: usize = 300;
+        match self {
+            Self::Damaged(words) => Self::Damaged(sanitise_line(&words, MOST)),
+            Self::UnsupportedVariant(words) => Self::UnsupportedVariant(sanitise_line(&words, MOST)),
+            Self::Panicked(words) => Self::Panicked(sanitise_line(&words, MOST)),
+            other => other,
+        }
+    }
+
     /// Whether reading the file again would do harm again: its decoder crashed, hung, or took all memory.
     pub(crate) fn is_lasting(&self) -> bool {
         matches!(self, Self::Crashed | Self::TookTooLong(_))
@@ -210,7 +222,7 @@ pub(crate) fn decode_photo(bytes: &[u8], wanted: AtLeast) -> Result<Decoded, Dec
 }
 
 fn decode_here(bytes: &[u8], wanted: AtLeast) -> Result<Decoded, DecodeError> {
-    guarded(|| decode_unguarded(bytes, wanted))
+    guarded(|| decode_unguarded(bytes, wanted)).map_err(DecodeError::on_one_line)
 }
 
 /// Turns a panic into an error.

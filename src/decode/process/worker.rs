@@ -20,8 +20,6 @@ use super::{Reply, Request, receive, tell};
 
 /// All that a worker may have: the largest picture, in the forms that it takes on its way.
 const MAX_BYTES: u64 = 3 << 30;
-/// Text of an error.
-const MAX_WORDS: usize = 1000;
 /// For ever: it waits for work.
 const UNTIL_ASKED: Duration = Duration::from_secs(u32::MAX as u64);
 
@@ -118,16 +116,11 @@ fn answer(request: &Request, input: &File, output: &File) -> Reply {
     match done() {
         Ok(decoded) => {
             let (width, height) = decoded.picture.dimensions();
-            Reply::Done { width, height, damage: decoded.damage.map(shortened) }
+            Reply::Done { width, height, damage: decoded.damage }
         }
         Err(DecodeError::Io(_)) => Reply::Refused(DecodeError::TooMuchMemory),
-        Err(DecodeError::Damaged(words)) => Reply::Refused(DecodeError::Damaged(shortened(words))),
         Err(error) => Reply::Refused(error),
     }
-}
-
-fn shortened(words: String) -> String {
-    words.chars().take(MAX_WORDS).collect()
 }
 
 /// In a worker: waits until the program lets it decode a large picture.
