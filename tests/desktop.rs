@@ -493,8 +493,8 @@ fn a_file_that_is_no_photo_is_listed_with_its_reason() {
     window.click_node(&wait_for_button(&window, "1 problem"));
     wait_for_text(&window, "1 file could not be read");
     window.wait_for("the file and its reason", PATIENCE, |view| {
-        let file = view.nodes.iter().position(|node| node.says("notes/shopping.jpg"))?;
-        view.nodes[file..].iter().find(|node| node.says("Not a picture")).map(|_| ())
+        let reason = view.nodes.iter().position(|node| node.says("Not a picture"))?;
+        view.nodes[reason..].iter().find(|node| node.says("notes/shopping.jpg")).map(|_| ())
     });
     Shots::new().take(&window, "problems");
     window.key("Escape");

@@ -221,6 +221,13 @@ fn picture(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| Rgb([(x * 9) as u8, (y * 9) as u8, (x * y) as u8]))
 }
 
+/// The same at any size, as a photo and its preview are.
+fn scene(width: u32, height: u32) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, y| {
+        Rgb([x * 255 / width, 255 - y * 200 / height, y * 90 / height].map(|v| v as u8))
+    })
+}
+
 /// At its full size and as the indexing job decodes it. A decoder's panic is caught by the program, and is a bug even so.
 fn is_picture(bytes: &[u8]) -> bool {
     let decoded = [AtLeast::FULL, AtLeast { shorter: 8, longer: 12 }].map(|size| decode::decode_at_least(bytes, size));
@@ -302,8 +309,8 @@ fn place(bytes: &[u8], needle: &[u8]) -> usize {
 
 #[test]
 fn previews_of_cameras() {
-    let photo = camera::with_exif(&encode(&picture(64, 48), ImageFormat::Jpeg), (64, 48), 6, None);
-    let previews = [(24, 18), (32, 24)].map(|(width, height)| encode(&picture(width, height), ImageFormat::Jpeg));
+    let photo = camera::with_exif(&encode(&scene(64, 48), ImageFormat::Jpeg), (64, 48), 6, None);
+    let previews = [(24, 18), (32, 24)].map(|(width, height)| encode(&scene(width, height), ImageFormat::Jpeg));
     let kinds = [camera::VGA, camera::FULL_HD];
     let previews: Vec<(u32, &[u8])> = kinds.into_iter().zip(&previews).map(|(kind, jpeg)| (kind, &**jpeg)).collect();
     let files = [true, false].map(|is_little_endian| {
@@ -319,7 +326,7 @@ fn previews_of_cameras() {
 
 #[test]
 fn exif_blocks() {
-    let (photo, thumbnail) = (picture(64, 48), encode(&picture(24, 18), ImageFormat::Jpeg));
+    let (photo, thumbnail) = (scene(64, 48), encode(&scene(24, 18), ImageFormat::Jpeg));
     let bytes = camera::with_exif(&encode(&photo, ImageFormat::Jpeg), (64, 48), 6, Some(&thumbnail));
     assert_known_from_preview(&bytes);
     let (block, description) = (place(&bytes, b"Exif\0\0"), place(&bytes, &[b' '; 5000]));
