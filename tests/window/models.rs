@@ -368,8 +368,10 @@ fn every_photo_stays_after_a_training_whose_model_is_not_used() {
         // What the gallery calls its photos is what the catalog calls them.
         std::fs::remove_file(photos.path().join(&before[0].path)).unwrap();
         open.worker.send(Request::Index);
-        open.until(|event| matches!(event, Event::JobEnded(_)));
-        assert_eq!(open.photos(), before[1..]);
+        // The first end may be that of a check which the watched folder asked for, of a time before.
+        while open.photos() != before[1..] {
+            open.until(|event| matches!(event, Event::JobEnded(_)));
+        }
     }
 }
 
