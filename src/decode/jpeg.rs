@@ -69,6 +69,13 @@ pub(super) fn start_of_scan(bytes: &[u8]) -> Option<usize> {
     segments(bytes).find(|(marker, ..)| *marker == START_OF_SCAN).map(|(_, start, _)| start)
 }
 
+/// Where the header of a picture that is not progressive tells its height, in two bytes.
+pub(super) fn height_place(bytes: &[u8]) -> Option<usize> {
+    let frame = segments(bytes).find(|(marker, ..)| matches!(marker, 0xC0 | 0xC1));
+    // Behind the marker, the length and the bits of a sample.
+    frame.map(|(_, start, _)| start + 5)
+}
+
 /// Whether a program that is not a camera wrote the file: those write what cameras leave out, the JFIF header or Adobe's
 /// and Photoshop's segments.
 pub(super) fn is_edited(bytes: &[u8]) -> bool {

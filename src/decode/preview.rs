@@ -6,7 +6,7 @@ use exif::{Context, Exif, In, Reader, Tag, Value};
 use image::RgbImage;
 use turbojpeg::ScalingFactor;
 
-use super::jpeg::{APP2, has_its_end, is_edited, scale_for, segment, start_of_scan};
+use super::jpeg::{APP2, has_its_end, height_place, is_edited, scale_for, segment, start_of_scan};
 use super::turbo::{Decoder, Header, Pixels, Samples};
 use super::{AtLeast, resize_with};
 
@@ -29,7 +29,7 @@ const LARGE_THUMBNAIL: u32 = 0x0001_0000;
 
 /// The photo's rows that are compared with the preview's, in eighths of a pixel's side, and the least of them that tell
 /// anything.
-const ROWS: u32 = 14;
+const ROWS: u32 = 8;
 const LEAST_ROWS: u32 = 5;
 /// Rows that the missing rest may have coloured, by the blocks' own height and the smoothing of colours.
 const SPOILT_ROWS: u32 = 4;
@@ -122,14 +122,19 @@ fn stand_in(preview: &[u8], photo: &Header, wanted: AtLeast) -> Option<Pixels> {
 /// preview saves. `None` where that part holds too few rows.
 fn top(bytes: &[u8], photo: &Header) -> Option<RgbImage> {
     let start = start_of_scan(bytes)?;
-    let rows = u64::from(8 * (ROWS + SPOILT_ROWS)).min(u64::from(photo.height));
-    let part = (bytes.len() - start) as u64 * rows / u64::from(photo.height);
-    let pixels = Decoder::new()?.decompress(&bytes[..start + part as usize], photo, ScalingFactor::ONE_EIGHTH).ok()?;
+    let height = photo.height.min(8 * ROWS);
+    // A busy edge has more than its share.
+    let part = 2 * (bytes.len() - start) as u64 * u64::from(height) / u64::from(photo.height);
+    let mut edge = bytes[..bytes.len().min(start + part as usize)].to_vec();
+    // So that the decoder does not fill in all the rest.
+    let place = height_place(&edge)?;
+    edge.get_mut(place..place + 2)?.copy_from_slice(&(height as u16).to_be_bytes());
+    let pixels = Decoder::new()?.decompress(&edge, &Header { height, ..*photo }, ScalingFactor::ONE_EIGHTH).ok()?;
     let row_bytes = 3 * pixels.width as usize;
     // Blocks that are missing come out in the middle grey.
     let missing = pixels.samples.rchunks(row_bytes).take_while(|row| row.iter().all(|value| *value == 128)).count();
-    let rows = (pixels.height - missing as u32).saturating_sub(SPOILT_ROWS);
-    let rows = if missing == 0 && part as usize == bytes.len() - start { pixels.height } else { rows };
+    let spoilt = if missing == 0 { 0 } else { missing as u32 + SPOILT_ROWS };
+    let rows = pixels.height.saturating_sub(spoilt);
     let kept = pixels.samples.get(..rows as usize * row_bytes)?.to_vec();
     (rows >= LEAST_ROWS).then(|| RgbImage::from_raw(pixels.width, rows, kept)).flatten()
 }
