@@ -52,8 +52,8 @@ pub(super) enum JobKind {
 }
 
 pub(super) enum JobMessage {
-    /// What the open gallery has to follow: only [`ingest`] with the model in use changes photos. Of whatever is done with
-    /// another model there is nothing but progress.
+    /// What the open gallery has to follow: only [`crate::ingest::ingest`] with the model in use changes photos. Of whatever
+    /// is done with another model there is nothing but progress.
     Event(IngestEvent),
     Training(TrainEvent),
     TrainingEnded(TrainingEnd),
