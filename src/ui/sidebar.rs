@@ -21,8 +21,9 @@ use crate::worker::Request;
 const HISTORY_SHOWN: usize = 12;
 /// Folders that a tooltip names.
 const MOST_NAMED: usize = 20;
-/// Most of the height that the query's picture takes, in points.
+/// Most of the height that the query's picture takes, in points; and of the room that there is.
 const QUERY_HEIGHT: f32 = 240.0;
+const QUERY_SHARE: f32 = 0.4;
 
 /// The side panel.
 pub(crate) fn sidebar_ui(ui: &mut Ui, state: &mut State, library: &OpenLibrary, actions: &mut Vec<Action>) {
@@ -133,7 +134,8 @@ fn query_ui(ui: &mut Ui, visit: &Visit, picture: Option<&TextureHandle>, actions
     match picture {
         Some(texture) => {
             let image = egui::Image::from_texture(texture).corner_radius(theme::ROUNDING);
-            let image = image.fit_to_exact_size(egui::vec2(width, QUERY_HEIGHT));
+            let height = QUERY_HEIGHT.min(ui.available_height() * QUERY_SHARE);
+            let image = image.fit_to_exact_size(egui::vec2(width, height));
             ui.add(image.alt_text(tr!("Query: {}", visit.name())));
         }
         None => {
