@@ -61,10 +61,10 @@ class MissingLicence(Exception):
     pass
 
 
-def texts_of_crate(package):
+def texts_of_crate(package, packages=()):
     """The licences that a crate brings; Apache-2.0's where it brings none of its own and offers that.
 
-    Some stand at the head of the source.
+    Some stand at the head of the source; others in another one of `packages` that comes from the same repository.
     """
     folder = Path(package["manifest_path"]).parent
     files = list(licence_files(folder))
@@ -75,10 +75,22 @@ def texts_of_crate(package):
             texts.append(read(CHECKOUT / "LICENSE-APACHE"))
         elif head := licence_at_head(folder / "src/lib.rs"):
             texts.append(head)
+        elif siblings := texts_of_siblings(package, packages):
+            texts.extend(siblings)
         elif not files:
             name = f"{package['name']} {package['version']}"
             raise MissingLicence(f"The crate {name} ({stated}) brings no text of its licence")
     return texts
+
+
+def texts_of_siblings(package, packages):
+    """Those of the first crate from the same repository, under the same licence, that brings any."""
+    def origin(crate):
+        return crate.get("repository"), crate.get("license")
+
+    siblings = [other for other in packages if all(origin(package)) and origin(other) == origin(package)]
+    folders = [Path(sibling["manifest_path"]).parent for sibling in siblings]
+    return next((texts for folder in folders if (texts := [read(path) for path in licence_files(folder)])), [])
 
 
 def licence_at_head(source):
@@ -132,9 +144,10 @@ def parts(deps, system_packages):
     yield "SQLite, from the crate libsqlite3-sys", "public domain", []
     for name in system_packages:
         yield f"{name}, from Debian", "see the text", [read(Path("/usr/share/doc", name, "copyright"))]
-    for package in crates(metadata()):
+    packages = crates(metadata())
+    for package in packages:
         what = f"Crate {package['name']} {package['version']}"
-        yield what, package["license"] or "see the text", texts_of_crate(package)
+        yield what, package["license"] or "see the text", texts_of_crate(package, packages)
 
 
 def text(deps, system_packages=()):

@@ -133,6 +133,16 @@ class Licences(Folder):
         crate = self.crate("MIT", src__lib_rs="/* Copyright: A\n\nPermission is hereby granted … */\nfn f() {}\n")
         self.assertEqual(licences.texts_of_crate(crate), ["Copyright: A\n\nPermission is hereby granted …"])
 
+    def test_a_licence_may_stand_in_another_crate_of_the_same_repository(self):
+        bare, other = self.crate("MIT"), self.crate("MIT", sibling__LICENSE="of both")
+        other["manifest_path"] = str(self.folder / "sibling/Cargo.toml")
+        bare["manifest_path"] = str(self.folder / "bare/Cargo.toml")
+        bare["repository"] = other["repository"] = "r"
+        self.assertEqual(licences.texts_of_crate(bare, [bare, other]), ["of both"])
+        for key in ("repository", "license"):
+            with self.assertRaises(licences.MissingLicence):
+                licences.texts_of_crate(bare, [bare, {**other, key: "another"}])
+
     def test_the_same_wording_is_there_once(self):
         text = licences.gather([("one", "MIT", ["a\nb"]), ("two", "MIT", ["a b", "c"]), ("three", "none", [])])
         self.assertIn("one: MIT. Texts: 1\ntwo: MIT. Texts: 1, 2\nthree: none\n", text)
