@@ -99,7 +99,7 @@ fn decode_alone(files: &[PathBuf], info: &ModelInfo) -> f64 {
         for some in files.chunks(files.len().div_ceil(threads)) {
             scope.spawn(move || {
                 for file in some {
-                    let picture = decode::decode_file_at_least(file, WANTED).unwrap();
+                    let picture = decode::decode_file(file, WANTED, &Cancel::default()).unwrap();
                     NetworkInput::from_picture(&picture, info.architecture).unwrap();
                     decode::thumbnail(&picture).unwrap();
                 }
@@ -215,7 +215,7 @@ fn formats(place: &Path) {
     let embedder = Embedder::start(DeviceChoice::Auto, Model::built_in()).unwrap();
     let architecture = embedder.info().unwrap().architecture;
     let embedding = |file: &Path| {
-        let picture = decode::decode_file_at_least(file, WANTED).unwrap();
+        let picture = decode::decode_file(file, WANTED, &Cancel::default()).unwrap();
         let input = NetworkInput::from_picture(&picture, architecture).unwrap();
         embedder.embed_batch_on(vec![input], 1).unwrap().remove(0).expect("an embedding").embedding
     };
@@ -229,7 +229,7 @@ fn formats(place: &Path) {
     for file in files {
         let (begun, mut count) = (Instant::now(), 0);
         while begun.elapsed() < MEASURED {
-            decode::thumbnail(&decode::decode_file_at_least(&file, WANTED).unwrap()).unwrap();
+            decode::thumbnail(&decode::decode_file(&file, WANTED, &Cancel::default()).unwrap()).unwrap();
             count += 1;
         }
         let ours = f64::from(count) / begun.elapsed().as_secs_f64();

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::artefact::ModelFolder;
 use crate::atomic_file::{self, Survives};
+use crate::patience::real_folder;
 use crate::photo::{bytes_to_path, hex, path_to_bytes};
 
 /// The folder of the program's own data.
@@ -58,12 +59,9 @@ impl DataFolder {
     /// The place for the library of a user's folder.
     ///
     /// # Errors
-    /// When the folder is not there or cannot be entered.
+    /// When the folder is not there or cannot be entered, or its drive does not answer.
     pub fn library(&self, photos: &Path) -> io::Result<Library> {
-        let root = photos.canonicalize()?;
-        if !root.is_dir() {
-            return Err(io::Error::new(io::ErrorKind::NotADirectory, "not a folder"));
-        }
+        let root = real_folder(photos)?;
         let libraries = self.0.join("libraries");
         let id = hex(&Sha256::digest(path_to_bytes(&root))[..8]);
         // One whose folder was moved keeps the name that it got where it was made.

@@ -1,6 +1,7 @@
 //! Questions to drives that may never answer: asked by a thread that can be left behind, so that whoever waits can stop.
 
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -31,9 +32,6 @@ pub(crate) fn patience() -> Duration {
 pub(crate) fn patience_for(bytes: u64) -> Duration {
     patience() + Duration::from_secs(bytes / SLOWEST)
 }
-
-/// What the problem list says of a file or folder that was given up.
-pub(crate) const NO_ANSWER: &str = "The drive does not answer. Check its connection, then try again";
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,16 +107,38 @@ impl Asker {
     }
 }
 
+/// A folder's path without links; an error where it is none, or its drive does not answer.
+pub(crate) fn real_folder(folder: &Path) -> std::io::Result<PathBuf> {
+    let path = folder.to_owned();
+    answer_in_time(&Cancel::default(), move || {
+        let real = path.canonicalize()?;
+        if real.is_dir() { Ok(real) } else { Err(std::io::Error::new(ErrorKind::NotADirectory, "not a folder")) }
+    })
+    .unwrap_or_else(|_| Err(no_answer()))
+}
+
 /// Whether a folder can be entered and has something in it; an error where its drive does not answer.
 pub(crate) fn has_entries(folder: &Path, cancel: &Cancel) -> std::io::Result<bool> {
     let path = folder.to_owned();
-    let question = move || std::fs::read_dir(path)?.next().transpose().map(|entry| entry.is_some());
-    match Asker::new("folder".into()).ask(patience(), cancel, &|| {}, question) {
+    match answer_in_time(cancel, move || std::fs::read_dir(path)?.next().transpose().map(|entry| entry.is_some())) {
         Ok(answer) => answer,
-        Err(NoAnswer::TooLate) => Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "the drive does not answer")),
+        Err(NoAnswer::TooLate) => Err(no_answer()),
         // Whoever stops wants to know nothing.
         Err(NoAnswer::Stopped) => Ok(true),
     }
+}
+
+/// The answer to a single question, asked by a thread of its own.
+pub(crate) fn answer_in_time<T: Send + 'static>(
+    cancel: &Cancel,
+    question: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, NoAnswer> {
+    Asker::new("disk".into()).ask(patience(), cancel, &|| {}, question)
+}
+
+/// What is said of a drive that did not answer in time.
+pub(crate) fn no_answer() -> std::io::Error {
+    std::io::Error::new(ErrorKind::TimedOut, "the drive does not answer")
 }
 
 #[cfg(test)]

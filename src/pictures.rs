@@ -3,7 +3,8 @@
 //! Every frame the window says what it wants to see; the newest list of requests replaces the one before, so that what
 //! has been scrolled past is never decoded.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use image::RgbImage;
 
 use crate::catalog::{Catalog, CatalogError};
 use crate::decode::{self, AtLeast, DecodeError, THUMBNAIL_SIDE};
-use crate::job::lower_priority;
+use crate::job::{Cancel, lower_priority};
 use crate::library::Library;
 use crate::photo::{ContentHash, Photo};
 
@@ -54,7 +55,8 @@ pub(crate) type Loaded<P> = (PictureKey, Result<P, String>);
 struct State<P> {
     /// The most wanted last.
     requests: Vec<PictureRequest>,
-    in_work: HashSet<PictureKey>,
+    /// With what ends the wait for its drive.
+    in_work: HashMap<PictureKey, Cancel>,
     ready: VecDeque<Loaded<P>>,
     closed: bool,
 }
@@ -81,7 +83,7 @@ impl<P: Send + 'static> PictureLoader<P> {
     /// # Errors
     /// When the system gives no thread.
     pub(crate) fn start(convert: fn(RgbImage) -> P, wake: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
-        let state = State { requests: Vec::new(), in_work: HashSet::new(), ready: VecDeque::new(), closed: false };
+        let state = State { requests: Vec::new(), in_work: HashMap::new(), ready: VecDeque::new(), closed: false };
         let loader = Self { shared: Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() }) };
         let wake = Arc::new(wake);
         // One thread each, so that no thumbnail waits for a large picture. More would only take cores from the thread that
@@ -97,10 +99,15 @@ impl<P: Send + 'static> PictureLoader<P> {
         Ok(loader)
     }
 
-    /// Replaces the list of requests; the most wanted first.
+    /// Replaces the list of requests; the most wanted first. What is in work and wanted no more waits for no drive.
     pub(crate) fn request(&self, mut requests: Vec<PictureRequest>) {
         requests.reverse();
         let mut state = self.shared.lock();
+        if !state.in_work.is_empty() {
+            let wanted: HashSet<PictureKey> = requests.iter().map(PictureRequest::key).collect();
+            let unwanted = state.in_work.iter().filter(|(key, _)| !wanted.contains(key));
+            unwanted.for_each(|(_, cancel)| cancel.cancel());
+        }
         if !(requests.is_empty() && state.requests.is_empty()) {
             state.requests = requests;
             self.shared.changed.notify_all();
@@ -126,22 +133,32 @@ impl<P: Send + 'static> PictureLoader<P> {
 
 impl<P> Drop for PictureLoader<P> {
     fn drop(&mut self) {
-        self.shared.lock().closed = true;
+        let mut state = self.shared.lock();
+        state.closed = true;
+        state.in_work.values().for_each(Cancel::cancel);
+        drop(state);
         self.shared.changed.notify_all();
     }
 }
 
 fn work<P>(shared: &Shared<P>, is_large: bool, convert: fn(RgbImage) -> P, wake: &dyn Fn()) {
     let mut thumbnails = Thumbnails::new(Catalog::open_read_only);
-    while let Some(request) = next_request(shared, is_large) {
-        let picture = load(&request, &mut thumbnails).map(convert).map_err(|error| error.to_string());
-        shared.lock().ready.push_back((request.key(), picture));
+    while let Some((request, cancel)) = next_request(shared, is_large) {
+        let picture = load(&request, &mut thumbnails, &cancel).map(convert);
+        let mut state = shared.lock();
+        if matches!(picture, Err(DecodeError::NoAnswer)) && cancel.is_cancelled() {
+            // Where it is wanted again, it is asked for again.
+            state.in_work.remove(&request.key());
+            continue;
+        }
+        state.ready.push_back((request.key(), picture.map_err(|error| error.to_string())));
+        drop(state);
         wake();
     }
 }
 
 /// Waits for a request of this kind that is not in work; `None` when the loader is gone.
-fn next_request<P>(shared: &Shared<P>, is_large: bool) -> Option<PictureRequest> {
+fn next_request<P>(shared: &Shared<P>, is_large: bool) -> Option<(PictureRequest, Cancel)> {
     let mut state = shared.lock();
     loop {
         if state.closed {
@@ -151,22 +168,23 @@ fn next_request<P>(shared: &Shared<P>, is_large: bool) -> Option<PictureRequest>
             state.requests.iter().rposition(|request| matches!(request, PictureRequest::Large(_)) == is_large)
         {
             let request = state.requests.remove(at);
-            if state.in_work.insert(request.key()) {
-                return Some(request);
+            if let Entry::Vacant(place) = state.in_work.entry(request.key()) {
+                let cancel = place.insert(Cancel::default()).clone();
+                return Some((request, cancel));
             }
         }
         state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
     }
 }
 
-fn load(request: &PictureRequest, thumbnails: &mut Thumbnails) -> Result<RgbImage, DecodeError> {
+fn load(request: &PictureRequest, thumbnails: &mut Thumbnails, cancel: &Cancel) -> Result<RgbImage, DecodeError> {
     match request {
-        PictureRequest::Large(path) => from_file(path, LARGE_SIDE),
+        PictureRequest::Large(path) => from_file(path, LARGE_SIDE, cancel),
         // Thumbnails can be thrown away at any time: then the photo itself is read.
         PictureRequest::Thumbnail { photo, library } => {
             match thumbnails.get(library, photo.content).map(|jpeg| decode::decode(&jpeg)) {
                 Some(Ok(picture)) => Ok(picture),
-                _ => from_file(&library.root.join(&photo.path), THUMBNAIL_SIDE),
+                _ => from_file(&library.root.join(&photo.path), THUMBNAIL_SIDE, cancel),
             }
         }
     }
@@ -212,8 +230,8 @@ impl Thumbnails {
     }
 }
 
-fn from_file(path: &Path, side: u32) -> Result<RgbImage, DecodeError> {
-    decode::shrink_to_fit(&decode::decode_file_at_least(path, AtLeast { shorter: 0, longer: side })?, side)
+fn from_file(path: &Path, side: u32, cancel: &Cancel) -> Result<RgbImage, DecodeError> {
+    decode::shrink_to_fit(&decode::decode_file(path, AtLeast { shorter: 0, longer: side }, cancel)?, side)
 }
 
 #[cfg(test)]

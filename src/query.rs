@@ -20,6 +20,7 @@ use crate::decode::{self, AtLeast, DecodeError};
 use crate::embed::{EmbedError, Embedder};
 use crate::evaluate::{Evaluation, count_labels};
 use crate::index::{Approximate, Index, Neighbour};
+use crate::job::Cancel;
 use crate::metadata::{Days, Taken};
 use crate::model::{INPUT_SIDE, NetworkInput};
 use crate::names::{PathKey, PathKeys, composed};
@@ -123,12 +124,13 @@ pub(crate) enum QueryError {
     Catalog(#[from] CatalogError),
 }
 
-/// Decodes a photo for a query, large enough for the network and for showing it beside the results.
+/// Decodes a photo for a query, large enough for the network and for showing it beside the results. A stop ends the wait
+/// for a drive that does not answer.
 ///
 /// # Errors
 /// When the file cannot be read as a photo.
-pub(crate) fn read_photo(path: &Path) -> Result<RgbImage, QueryError> {
-    decode::decode_file_at_least(path, WANTED).map_err(|error| QueryError::Photo { path: path.to_owned(), error })
+pub(crate) fn read_photo(path: &Path, cancel: &Cancel) -> Result<RgbImage, QueryError> {
+    decode::decode_file(path, WANTED, cancel).map_err(|error| QueryError::Photo { path: path.to_owned(), error })
 }
 
 /// A picture from the clipboard as a query, and with that the history of searches, keeps it: a JPEG no larger than a

@@ -11,6 +11,9 @@ mod drives;
 #[path = "cli/libraries.rs"]
 mod libraries;
 #[cfg(target_os = "linux")]
+#[path = "cli/stalls.rs"]
+mod stalls;
+#[cfg(target_os = "linux")]
 #[path = "cli/unwritable.rs"]
 mod unwritable;
 

@@ -11,6 +11,9 @@ mod libraries;
 mod models;
 #[path = "window/opening.rs"]
 mod opening;
+#[cfg(target_os = "linux")]
+#[path = "window/stalls.rs"]
+mod stalls;
 #[path = "window/training.rs"]
 mod training;
 #[cfg(target_os = "linux")]

@@ -307,7 +307,7 @@ fn search(
     let mut code = exit::DONE;
     let mut answers = Vec::new();
     for path in photos {
-        let answer = read_photo(path)
+        let answer = read_photo(path, &Cancel::default())
             .and_then(|picture| embed_picture(&embedder, &picture))
             .map(|embedding| gallery.rank(&embedding, None, filter, Some(results)));
         match answer {
@@ -469,7 +469,7 @@ fn embed_labelled(
         for file in files {
             // A photo right in the folder carries the folder's own name.
             let label = label_of(&file.path).or_else(|| root.file_name().map(composed));
-            let input = read_photo(&root.join(&file.path)).and_then(|picture| {
+            let input = read_photo(&root.join(&file.path), &Cancel::default()).and_then(|picture| {
                 NetworkInput::from_picture(&picture, info.architecture).map_err(QueryError::Picture)
             });
             match (input, label) {

@@ -27,10 +27,11 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbIma
 use serde::{Deserialize, Serialize};
 
 use self::colour::Colours;
-use self::kind::Kind;
-use self::kind::unsupported;
 pub(crate) use self::kind::{EXTENSIONS, RAW_EXTENSIONS, UNSUPPORTED};
+use self::kind::{Kind, unsupported};
 use crate::crash::foresee;
+use crate::job::Cancel;
+use crate::patience::answer_in_time;
 use crate::text::sanitise_line;
 
 /// Larger files are refused: no photo is, and a file is read whole.
@@ -51,6 +52,8 @@ pub enum DecodeError {
     #[error("The file could not be read: {0}")]
     #[serde(skip)]
     Io(#[from] std::io::Error),
+    #[error("The drive does not answer. Check its connection, then try again")]
+    NoAnswer,
     #[error("Not a file: a folder, a pipe or a device")]
     NotAFile,
     #[error("The file is empty")]
@@ -166,20 +169,14 @@ pub(crate) struct Decoded {
     pub(crate) damage: Option<String>,
 }
 
-/// [`read_file`], then [`decode`].
+/// [`read_file`], then [`decode_at_least`]. Waits neither longer for a drive than is usual, nor after a stop.
 ///
 /// # Errors
-/// Theirs.
-pub(crate) fn decode_file(path: &Path) -> Result<RgbImage, DecodeError> {
-    decode_file_at_least(path, AtLeast::FULL)
-}
-
-/// [`read_file`], then [`decode_at_least`].
-///
-/// # Errors
-/// Theirs.
-pub fn decode_file_at_least(path: &Path, wanted: AtLeast) -> Result<RgbImage, DecodeError> {
-    match decode_at_least(&read_file(path)?, wanted) {
+/// Theirs, and [`DecodeError::NoAnswer`].
+pub fn decode_file(path: &Path, wanted: AtLeast, cancel: &Cancel) -> Result<RgbImage, DecodeError> {
+    let file = path.to_owned();
+    let bytes = answer_in_time(cancel, move || read_file(&file));
+    match decode_at_least(&bytes.map_err(|_| DecodeError::NoAnswer)??, wanted) {
         // In the words that the problem list has for such a file.
         Err(DecodeError::NotAPicture) => Err(kind_by_name(path).unwrap_or(DecodeError::NotAPicture)),
         decoded => decoded,

@@ -1,8 +1,11 @@
 //! When photos were taken, and what else their files tell, for those that were indexed by a version that did not ask.
 //! Nothing is decoded or embedded, and of most files only the beginning is read.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::account;
+use super::reader::Reader;
 use crate::catalog::{Catalog, CatalogError, FileStamp, Undescribed};
 use crate::job::{Cancel, Progress, Stage};
 use crate::library::Library;
@@ -26,6 +29,8 @@ pub(crate) fn describe_library(
     tell: &mut dyn FnMut(Progress, Vec<Photo>),
 ) -> Result<(), CatalogError> {
     let mut progress = Progress::begin(Stage::ReadingDates, Some(catalog.undescribed_count()?));
+    let drives = account(catalog)?.drives().map(PathBuf::from).collect();
+    let reader = Reader::new(&library.root, drives, cancel);
     let (mut described, mut committed_at) = (Vec::new(), Instant::now());
     let mut after = None;
     loop {
@@ -36,7 +41,7 @@ pub(crate) fn describe_library(
             if cancel.is_cancelled() {
                 break;
             }
-            described.extend(describe(library, one));
+            described.extend(describe(&reader, one));
             progress.done += 1;
         }
         let is_over = is_last || cancel.is_cancelled();
@@ -51,9 +56,12 @@ pub(crate) fn describe_library(
     }
 }
 
-/// `None` where the file is not what the catalog knows.
-fn describe(library: &Library, one: Undescribed) -> Option<(ContentHash, Metadata)> {
-    let file = library.root.join(&one.path);
-    let stamp = FileStamp::from(&std::fs::metadata(&file).ok()?);
-    stamp.agrees_with(&one.stamp).then_some((one.content, Metadata::of_file(&file).ok()?))
+/// `None` where the file is not what the catalog knows, or its drive does not answer.
+fn describe(reader: &Reader, one: Undescribed) -> Option<(ContentHash, Metadata)> {
+    let stamp = one.stamp;
+    let answer = reader.ask(&one.path, 0, &|| {}, move |file| {
+        let is_the_same = FileStamp::from(&std::fs::metadata(file)?).agrees_with(&stamp);
+        Ok(if is_the_same { Some(Metadata::of_file(file)?) } else { None })
+    });
+    Some((one.content, answer.ok()??))
 }

@@ -31,7 +31,7 @@ use crate::job::{Cancel, Outcome, Progress, Stage};
 use crate::library::Library;
 use crate::metadata::Metadata;
 use crate::model::{INPUT_SIDE, NetworkInput};
-use crate::patience::{LOOK_EVERY, NO_ANSWER, has_entries};
+use crate::patience::{LOOK_EVERY, has_entries, no_answer};
 use crate::photo::{ContentHash, Embedded, PhotoId};
 use crate::scan::{Account, Again, Before, FoundFile, Scan, ScanError, scan};
 use crate::text::sanitise_line;
@@ -218,13 +218,8 @@ fn scan_folder(
         Err(ScanError::Stopped) => Ok(None),
         Err(ScanError::Thread(error)) => Err(error.into()),
         Err(ScanError::Root(error)) => Err(IngestError::NoFolder(error, library.root.clone())),
-        Err(ScanError::NoAnswer) => Err(no_answer(library)),
+        Err(ScanError::NoAnswer) => Err(IngestError::NoFolder(no_answer(), library.root.clone())),
     }
-}
-
-fn no_answer(library: &Library) -> IngestError {
-    let error = std::io::Error::new(std::io::ErrorKind::TimedOut, "the drive does not answer");
-    IngestError::NoFolder(error, library.root.clone())
 }
 
 /// Writes what the scan itself has found out; gives the files that are to be read.
@@ -361,7 +356,7 @@ impl Reading<'_> {
                     check_folder(self.library, total, cancel)?;
                 }
                 if self.reader.is_silent() {
-                    return Err(no_answer(self.library));
+                    return Err(IngestError::NoFolder(no_answer(), self.library.root.clone()));
                 }
                 *completed += (photos.len() + problems.len()) as u64;
                 problem_count += problems.len() as u64;
@@ -474,7 +469,7 @@ fn prepare(
         }
         Err(Unread::Stopped) => return Err(Missing::Stopped),
         Err(Unread::Gone) => return Err(Missing::Gone),
-        Err(Unread::NoAnswer) => return Err(Missing::Problem(NO_ANSWER.into(), ProblemKind::Drive)),
+        Err(Unread::NoAnswer) => return Err(Missing::Problem(DecodeError::NoAnswer.to_string(), ProblemKind::Drive)),
         Err(Unread::OfDrive(error)) => {
             let reason = format!("The drive could not read the file. Check the drive and its connection ({error})");
             return Err(Missing::Problem(reason, ProblemKind::Drive));

@@ -26,7 +26,7 @@ pub(super) enum Unread {
     Refused(DecodeError),
 }
 
-/// Reads the files of one folder, for several threads.
+/// Asks for the files of one folder, for several threads.
 pub(super) struct Reader {
     root: PathBuf,
     cancel: Cancel,
@@ -45,6 +45,20 @@ impl Reader {
 
     /// A file of about so many bytes, and its state after that. `late` is called where its disk keeps it waiting.
     pub(super) fn read(&self, path: &Path, bytes: u64, late: &dyn Fn()) -> Result<(Vec<u8>, FileStamp), Unread> {
+        self.ask(path, bytes, late, |file| {
+            let bytes = decode::read_file(file)?;
+            Ok((bytes, FileStamp::from(&std::fs::metadata(file)?)))
+        })
+    }
+
+    /// The answer to a question that takes reading about so many bytes of a file.
+    pub(super) fn ask<T: Send + 'static>(
+        &self,
+        path: &Path,
+        bytes: u64,
+        late: &dyn Fn(),
+        question: impl FnOnce(&Path) -> Result<T, DecodeError> + Send + 'static,
+    ) -> Result<T, Unread> {
         let holding = self.drives.iter().filter(|drive| path.starts_with(drive));
         let drive = holding.max_by_key(|drive| drive.components().count()).cloned().unwrap_or_default();
         if lock(&self.stalls).get(&drive).is_some_and(|stalls| *stalls >= MOST_STALLS) {
@@ -52,10 +66,7 @@ impl Reader {
         }
         let mut asker = lock(&self.askers).pop().unwrap_or_else(|| Asker::new("read".into()));
         let file = self.root.join(path);
-        let answer = asker.ask(patience_for(bytes), &self.cancel, late, move || {
-            let bytes = decode::read_file(&file)?;
-            Ok((bytes, FileStamp::from(&std::fs::metadata(&file)?)))
-        });
+        let answer = asker.ask(patience_for(bytes), &self.cancel, late, move || question(&file));
         lock(&self.askers).push(asker);
         match answer {
             Err(NoAnswer::Stopped) => Err(Unread::Stopped),

@@ -22,7 +22,7 @@ use super::kinds::{HEAD, Kind, OtherKind, is_passed_over, is_picture, kind_of};
 use crate::catalog::{FileStamp, Problem};
 use crate::decode::DecodeError;
 use crate::job::Cancel;
-use crate::patience::{LOOK_EVERY, NO_ANSWER, patience};
+use crate::patience::{LOOK_EVERY, patience};
 
 /// Questions that are asked at once.
 const THREADS: usize = 8;
@@ -390,7 +390,7 @@ impl<'a> Walk<'a> {
                 Question::Sniff(files) => self.without_late_one(&files, Question::Sniff),
             };
             self.found.unread.push(path.clone());
-            self.found.stalled.push(Problem { path, reason: NO_ANSWER.into() });
+            self.found.stalled.push(Problem { path, reason: DecodeError::NoAnswer.to_string() });
         }
         Ok(())
     }

@@ -11,7 +11,8 @@ use crossbeam_channel::{Receiver, bounded};
 use image::{RgbImage, imageops};
 
 use crate::catalog::Catalog;
-use crate::decode::{self, DecodeError};
+use crate::decode::{self, AtLeast, DecodeError};
+use crate::job::Cancel;
 use crate::library::Library;
 use crate::photo::Photo;
 use crate::random::Random;
@@ -64,6 +65,8 @@ pub(crate) struct CropLoader {
     next: usize,
     batches: usize,
     threads: Vec<JoinHandle<()>>,
+    /// Nobody waits for a batch any more.
+    closed: Cancel,
 }
 
 /// What to make batches of.
@@ -84,15 +87,15 @@ impl CropLoader {
     pub(crate) fn start(source: &Source, specs: Vec<BatchSpec>, threads: usize) -> std::io::Result<Self> {
         let specs: Arc<[BatchSpec]> = specs.into();
         let count = threads.clamp(1, MAX_THREADS);
-        let (mut lines, mut handles) = (Vec::new(), Vec::new());
+        let (mut lines, mut handles, closed) = (Vec::new(), Vec::new(), Cancel::default());
         for first in 0..count {
             let (line, batches) = bounded(AHEAD);
-            let (source, specs) = (source.clone(), Arc::clone(&specs));
+            let (source, specs, closed) = (source.clone(), Arc::clone(&specs), closed.clone());
             let work = move || {
                 // A catalog that cannot be asked costs time, not correctness: the files are read then.
                 let catalog = Catalog::open_read_only(&source.library.folder).ok().flatten();
                 for spec in specs.iter().skip(first).step_by(count) {
-                    if line.send(source.make(catalog.as_ref(), spec)).is_err() {
+                    if line.send(source.make(catalog.as_ref(), spec, &closed)).is_err() {
                         return;
                     }
                 }
@@ -100,7 +103,7 @@ impl CropLoader {
             handles.push(std::thread::Builder::new().name(format!("crop-{first}")).spawn(work)?);
             lines.push(batches);
         }
-        Ok(Self { lines, next: 0, batches: specs.len(), threads: handles })
+        Ok(Self { lines, next: 0, batches: specs.len(), threads: handles, closed })
     }
 
     /// The next batch; `None` after the last one.
@@ -135,6 +138,7 @@ impl Batch {
 
 impl Drop for CropLoader {
     fn drop(&mut self) {
+        self.closed.cancel();
         self.lines.clear();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
@@ -143,14 +147,14 @@ impl Drop for CropLoader {
 }
 
 impl Source {
-    fn make(&self, catalog: Option<&Catalog>, spec: &BatchSpec) -> Batch {
+    fn make(&self, catalog: Option<&Catalog>, spec: &BatchSpec, closed: &Cancel) -> Batch {
         let side = self.side as usize;
         let asked = spec.positions.len();
         let mut batch =
             Batch { pixels: Vec::with_capacity(asked * side * side * 3), positions: vec![], places: vec![], asked };
         for (number, position) in spec.positions.iter().enumerate() {
             let mut random = Random::new(spec.seed.wrapping_add(number as u64));
-            let picture = self.read(catalog, &self.photos[*position]);
+            let picture = self.read(catalog, &self.photos[*position], closed);
             match picture.and_then(|picture| crop_square(&picture, self.crop, self.side, &mut random)) {
                 Ok(square) => {
                     batch.pixels.extend_from_slice(square.as_raw());
@@ -168,11 +172,11 @@ impl Source {
         self.library.root.join(&self.photos[position].path)
     }
 
-    fn read(&self, catalog: Option<&Catalog>, photo: &Photo) -> Result<RgbImage, DecodeError> {
+    fn read(&self, catalog: Option<&Catalog>, photo: &Photo, closed: &Cancel) -> Result<RgbImage, DecodeError> {
         let jpeg = catalog.and_then(|catalog| catalog.thumbnail(photo.content).ok().flatten());
         match jpeg.and_then(|jpeg| decode::decode(&jpeg).ok()) {
             Some(picture) => Ok(picture),
-            None => decode::decode_file(&self.library.root.join(&photo.path)),
+            None => decode::decode_file(&self.library.root.join(&photo.path), AtLeast::FULL, closed),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::dataset::Dataset;
 use super::hyperparameters::MIN_QUERIES;
 use crate::artefact::NotMeasured;
 use crate::catalog::Catalog;
-use crate::decode;
+use crate::decode::{self, AtLeast};
 use crate::embed::Embedder;
 use crate::job::Cancel;
 use crate::library::Library;
@@ -60,7 +60,8 @@ pub(crate) fn altered_views(
         for position in some {
             let photo = &data.photos[*position];
             let small = catalog.thumbnail(photo.content)?.and_then(|jpeg| decode::decode(&jpeg).ok());
-            let picture = small.or_else(|| decode::decode_file(&library.root.join(&photo.path)).ok());
+            let picture =
+                small.or_else(|| decode::decode_file(&library.root.join(&photo.path), AtLeast::FULL, cancel).ok());
             let input = picture.and_then(|picture| {
                 NetworkInput::from_picture(&altered(&picture, &mut random), info.architecture).ok()
             });

@@ -17,6 +17,7 @@ use crate::decode::{decode, shrink_to_fit};
 use crate::embed::Embedder;
 use crate::index::{Approximate, BackgroundBuild, BuildSpec};
 use crate::ingest::IngestEvent;
+use crate::job::Cancel;
 use crate::library::{Library, WriterLock};
 use crate::photo::{Embedding, PhotoId};
 use crate::query::{Gallery, PREVIEW_SIDE, Query, QueryError, embed_picture, read_photo};
@@ -40,6 +41,14 @@ struct Shown {
     embedding: Option<Embedding>,
     /// Gives the embedding of a picture that has to be decoded first.
     awaited: Option<Receiver<Result<Embedding, QueryError>>>,
+    /// Ends the wait for the drive of its photo.
+    cancel: Cancel,
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
 }
 
 /// What the worker knows of the open library.
@@ -229,7 +238,7 @@ impl Session {
 
     /// Lists something else from now on.
     pub(super) fn show(&mut self, number: u64, listing: Listing) {
-        self.shown = Some(Shown { number, listing, embedding: None, awaited: None });
+        self.shown = Some(Shown { number, listing, embedding: None, awaited: None, cancel: Cancel::default() });
         self.queries.forget(Slot::Query);
         self.embed_query();
         self.answer();
@@ -237,7 +246,7 @@ impl Session {
 
     /// Answers with what there is: not at all while the query has no embedding yet.
     fn answer(&mut self) {
-        let Some(Shown { number, listing, embedding, .. }) = &mut self.shown else { return };
+        let Some(Shown { number, listing, embedding, cancel, .. }) = &mut self.shown else { return };
         let (number, Listing { query, filter, order, limit }) = (*number, listing);
         let Some(query) = query else {
             return self.outbox.send(Event::Answer { number, hits: self.gallery.browse(filter, *order).into() });
@@ -250,7 +259,7 @@ impl Session {
                     return self.outbox.send(Event::QueryFailed { number, message: error.to_string() });
                 }
             }
-            preview_of = Some(self.library.root.join(&photo.path));
+            preview_of = Some((self.library.root.join(&photo.path), cancel.clone()));
         }
         let Some(embedding) = embedding else { return };
         let itself = match query {
@@ -260,10 +269,12 @@ impl Session {
         let hits = self.gallery.rank(embedding, itself, filter, *limit);
         self.outbox.send(Event::Answer { number, hits: hits.into() });
         // The search does not need this picture; where its file is gone meanwhile, there is just no preview.
-        if let Some(path) = preview_of {
+        if let Some((path, cancel)) = preview_of {
             let outbox = self.outbox.clone();
             self.queries.run_newest(Slot::Query, move || {
-                if let Err(error) = read_photo(&path).and_then(|picture| send_preview(number, &picture, &outbox)) {
+                if let Err(error) =
+                    read_photo(&path, &cancel).and_then(|picture| send_preview(number, &picture, &outbox))
+                {
                     log::warn!("{error}");
                 }
             });
@@ -274,8 +285,9 @@ impl Session {
     fn embed_query(&mut self) {
         let Some(shown) = &mut self.shown else { return };
         let (number, embedder, outbox) = (shown.number, self.embedder.clone(), self.outbox.clone());
+        let cancel = shown.cancel.clone();
         let read: Box<dyn FnOnce() -> Result<RgbImage, QueryError> + Send> = match shown.listing.query.clone() {
-            Some(Query::File(path)) => Box::new(move || read_photo(&path)),
+            Some(Query::File(path)) => Box::new(move || read_photo(&path, &cancel)),
             Some(Query::Picture(jpeg)) => Box::new(move || decode(&jpeg).map_err(QueryError::Picture)),
             Some(Query::Photo(_)) | None => return,
         };

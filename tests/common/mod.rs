@@ -6,6 +6,8 @@
 pub mod mount;
 mod photos;
 pub mod random;
+#[cfg(target_os = "linux")]
+pub mod stalled;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
