@@ -10,6 +10,8 @@ mod common;
 mod drives;
 #[path = "cli/libraries.rs"]
 mod libraries;
+#[path = "cli/month.rs"]
+mod month;
 #[cfg(target_os = "linux")]
 #[path = "cli/stalls.rs"]
 mod stalls;
