@@ -88,8 +88,14 @@ pub(super) fn insert_metadata(
     metadata: &Metadata,
 ) -> rusqlite::Result<()> {
     let Metadata { taken, camera, size, place } = metadata;
+    // Some sizes are known by decoding only, which a copy of a photo is spared.
     transaction
-        .prepare_cached(&format!("INSERT OR REPLACE INTO metadata (content, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"))?
+        .prepare_cached(&format!(
+            "INSERT INTO metadata (content, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT (content) DO UPDATE SET taken = excluded.taken, camera = excluded.camera,
+                 width = COALESCE(excluded.width, width), height = COALESCE(excluded.height, height),
+                 latitude = excluded.latitude, longitude = excluded.longitude"
+        ))?
         .execute(params![
             content.0,
             taken.map(|taken| taken.to_string()),

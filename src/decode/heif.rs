@@ -175,7 +175,7 @@ pub(super) fn decode(bytes: &[u8], kind: &'static str) -> Result<Decoded, Decode
             RgbImage::from_raw(width, height, samples).map(DynamicImage::from)
         };
         let picture = colours(functions, &handle).to_srgb(picture.ok_or(DecodeError::NoPixels)?);
-        Ok(Decoded { picture: on_white(picture, is_premultiplied), damage: None })
+        Ok(Decoded { size: Some((width, height)), ..Decoded::sound(on_white(picture, is_premultiplied)) })
     }
 }
 

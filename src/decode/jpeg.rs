@@ -144,7 +144,7 @@ pub(super) fn decode(bytes: &[u8], wanted: AtLeast) -> Result<Decoded, DecodeErr
     let orientation = exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
     let mut picture = DynamicImage::from(in_srgb(stored, header.samples, bytes)?);
     picture.apply_orientation(orientation);
-    Ok(Decoded { picture: picture.into_rgb8(), damage })
+    Ok(Decoded { damage, ..Decoded::sound(picture.into_rgb8()) })
 }
 
 /// Whether there are zeros where a disk lost a sector: the decoder takes them for codes. Not in a file whose code for "the

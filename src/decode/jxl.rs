@@ -38,8 +38,6 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
     let is_premultiplied =
         image.image_header().metadata.ec_info.iter().any(|channel| channel.alpha_associated() == Some(true));
     let colours = Colours::icc(&image.rendered_icc());
-    Ok(Decoded {
-        picture: on_white(colours.to_srgb(picture.ok_or(DecodeError::NoPixels)?), is_premultiplied),
-        damage: None,
-    })
+    let picture = on_white(colours.to_srgb(picture.ok_or(DecodeError::NoPixels)?), is_premultiplied);
+    Ok(Decoded { size: Some((width, height)), ..Decoded::sound(picture) })
 }

@@ -89,7 +89,6 @@ impl Kind {
             (b"\x89PNG\r\n\x1a\n", Kind::Png),
             (b"GIF87a", Kind::Gif),
             (b"GIF89a", Kind::Gif),
-            (b"BM", Kind::Bmp),
             (b"\xFF\x0A", Kind::JpegXl),
             (b"\0\0\0\x0cJXL \r\n\x87\n", Kind::JpegXl),
             (b"FUJIFILMCCD-RAW", Kind::Raw),
@@ -124,6 +123,12 @@ impl Kind {
         if let Some((_, kind)) = MAGIC.iter().find(|(magic, _)| bytes.starts_with(magic)) {
             return *kind;
         }
+        // Two letters are the beginning of many a text; the size of the header that follows them is not.
+        if bytes.starts_with(b"BM")
+            && matches!(bytes.get(14..18), Some([12 | 16 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0]))
+        {
+            return Self::Bmp;
+        }
         match bytes.get(..12) {
             Some([b'R', b'I', b'F', b'F', .., b'W', b'E', b'B', b'P']) => Self::WebP,
             Some([_, _, _, _, b'f', b't', b'y', b'p', brand @ ..]) => Self::of_brand(brand, bytes),
@@ -146,6 +151,14 @@ impl Kind {
             _ => Self::Unsupported("Video"),
         }
     }
+}
+
+/// Of the beginning of a file, what tells its kind.
+pub(crate) const HEAD: usize = 32;
+
+/// Whether a file that begins like this is a picture of a kind that can be read.
+pub(crate) fn is_picture(head: &[u8]) -> bool {
+    !matches!(Kind::of(head), Kind::Unsupported(_) | Kind::Unknown)
 }
 
 /// What a file with this ending, in lower case, is called where it is a picture that cannot be read.
@@ -177,5 +190,17 @@ mod tests {
         assert_eq!(Kind::of(b"\xFF\xFF\xFF\xFFftypmif1\0\0\0\0mif1"), Kind::Heif("HEIC"));
         assert_eq!(unsupported("psd"), Some("Photoshop"));
         assert_eq!(unsupported("txt"), None);
+    }
+
+    #[test]
+    fn a_picture_is_known_by_its_beginning() {
+        let bitmap = [b"BM".as_slice(), &[0; 12], &[40, 0, 0, 0]].concat();
+        for head in [&b"\xff\xd8\xff\xe1"[..], b"RIFF\0\0\0\0WEBPVP8 ", b"\0\0\0\x18ftypheic", &bitmap, b"II*\0"] {
+            assert!(is_picture(head), "{head:?}");
+        }
+        for head in [&b""[..], b"BM is two letters of a text", b"RIFF\0\0\0\0AVI ", b"\0\0\0\x18ftypmp42", b"%PDF-1.7"]
+        {
+            assert!(!is_picture(head), "{head:?}");
+        }
     }
 }

@@ -27,7 +27,7 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbIma
 use serde::{Deserialize, Serialize};
 
 use self::colour::Colours;
-pub(crate) use self::kind::{EXTENSIONS, RAW_EXTENSIONS, UNSUPPORTED};
+pub(crate) use self::kind::{EXTENSIONS, HEAD, RAW_EXTENSIONS, UNSUPPORTED, is_picture};
 use self::kind::{Kind, unsupported};
 use crate::crash::foresee;
 use crate::job::Cancel;
@@ -167,6 +167,14 @@ pub(crate) struct Decoded {
     pub(crate) picture: RgbImage,
     /// The decoder's words, where the data are damaged but give a picture.
     pub(crate) damage: Option<String>,
+    /// Width and height of the whole photo, upright, where its file's header does not tell them plainly.
+    pub(crate) size: Option<(u32, u32)>,
+}
+
+impl Decoded {
+    fn sound(picture: RgbImage) -> Self {
+        Self { picture, damage: None, size: None }
+    }
 }
 
 /// [`read_file`], then [`decode_at_least`]. Waits neither longer for a drive than is usual, nor after a stop.
@@ -261,7 +269,7 @@ fn common(bytes: &[u8], format: ImageFormat) -> Result<Decoded, DecodeError> {
     let colours = decoder.icc_profile().ok().flatten().map(|icc| Colours::icc(&icc)).unwrap_or_default();
     let _turn = (pixels > LARGE_PIXELS).then(one_large_picture);
     let picture = from_decoder(decoder)?;
-    Ok(Decoded { picture: on_white(colours.to_srgb(picture), false), damage: None })
+    Ok(Decoded::sound(on_white(colours.to_srgb(picture), false)))
 }
 
 fn limits() -> Limits {

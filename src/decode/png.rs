@@ -33,7 +33,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
     let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits()).map_err(describe)?;
     let _turn = (pixels > LARGE_PIXELS).then(one_large_picture);
     let picture = from_decoder(decoder)?;
-    Ok(Decoded { picture: on_white(colours(bytes).to_srgb(picture), false), damage: None })
+    Ok(Decoded::sound(on_white(colours(bytes).to_srgb(picture), false)))
 }
 
 /// What the chunks before the picture say, the strongest of them: cICP, iCCP, sRGB, then gAMA and cHRM.

@@ -26,7 +26,7 @@ const FLIP: usize = 40;
 
 /// The head of `libraw_processed_image_t`; the data follow it.
 #[repr(C)]
-struct Preview {
+struct Processed {
     kind: c_uint,
     height: u16,
     width: u16,
@@ -40,8 +40,10 @@ struct Functions {
     init: unsafe extern "C" fn(c_uint) -> *mut c_void,
     open_buffer: unsafe extern "C" fn(*mut c_void, *const c_void, usize) -> c_int,
     unpack_thumb: unsafe extern "C" fn(*mut c_void) -> c_int,
-    make_mem_thumb: unsafe extern "C" fn(*mut c_void, *mut c_int) -> *mut Preview,
-    clear_mem: unsafe extern "C" fn(*mut Preview),
+    make_mem_thumb: unsafe extern "C" fn(*mut c_void, *mut c_int) -> *mut Processed,
+    clear_mem: unsafe extern "C" fn(*mut Processed),
+    get_iwidth: unsafe extern "C" fn(*mut c_void) -> c_int,
+    get_iheight: unsafe extern "C" fn(*mut c_void) -> c_int,
     close: unsafe extern "C" fn(*mut c_void),
     strerror: unsafe extern "C" fn(c_int) -> *const c_char,
 }
@@ -61,6 +63,8 @@ fn load() -> Option<Functions> {
             unpack_thumb: *library.get(b"libraw_unpack_thumb\0").ok()?,
             make_mem_thumb: *library.get(b"libraw_dcraw_make_mem_thumb\0").ok()?,
             clear_mem: *library.get(b"libraw_dcraw_clear_mem\0").ok()?,
+            get_iwidth: *library.get(b"libraw_get_iwidth\0").ok()?,
+            get_iheight: *library.get(b"libraw_get_iheight\0").ok()?,
             close: *library.get(b"libraw_close\0").ok()?,
             strerror: *library.get(b"libraw_strerror\0").ok()?,
         };
@@ -97,14 +101,25 @@ pub(super) fn decode(bytes: &[u8], wanted: AtLeast) -> Result<Decoded, DecodeErr
 
 fn by_library(bytes: &[u8], wanted: AtLeast) -> Result<Decoded, DecodeError> {
     let missing = || DecodeError::NoLibrary { kind: "Raw".into(), package: PACKAGE.into() };
-    match preview(functions().ok_or_else(missing)?, bytes)? {
-        (Stored::Jpeg(jpeg), _) => jpeg::decode(&jpeg, wanted),
-        (Stored::Pixels(picture), orientation) => {
+    let Preview { stored, orientation, size } = preview(functions().ok_or_else(missing)?, bytes)?;
+    let decoded = match stored {
+        Stored::Jpeg(jpeg) => jpeg::decode(&jpeg, wanted)?,
+        Stored::Pixels(picture) => {
             let mut picture = DynamicImage::from(picture);
             picture.apply_orientation(orientation);
-            Ok(Decoded { picture: picture.into_rgb8(), damage: None })
+            Decoded::sound(picture.into_rgb8())
         }
-    }
+    };
+    Ok(Decoded { size, ..decoded })
+}
+
+/// What LibRaw has found in a file.
+struct Preview {
+    stored: Stored,
+    /// Of pixels; a JPEG tells its own.
+    orientation: Orientation,
+    /// Of the photo itself, upright.
+    size: Option<(u32, u32)>,
 }
 
 enum Stored {
@@ -113,7 +128,7 @@ enum Stored {
     Pixels(RgbImage),
 }
 
-fn preview(functions: &Functions, bytes: &[u8]) -> Result<(Stored, Orientation), DecodeError> {
+fn preview(functions: &Functions, bytes: &[u8]) -> Result<Preview, DecodeError> {
     // SAFETY: the library is alive until `close`, which is called once on every way out; the file's bytes outlive it. What
     // it makes is read within the length that it tells, and freed once.
     unsafe {
@@ -124,13 +139,17 @@ fn preview(functions: &Functions, bytes: &[u8]) -> Result<(Stored, Orientation),
         let outcome = || {
             check(functions, (functions.open_buffer)(library, bytes.as_ptr().cast(), bytes.len()))?;
             let orientation = orientation(library.byte_add(FLIP).cast::<c_int>().read());
+            let side = |side: c_int| u32::try_from(side).ok().filter(|side| *side > 0);
+            let size = side((functions.get_iwidth)(library)).zip(side((functions.get_iheight)(library)));
+            let is_turned = matches!(orientation, Orientation::Rotate90 | Orientation::Rotate270);
+            let size = size.map(|(width, height)| if is_turned { (height, width) } else { (width, height) });
             check(functions, (functions.unpack_thumb)(library))?;
             let mut error = 0;
             let preview = (functions.make_mem_thumb)(library, &raw mut error);
             if preview.is_null() {
                 return Err(check(functions, error).err().unwrap_or(DecodeError::NoPreview));
             }
-            let Preview { kind, height, width, colours, bits, bytes } = preview.read();
+            let Processed { kind, height, width, colours, bits, bytes } = preview.read();
             let data = std::slice::from_raw_parts(preview.add(1).cast::<u8>(), bytes as usize).to_vec();
             (functions.clear_mem)(preview);
             let (width, height) = (u32::from(width), u32::from(height));
@@ -142,7 +161,7 @@ fn preview(functions: &Functions, bytes: &[u8]) -> Result<(Stored, Orientation),
                 }
                 _ => None,
             };
-            Ok((stored.ok_or(DecodeError::NoPreview)?, orientation))
+            Ok(Preview { stored: stored.ok_or(DecodeError::NoPreview)?, orientation, size })
         };
         let outcome = outcome();
         (functions.close)(library);

@@ -234,7 +234,7 @@ fn read(bytes: &[u8], page: usize, is_palette: bool) -> Result<Decoded, DecodeEr
     let is_managed = !matches!(colour_type, ColorType::CMYK(_));
     let mut picture = if is_managed { colours.to_srgb(picture) } else { picture };
     picture.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
-    Ok(Decoded { picture: on_white(picture, is_premultiplied), damage: None })
+    Ok(Decoded::sound(on_white(picture, is_premultiplied)))
 }
 
 /// What the decoder gives: the samples of each pixel together, or with `is_planar` all of the first kind, then all of the

@@ -488,7 +488,8 @@ fn prepare(
         return Ok(Read::Finished(photo.finish(known)));
     }
     let mut make = || {
-        let Decoded { picture, damage } = decode::decode_photo(&bytes, WANTED)?;
+        let Decoded { picture, damage, size } = decode::decode_photo(&bytes, WANTED)?;
+        photo.metadata.size = photo.metadata.size.or(size);
         photo.damage = damage.map(|words| DecodeError::Spoilt(words).to_string());
         if !has_thumbnail {
             photo.thumbnail = Some(decode::thumbnail(&picture)?);

@@ -144,33 +144,6 @@ pub(super) fn is_passed_over(name: &OsStr) -> bool {
         || ending.is_some_and(|ending| PACKAGES.contains(&ending))
 }
 
-/// Of the beginning of a file, what tells its kind.
-pub(super) const HEAD: usize = 32;
-
-/// Whether a file that begins like this is a picture of a kind that can be read.
-pub(super) fn is_picture(head: &[u8]) -> bool {
-    let starts = |magic: &[u8]| head.starts_with(magic);
-    let at = |place: usize, magic: &[u8]| head.get(place..).is_some_and(|rest| rest.starts_with(magic));
-    // Two letters are the beginning of many a text; the size of what follows them is not.
-    let is_bitmap = || starts(b"BM") && matches!(head.get(14..18), Some([12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0]));
-    let brands: [&[u8]; 12] =
-        [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1", b"avif", b"avis", b"crx "];
-    starts(b"\xff\xd8\xff")
-        || starts(b"\x89PNG\r\n\x1a\n")
-        || starts(b"GIF87a")
-        || starts(b"GIF89a")
-        || (starts(b"RIFF") && at(8, b"WEBP"))
-        || [&b"II*\0"[..], b"MM\0*", b"II+\0", b"MM\0+", b"IIU\0", b"IIRO", b"IIRS", b"MMOR"].iter().any(|m| starts(m))
-        || is_bitmap()
-        || (at(4, b"ftyp") && brands.iter().any(|brand| at(8, brand)))
-        || starts(b"\xff\x0a")
-        || starts(b"\0\0\0\x0cJXL \r\n\x87\n")
-        || starts(b"FUJIFILMCCD-RAW")
-        || starts(b"FOVb")
-        || starts(b"\0MRM")
-        || at(6, b"HEAPCCDR")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,18 +202,6 @@ mod tests {
         }
         for name in ["Roses", "recycled paper", "Thumbelina", "2024.05", "snapshots of Ann", "photoslibrary"] {
             assert!(!is_passed_over(OsStr::new(name)), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_picture_is_known_by_its_beginning() {
-        let bitmap = [b"BM".as_slice(), &[0; 12], &[40, 0, 0, 0]].concat();
-        for head in [&b"\xff\xd8\xff\xe1"[..], b"RIFF\0\0\0\0WEBPVP8 ", b"\0\0\0\x18ftypheic", &bitmap, b"II*\0"] {
-            assert!(is_picture(head), "{head:?}");
-        }
-        for head in [&b""[..], b"BM is two letters of a text", b"RIFF\0\0\0\0AVI ", b"\0\0\0\x18ftypmp42", b"%PDF-1.7"]
-        {
-            assert!(!is_picture(head), "{head:?}");
         }
     }
 }

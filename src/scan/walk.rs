@@ -18,9 +18,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::ScanError;
 use super::account::{Account, PlainPath};
-use super::kinds::{HEAD, Kind, OtherKind, is_passed_over, is_picture, kind_of};
+use super::kinds::{Kind, OtherKind, is_passed_over, kind_of};
 use crate::catalog::{FileStamp, Problem};
-use crate::decode::DecodeError;
+use crate::decode::{DecodeError, HEAD, is_picture};
 use crate::job::Cancel;
 use crate::patience::{LOOK_EVERY, patience};
 

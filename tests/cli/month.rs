@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use super::common::{FLOWERS, Place, commented};
 
-/// A photo in HEIC, as small as one gets; the tests of decoders say where it is from.
+/// Photos of 128 x 64 pixels, the one turned by its container; the tests of decoders say where they are from.
 const HEIC: &[u8] = include_bytes!("../data/turned.heic");
+const JPEG_XL: &[u8] = include_bytes!("../data/plain.jxl");
 
 /// A JPEG with the time at which it was taken.
 fn dated(jpeg: &[u8], taken: &str) -> Vec<u8> {
@@ -95,6 +96,7 @@ fn every_file_of_a_month_is_accounted_for_and_every_shot_is_one_result() {
     place.write("DCIM/EOSMISC/M0100.CTG", b"catalogue");
     // A phone: HEIC with its sidecar, a live photo's film, a burst, a photo in P3, one that was edited.
     let heic = place.write("Phone/IMG_0100.HEIC", HEIC);
+    let jxl = place.write("Phone/IMG_0105.jxl", JPEG_XL);
     place.write("Phone/IMG_0100.AAE", b"<plist/>");
     place.write("Phone/IMG_0100.MOV", b"a film");
     for number in 1..=5 {
@@ -127,7 +129,7 @@ fn every_file_of_a_month_is_accounted_for_and_every_shot_is_one_result() {
     let expected = ["Phone/IMG_0103.jpg", "Phone/IMG_0104.jpg", "drawing.psd"];
     assert!(expected.iter().all(|path| named.contains(path)), "{report:#}");
     assert_eq!(named.len(), expected.len() + usize::from(!heic_is_read), "{report:#}");
-    let photos = 6 + 3 + 5 + 3 + usize::from(heic_is_read);
+    let photos = 6 + 3 + 5 + 4 + usize::from(heic_is_read);
     assert_eq!(report["photos"], photos, "{report:#}");
     let passed_over: Vec<PathBuf> =
         report["passed_over"].as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap().into()).collect();
@@ -156,7 +158,10 @@ fn every_file_of_a_month_is_accounted_for_and_every_shot_is_one_result() {
     let of_burst = burst[..5].iter().filter(|result| result["path"].as_str().unwrap().contains("Burst"));
     assert_eq!(of_burst.count(), 5);
     assert_eq!(burst[0]["taken"], "2026-05-10T12:00:00", "by its name: {:#}", burst[0]);
-    if heic_is_read {
-        assert_eq!(found(&heic)[0]["path"], json!(heic));
-    }
+    let sizes = [&jxl, &heic].map(|photo| {
+        let results = found(photo);
+        let itself = results.iter().find(|result| result["path"] == json!(photo));
+        itself.map(|itself| (itself["width"].as_u64().unwrap(), itself["height"].as_u64().unwrap()))
+    });
+    assert_eq!(sizes, [Some((128, 64)), heic_is_read.then_some((128, 64))]);
 }

@@ -58,6 +58,7 @@ enum Reply {
         width: u32,
         height: u32,
         damage: Option<String>,
+        size: Option<(u32, u32)>,
     },
     Refused(DecodeError),
 }
@@ -172,11 +173,11 @@ impl Worker {
                         return Err(DecodeError::Crashed);
                     }
                 }
-                Ok(Some(Reply::Done { width, height, damage })) => {
+                Ok(Some(Reply::Done { width, height, damage, size })) => {
                     check_pixels(width, height)?;
                     let mut picture = RgbImage::new(width, height);
                     self.output.read_exact_at(&mut picture, 0).map_err(|_| DecodeError::Crashed)?;
-                    return Ok(Decoded { picture, damage });
+                    return Ok(Decoded { picture, damage, size });
                 }
                 Ok(Some(Reply::Refused(error))) => return Err(error),
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {

@@ -116,7 +116,7 @@ fn answer(request: &Request, input: &File, output: &File) -> Reply {
     match done() {
         Ok(decoded) => {
             let (width, height) = decoded.picture.dimensions();
-            Reply::Done { width, height, damage: decoded.damage }
+            Reply::Done { width, height, damage: decoded.damage, size: decoded.size }
         }
         Err(DecodeError::Io(_)) => Reply::Refused(DecodeError::TooMuchMemory),
         Err(error) => Reply::Refused(error),
