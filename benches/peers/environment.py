@@ -10,7 +10,9 @@ import sys
 import venv
 from pathlib import Path
 
-PACKAGES = ["torch==2.11.0", "pillow==13.0.0", "numpy==2.4.6"]
+PACKAGES = [
+    "torch==2.11.0", "pillow==13.0.0", "numpy==2.4.6", "pillow-heif==1.8.1", "imagecodecs==2026.3.6", "tifffile==2026.3.3",
+]  # fmt: skip
 FOLDER = Path(__file__).resolve().parents[2] / "target/peers"
 
 

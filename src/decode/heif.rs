@@ -7,11 +7,12 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::OnceLock;
 
+use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage, RgbaImage};
 use libloading::Library;
 
 use super::colour::Colours;
-use super::{DecodeError, Decoded, LARGE_PIXELS, check_pixels, on_white, one_large_picture};
+use super::{AtLeast, DecodeError, Decoded, LARGE_PIXELS, Stored, check_pixels, one_large_picture};
 
 const LIBRARY: &str = "libheif.so.1";
 const PACKAGE: &str = "libheif1";
@@ -115,7 +116,7 @@ impl<T> Drop for Owned<T> {
 ///
 /// # Errors
 /// When the library or its plug-in is missing, or the file damaged or too large.
-pub(super) fn decode(bytes: &[u8], kind: &'static str) -> Result<Decoded, DecodeError> {
+pub(super) fn decode(bytes: &[u8], kind: &'static str, wanted: AtLeast) -> Result<Decoded, DecodeError> {
     let missing = || DecodeError::NoLibrary { kind: kind.into(), package: PACKAGE.into() };
     let functions = functions().ok_or_else(missing)?;
     let check = |error: HeifError| check(&error, kind);
@@ -174,8 +175,13 @@ pub(super) fn decode(bytes: &[u8], kind: &'static str) -> Result<Decoded, Decode
         } else {
             RgbImage::from_raw(width, height, samples).map(DynamicImage::from)
         };
-        let picture = colours(functions, &handle).to_srgb(picture.ok_or(DecodeError::NoPixels)?);
-        Ok(Decoded { size: Some((width, height)), ..Decoded::sound(on_white(picture, is_premultiplied)) })
+        let stored = Stored {
+            picture: picture.ok_or(DecodeError::NoPixels)?,
+            colours: colours(functions, &handle),
+            orientation: Orientation::NoTransforms,
+            is_premultiplied,
+        };
+        Ok(Decoded { size: Some((width, height)), ..Decoded::sound(stored.finish(wanted)) })
     }
 }
 

@@ -1,16 +1,17 @@
 //! JPEG XL.
 
+use image::metadata::Orientation;
 use image::{DynamicImage, GrayAlphaImage, GrayImage, RgbImage, RgbaImage};
 use jxl_oxide::{AllocTracker, JxlImage, PixelFormat};
 
 use super::colour::Colours;
-use super::{DecodeError, Decoded, LARGE_PIXELS, MAX_DECODER_BYTES, check_pixels, on_white, one_large_picture};
+use super::{AtLeast, DecodeError, Decoded, LARGE_PIXELS, MAX_DECODER_BYTES, Stored, check_pixels, one_large_picture};
 
 /// The first frame, upright, on white, in sRGB.
 ///
 /// # Errors
 /// When the file is damaged, cut short or too large.
-pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
+pub(super) fn decode(bytes: &[u8], wanted: AtLeast) -> Result<Decoded, DecodeError> {
     let damaged = |error: Box<dyn std::error::Error + Send + Sync>| DecodeError::Damaged(error.to_string());
     let tracker = AllocTracker::with_limit(2 * MAX_DECODER_BYTES as usize);
     let mut image = JxlImage::builder().alloc_tracker(tracker).read(bytes).map_err(damaged)?;
@@ -37,7 +38,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
     };
     let is_premultiplied =
         image.image_header().metadata.ec_info.iter().any(|channel| channel.alpha_associated() == Some(true));
-    let colours = Colours::icc(&image.rendered_icc());
-    let picture = on_white(colours.to_srgb(picture.ok_or(DecodeError::NoPixels)?), is_premultiplied);
-    Ok(Decoded { size: Some((width, height)), ..Decoded::sound(picture) })
+    let stored = Stored {
+        picture: picture.ok_or(DecodeError::NoPixels)?,
+        colours: Colours::icc(&image.rendered_icc()),
+        // It has been turned already.
+        orientation: Orientation::NoTransforms,
+        is_premultiplied,
+    };
+    Ok(Decoded { size: Some((width, height)), ..Decoded::sound(stored.finish(wanted)) })
 }

@@ -245,14 +245,14 @@ fn decode_unguarded(bytes: &[u8], wanted: AtLeast) -> Result<Decoded, DecodeErro
     match Kind::of(bytes) {
         _ if bytes.is_empty() => Err(DecodeError::Empty),
         Kind::Jpeg => jpeg::decode(bytes, wanted),
-        Kind::Png => png::decode(bytes),
-        Kind::WebP => common(bytes, ImageFormat::WebP),
-        Kind::Gif => common(bytes, ImageFormat::Gif),
-        Kind::Bmp => common(bytes, ImageFormat::Bmp),
+        Kind::Png => png::decode(bytes, wanted),
+        Kind::WebP => common(bytes, ImageFormat::WebP, wanted),
+        Kind::Gif => common(bytes, ImageFormat::Gif, wanted),
+        Kind::Bmp => common(bytes, ImageFormat::Bmp, wanted),
         Kind::Tiff if tiff::is_raw(bytes) => raw::decode(bytes, wanted),
-        Kind::Tiff => tiff::decode(bytes),
-        Kind::Heif(kind) => heif::decode(bytes, kind),
-        Kind::JpegXl => jxl::decode(bytes),
+        Kind::Tiff => tiff::decode(bytes, wanted),
+        Kind::Heif(kind) => heif::decode(bytes, kind, wanted),
+        Kind::JpegXl => jxl::decode(bytes, wanted),
         Kind::Raw => raw::decode(bytes, wanted),
         Kind::Unsupported(kind) => Err(DecodeError::Unsupported(kind.into())),
         Kind::Unknown => Err(DecodeError::NotAPicture),
@@ -260,7 +260,7 @@ fn decode_unguarded(bytes: &[u8], wanted: AtLeast) -> Result<Decoded, DecodeErro
 }
 
 /// WebP, GIF and BMP, which need no more than their decoders give.
-fn common(bytes: &[u8], format: ImageFormat) -> Result<Decoded, DecodeError> {
+fn common(bytes: &[u8], format: ImageFormat, wanted: AtLeast) -> Result<Decoded, DecodeError> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits());
     let mut decoder = reader.into_decoder().map_err(describe)?;
@@ -268,8 +268,7 @@ fn common(bytes: &[u8], format: ImageFormat) -> Result<Decoded, DecodeError> {
     let pixels = check_pixels(width, height)?;
     let colours = decoder.icc_profile().ok().flatten().map(|icc| Colours::icc(&icc)).unwrap_or_default();
     let _turn = (pixels > LARGE_PIXELS).then(one_large_picture);
-    let picture = from_decoder(decoder)?;
-    Ok(Decoded::sound(on_white(colours.to_srgb(picture), false)))
+    Ok(Decoded::sound(Stored::by(decoder, colours)?.finish(wanted)))
 }
 
 fn limits() -> Limits {
@@ -278,16 +277,58 @@ fn limits() -> Limits {
     limits
 }
 
-/// The upright picture that a decoder gives.
-fn from_decoder(mut decoder: impl ImageDecoder) -> Result<DynamicImage, DecodeError> {
-    if decoder.total_bytes() > MAX_DECODER_BYTES {
-        return Err(DecodeError::TooMuchMemory);
+/// A picture as its file stores it, and what is to be done to it before it can be shown.
+struct Stored {
+    picture: DynamicImage,
+    colours: Colours,
+    orientation: Orientation,
+    /// Its colours are stored as they are over black.
+    is_premultiplied: bool,
+}
+
+impl Stored {
+    fn by(mut decoder: impl ImageDecoder, colours: Colours) -> Result<Self, DecodeError> {
+        if decoder.total_bytes() > MAX_DECODER_BYTES {
+            return Err(DecodeError::TooMuchMemory);
+        }
+        // A broken EXIF block is no reason to refuse the picture.
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let picture = DynamicImage::from_decoder(decoder).map_err(describe)?;
+        Ok(Self { picture, colours, orientation, is_premultiplied: false })
     }
-    // A broken EXIF block is no reason to refuse the picture.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(describe)?;
-    picture.apply_orientation(orientation);
-    Ok(picture)
+
+    /// Upright, in sRGB, on white; where no more is wanted, smaller, which all the rest is done to then.
+    fn finish(self, wanted: AtLeast) -> RgbImage {
+        let mut picture = self.colours.to_srgb(shrunk(self.picture, wanted));
+        picture.apply_orientation(self.orientation);
+        on_white(picture, self.is_premultiplied)
+    }
+}
+
+/// Means of squares of pixels, so many that the picture stays twice as large as wanted: whoever makes it smaller still has
+/// enough to choose from. One that is partly transparent stays as it is.
+fn shrunk(picture: DynamicImage, wanted: AtLeast) -> DynamicImage {
+    let picture = match picture {
+        DynamicImage::ImageRgba8(rgba) if rgba.pixels().all(|pixel| pixel.0[3] == 255) => {
+            DynamicImage::from(DynamicImage::from(rgba).into_rgb8())
+        }
+        picture => picture,
+    };
+    let (width, height) = (picture.width(), picture.height());
+    let times = |side: u32, wanted: u32| side / wanted.saturating_mul(2).max(1);
+    let times = times(width.min(height), wanted.shorter).min(times(width.max(height), wanted.longer));
+    if times < 2 || picture.color().has_alpha() {
+        return picture;
+    }
+    let (width, height) = (width / times, height / times);
+    match &picture {
+        DynamicImage::ImageRgb8(rgb) => {
+            let boxes =
+                |options: fir::ResizeOptions| options.resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Box));
+            resize_with(rgb, width, height, boxes).map_or(picture, DynamicImage::from)
+        }
+        _ => picture.thumbnail_exact(width, height),
+    }
 }
 
 /// Waits until no other large picture is being decoded.
@@ -317,8 +358,7 @@ fn describe(error: image::ImageError) -> DecodeError {
     }
 }
 
-/// A picture in 8-bit RGB, what is transparent laid on white. With `is_premultiplied`, its colours are stored as they are
-/// over black.
+/// A picture in 8-bit RGB, what is transparent laid on white.
 fn on_white(picture: DynamicImage, is_premultiplied: bool) -> RgbImage {
     if !picture.color().has_alpha() {
         return picture.into_rgb8();

@@ -7,9 +7,7 @@ use moxcms::{Chromaticity, ColorPrimaries, ColorProfile, ToneReprCurve, XyY};
 use png::{Info, ScaledFloat};
 
 use super::colour::Colours;
-use super::{
-    DecodeError, Decoded, LARGE_PIXELS, check_pixels, describe, from_decoder, limits, on_white, one_large_picture,
-};
+use super::{AtLeast, DecodeError, Decoded, LARGE_PIXELS, Stored, check_pixels, describe, limits, one_large_picture};
 
 /// How much a chromaticity or a gamma may differ from sRGB's and mean the same.
 const ROUNDING: f32 = 0.001;
@@ -18,7 +16,7 @@ const SRGB_CHROMATICITIES: [(f32, f32); 4] = [(0.3127, 0.329), (0.64, 0.33), (0.
 
 /// # Errors
 /// When the file is damaged, cut short or too large, or is Apple's variant for its own programs.
-pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
+pub(super) fn decode(bytes: &[u8], wanted: AtLeast) -> Result<Decoded, DecodeError> {
     match bytes.get(12..16) {
         Some(b"IHDR") => {}
         Some(b"CgBI") => {
@@ -32,8 +30,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
     let pixels = check_pixels(side(16), side(20))?;
     let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits()).map_err(describe)?;
     let _turn = (pixels > LARGE_PIXELS).then(one_large_picture);
-    let picture = from_decoder(decoder)?;
-    Ok(Decoded::sound(on_white(colours(bytes).to_srgb(picture), false)))
+    Ok(Decoded::sound(Stored::by(decoder, colours(bytes))?.finish(wanted)))
 }
 
 /// What the chunks before the picture say, the strongest of them: cICP, iCCP, sRGB, then gAMA and cHRM.

@@ -101,10 +101,10 @@ pub(super) fn decode(bytes: &[u8], wanted: AtLeast) -> Result<Decoded, DecodeErr
 
 fn by_library(bytes: &[u8], wanted: AtLeast) -> Result<Decoded, DecodeError> {
     let missing = || DecodeError::NoLibrary { kind: "Raw".into(), package: PACKAGE.into() };
-    let Preview { stored, orientation, size } = preview(functions().ok_or_else(missing)?, bytes)?;
-    let decoded = match stored {
-        Stored::Jpeg(jpeg) => jpeg::decode(&jpeg, wanted)?,
-        Stored::Pixels(picture) => {
+    let Preview { inside, orientation, size } = preview(functions().ok_or_else(missing)?, bytes)?;
+    let decoded = match inside {
+        Inside::Jpeg(jpeg) => jpeg::decode(&jpeg, wanted)?,
+        Inside::Pixels(picture) => {
             let mut picture = DynamicImage::from(picture);
             picture.apply_orientation(orientation);
             Decoded::sound(picture.into_rgb8())
@@ -115,14 +115,14 @@ fn by_library(bytes: &[u8], wanted: AtLeast) -> Result<Decoded, DecodeError> {
 
 /// What LibRaw has found in a file.
 struct Preview {
-    stored: Stored,
+    inside: Inside,
     /// Of pixels; a JPEG tells its own.
     orientation: Orientation,
     /// Of the photo itself, upright.
     size: Option<(u32, u32)>,
 }
 
-enum Stored {
+enum Inside {
     /// With an EXIF block that tells how it is turned.
     Jpeg(Vec<u8>),
     Pixels(RgbImage),
@@ -153,15 +153,15 @@ fn preview(functions: &Functions, bytes: &[u8]) -> Result<Preview, DecodeError> 
             let data = std::slice::from_raw_parts(preview.add(1).cast::<u8>(), bytes as usize).to_vec();
             (functions.clear_mem)(preview);
             let (width, height) = (u32::from(width), u32::from(height));
-            let stored = match (kind, colours, bits) {
-                (IMAGE_JPEG, ..) => Some(Stored::Jpeg(data)),
+            let inside = match (kind, colours, bits) {
+                (IMAGE_JPEG, ..) => Some(Inside::Jpeg(data)),
                 (_, 3, 8) => {
                     check_pixels(width, height)?;
-                    RgbImage::from_raw(width, height, data).map(Stored::Pixels)
+                    RgbImage::from_raw(width, height, data).map(Inside::Pixels)
                 }
                 _ => None,
             };
-            Ok(Preview { stored: stored.ok_or(DecodeError::NoPreview)?, orientation, size })
+            Ok(Preview { inside: inside.ok_or(DecodeError::NoPreview)?, orientation, size })
         };
         let outcome = outcome();
         (functions.close)(library);

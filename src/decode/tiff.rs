@@ -12,7 +12,7 @@ use tiff::{ColorType, TiffError};
 
 use super::colour::Colours;
 use super::{
-    AtLeast, DecodeError, Decoded, LARGE_PIXELS, MAX_DECODER_BYTES, check_pixels, jpeg, on_white, one_large_picture,
+    AtLeast, DecodeError, Decoded, LARGE_PIXELS, MAX_DECODER_BYTES, Stored, check_pixels, jpeg, one_large_picture,
 };
 
 /// Pages and parts of them that are looked at.
@@ -160,7 +160,7 @@ pub(super) fn preview(bytes: &[u8], wanted: AtLeast) -> Option<Decoded> {
         let readable = pages.iter().enumerate().filter(|(_, page)| !page.is_from_sensor());
         let (largest, _) = readable.max_by_key(|(_, page)| page.number(WIDTH))?;
         // That road turns it as its own page says.
-        return read(bytes, largest, false).ok();
+        return read(bytes, largest, false, wanted).ok();
     }
     if let (Some(decoded), Some(orientation)) = (&mut decoded, orientation) {
         let mut picture = DynamicImage::from(std::mem::take(&mut decoded.picture));
@@ -172,7 +172,7 @@ pub(super) fn preview(bytes: &[u8], wanted: AtLeast) -> Option<Decoded> {
 
 /// # Errors
 /// When the file is damaged, cut short, too large, or of a variant that cannot be read surely.
-pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
+pub(super) fn decode(bytes: &[u8], wanted: AtLeast) -> Result<Decoded, DecodeError> {
     let words = Words::of(bytes).ok_or(DecodeError::Truncated)?;
     let (pages, _) = words.directories();
     let page = pages.iter().position(Directory::is_full_size).unwrap_or(0);
@@ -187,10 +187,10 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
         }
         _ => None,
     };
-    read(patched.as_deref().unwrap_or(bytes), page, is_palette)
+    read(patched.as_deref().unwrap_or(bytes), page, is_palette, wanted)
 }
 
-fn read(bytes: &[u8], page: usize, is_palette: bool) -> Result<Decoded, DecodeError> {
+fn read(bytes: &[u8], page: usize, is_palette: bool, wanted: AtLeast) -> Result<Decoded, DecodeError> {
     let mut limits = Limits::default();
     let most = MAX_DECODER_BYTES as usize;
     (limits.decoding_buffer_size, limits.intermediate_buffer_size, limits.ifd_value_size) = (most, most, most / 4);
@@ -231,10 +231,9 @@ fn read(bytes: &[u8], page: usize, is_palette: bool) -> Result<Decoded, DecodeEr
         ColorType::RGBA(16 | 32) => image_of::<image::Rgba<u16>>(picture.words(4)?, (width, height))?.into(),
         other => return Err(variant(&format!("{other:?}"))),
     };
-    let is_managed = !matches!(colour_type, ColorType::CMYK(_));
-    let mut picture = if is_managed { colours.to_srgb(picture) } else { picture };
-    picture.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
-    Ok(Decoded::sound(on_white(picture, is_premultiplied)))
+    let colours = if matches!(colour_type, ColorType::CMYK(_)) { Colours::default() } else { colours };
+    let orientation = orientation.unwrap_or(Orientation::NoTransforms);
+    Ok(Decoded::sound(Stored { picture, colours, orientation, is_premultiplied }.finish(wanted)))
 }
 
 /// What the decoder gives: the samples of each pixel together, or with `is_planar` all of the first kind, then all of the
@@ -292,12 +291,10 @@ impl Samples {
         if palette.len() < 3 * colours {
             return Err(DecodeError::Damaged("its palette is missing".into()));
         }
-        let part = |number: u8, colour: usize| (palette[colour * colours + usize::from(number)] >> 8) as u8;
-        Ok(RgbImage::from_fn(size.0, size.1, |x, y| {
-            let number = numbers.get_pixel(x, y).0[0];
-            image::Rgb([0, 1, 2].map(|colour| part(number, colour)))
-        })
-        .into())
+        let entry = |number: usize| [0, 1, 2].map(|part| (palette[part * colours + number] >> 8) as u8);
+        let table: Vec<[u8; 3]> = (0..colours).map(entry).collect();
+        let pixels = numbers.iter().flat_map(|number| table[usize::from(*number)]).collect();
+        Ok(image_of::<image::Rgb<u8>>(pixels, size)?.into())
     }
 }
 
