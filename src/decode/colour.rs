@@ -5,11 +5,19 @@ use std::sync::Arc;
 
 use image::{DynamicImage, ImageBuffer, Luma, LumaA, Pixel, Rgb, RgbImage, Rgba};
 use moxcms::{
-    CicpColorPrimaries, CicpProfile, CmsError, ColorProfile, DataColorSpace, Layout, MatrixCoefficients,
+    CicpColorPrimaries, CicpProfile, CmsError, ColorProfile, DataColorSpace, Layout, MatrixCoefficients, ToneReprCurve,
     TransferCharacteristics, TransformExecutor, TransformOptions,
 };
 
 use super::DecodeError;
+
+/// Transfer functions of ITU-R BT.2100 by their numbers in ITU-T H.273.
+const PQ: u8 = 16;
+const HLG: u8 = 18;
+/// How bright such pictures show white paper, in candelas a square metre (ITU-R BT.2408).
+const WHITE: f64 = 203.0;
+/// Tones up to this part of white stay as they are.
+const KNEE: f64 = 0.5;
 
 type Transform<T> = Result<Arc<dyn TransformExecutor<T> + Send + Sync>, CmsError>;
 
@@ -32,8 +40,8 @@ impl Colours {
         let profile = || {
             let color_primaries = CicpColorPrimaries::try_from(primaries).ok()?;
             let transfer_characteristics = match transfer {
-                // Television's curves are shown as sRGB's is, everywhere.
-                0..=2 | 6 | 14 | 15 => TransferCharacteristics::Srgb,
+                // Television's curves are shown as sRGB's is, everywhere; those of bright screens follow below.
+                0..=2 | 6 | 14 | 15 | PQ | HLG => TransferCharacteristics::Srgb,
                 other => TransferCharacteristics::try_from(other).ok()?,
             };
             let matrix_coefficients = MatrixCoefficients::Identity;
@@ -42,6 +50,12 @@ impl Colours {
             let mut profile = ColorProfile::new_srgb();
             // Whatever it returns: where it cannot, the profile stays sRGB.
             profile.update_rgb_colorimetry_from_cicp(numbers);
+            if matches!(transfer, PQ | HLG) {
+                // The numbers would count for more.
+                profile.cicp = None;
+                let curve = Some(tone_curve(transfer));
+                (profile.red_trc, profile.green_trc, profile.blue_trc) = (curve.clone(), curve.clone(), curve);
+            }
             Some(profile)
         };
         profile().map(Self::profile).unwrap_or_default()
@@ -83,6 +97,28 @@ impl Colours {
         }
         Ok(pixels)
     }
+}
+
+/// From the numbers of ITU-R BT.2100, which are for screens that are brighter than white paper, to linear light of which
+/// paper is the most: dark and middle tones as they are, what is brighter pressed together.
+fn tone_curve(transfer: u8) -> ToneReprCurve {
+    const STEPS: u16 = 1024;
+    let light = |number: f64| match transfer {
+        PQ => {
+            let root = number.powf(1.0 / 78.84375);
+            10_000.0 * ((root - 0.8359375).max(0.0) / (18.8515625 - 18.6875 * root)).powf(1.0 / 0.1593017578125)
+        }
+        _ => {
+            let (a, b, c) = (0.17883277, 0.28466892, 0.55991073);
+            let scene = if number <= 0.5 { number * number / 3.0 } else { (((number - c) / a).exp() + b) / 12.0 };
+            // As on a screen of that many candelas a square metre.
+            1000.0 * scene.powf(1.2)
+        }
+    };
+    let pressed =
+        |light: f64| if light <= KNEE { light } else { 1.0 - (1.0 - KNEE) * ((KNEE - light) / (1.0 - KNEE)).exp() };
+    let step = |step: u16| pressed(light(f64::from(step) / f64::from(STEPS - 1)) / WHITE);
+    ToneReprCurve::Lut((0..STEPS).map(|number| (step(number) * 65535.0).round() as u16).collect())
 }
 
 fn srgb() -> ColorProfile {

@@ -137,7 +137,7 @@ pub(super) fn decode(bytes: &[u8], wanted: AtLeast) -> Result<Decoded, DecodeErr
         Some(words) if !ended && words.contains(PREMATURE_END) => return Err(DecodeError::Truncated),
         // What lies between a whole picture and the end that was put there.
         Some(_) if !ended => None,
-        None if has_lost_sector(bytes) => Some("zeros in place of a part of the data".into()),
+        None if !header.is_progressive && has_lost_sector(bytes) => Some("zeros in place of a part of the data".into()),
         damage => damage,
     };
     // A broken EXIF block is no reason to refuse the picture.
@@ -148,13 +148,17 @@ pub(super) fn decode(bytes: &[u8], wanted: AtLeast) -> Result<Decoded, DecodeErr
 }
 
 /// Whether there are zeros where a disk lost a sector: the decoder takes them for codes. Not in a file whose code for "the
-/// rest of this block is nothing" is made of zeros, as a plain area has.
+/// rest of this block is nothing" is made of zeros, as a plain area has; nor in a progressive one, where zeros may say that
+/// nothing is to be added.
 fn has_lost_sector(bytes: &[u8]) -> bool {
     let mut tables = segments(bytes).take_while(|(marker, ..)| *marker != START_OF_SCAN);
     let is_plain = tables.any(|(marker, _, data)| marker == HUFFMAN_TABLES && zeros_end_blocks(data));
     let data = start_of_scan(bytes).and_then(|start| bytes.get(start..)).unwrap_or_default();
     // Such a run covers one of these whole.
-    !is_plain && data.as_chunks::<{ LOST_BYTES / 2 }>().0.iter().any(|chunk| chunk.iter().all(|byte| *byte == 0))
+    let (chunks, _) = data.as_chunks::<{ LOST_BYTES / 2 }>();
+    let zeros = chunks.iter().position(|chunk| chunk.iter().all(|byte| *byte == 0));
+    // Many cameras fill their files up behind the picture, in whose data the end's marker does not occur.
+    !is_plain && zeros.is_some_and(|at| !chunks[..at].as_flattened().windows(END.len()).any(|pair| pair == END))
 }
 
 /// Whether the first AC table of a segment gives the shortest code, which is all zeros, to the end of a block.
@@ -275,14 +279,29 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_file_of_very_many_scans_is_refused() {
-        let picture = RgbImage::from_fn(64, 64, |x, y| Rgb([x as u8, y as u8, 0]));
+    fn progressive(picture: &RgbImage) -> Vec<u8> {
+        let (width, height) = (picture.width() as usize, picture.height() as usize);
         let mut encoder = Compressor::new().unwrap();
         encoder.set_progressive(true).unwrap();
         let pixels = picture.as_raw().as_slice();
-        let image = Image { pixels, width: 64, pitch: 192, height: 64, format: PixelFormat::RGB };
-        let bytes = encoder.compress_to_vec(image).unwrap();
+        encoder.compress_to_vec(Image { pixels, width, pitch: 3 * width, height, format: PixelFormat::RGB }).unwrap()
+    }
+
+    #[test]
+    fn zeros_that_belong_there_are_no_damage() {
+        let damage = |bytes: &[u8]| super::decode(bytes, AtLeast::FULL).unwrap().damage;
+        let busy = RgbImage::from_fn(128, 128, |x, y| Rgb([x, y, x ^ y].map(|v| ((v * 2_654_435) >> 8) as u8)));
+        // Cameras fill their files up.
+        assert_eq!(damage(&[encode(&busy, 90).unwrap(), vec![0; 4096]].concat()), None);
+        // A bit for each block says that nothing is to be added to it.
+        let plain = progressive(&RgbImage::from_pixel(2000, 2000, Rgb([128; 3])));
+        assert!(plain.windows(LOST_BYTES).any(|bytes| bytes.iter().all(|byte| *byte == 0)));
+        assert_eq!(damage(&plain), None);
+    }
+
+    #[test]
+    fn a_file_of_very_many_scans_is_refused() {
+        let bytes = progressive(&RgbImage::from_fn(64, 64, |x, y| Rgb([x as u8, y as u8, 0])));
         assert!(decode(&bytes).is_ok());
         // The last scan again and again.
         let last = bytes.windows(2).rposition(|pair| pair == [0xFF, START_OF_SCAN]).unwrap();

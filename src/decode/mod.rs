@@ -291,8 +291,10 @@ impl Stored {
         if decoder.total_bytes() > MAX_DECODER_BYTES {
             return Err(DecodeError::TooMuchMemory);
         }
-        // A broken EXIF block is no reason to refuse the picture.
-        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        // A broken EXIF block is no reason to refuse the picture. Some programs leave the mark of a JPEG's block before it.
+        let exif = decoder.exif_metadata().ok().flatten().unwrap_or_default();
+        let exif = exif.strip_prefix(b"Exif\0\0").unwrap_or(&exif);
+        let orientation = Orientation::from_exif_chunk(exif).unwrap_or(Orientation::NoTransforms);
         let picture = DynamicImage::from_decoder(decoder).map_err(describe)?;
         Ok(Self { picture, colours, orientation, is_premultiplied: false })
     }
@@ -552,6 +554,20 @@ mod tests {
     }
 
     #[test]
+    fn a_webp_is_turned_whichever_way_its_exif_block_begins() {
+        let turned = DynamicImage::from(four_colours()).rotate270().into_rgb8();
+        let block = [&b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0"[..], &[6, 0, 0, 0, 0, 0, 0, 0]].concat();
+        for mark in [&b""[..], b"Exif\0\0"] {
+            let exif = [mark, &block].concat();
+            let mut webp = Vec::new();
+            let mut encoder = image::codecs::webp::WebPEncoder::new_lossless(&mut webp);
+            image::ImageEncoder::set_exif_metadata(&mut encoder, exif).unwrap();
+            encoder.encode(&turned, turned.width(), turned.height(), image::ExtendedColorType::Rgb8).unwrap();
+            assert_four_colours(&webp, 0, &format!("{mark:?}"));
+        }
+    }
+
+    #[test]
     fn a_broken_exif_block_does_not_cost_the_picture() {
         let jpeg = encode(four_colours(), ImageFormat::Jpeg);
         assert_four_colours(&with_orientation(&jpeg, 99), 24, "no such orientation");
@@ -749,6 +765,17 @@ mod tests {
         let red = [&red[..33], &chunk(b"cICP", &[12, 13, 0, 1]), &red[33..]].concat();
         let [found, ..] = quarters(&decode(&red).unwrap());
         assert!(found[0] > 208 && found[1] < 58, "{found:?}");
+        // For bright screens: white paper stays almost white, the middle grey of one the middle grey of the other.
+        for (transfer, white, middle) in [(16, 148, 105), (18, 191, 111)] {
+            let grey = |value| encode(RgbImage::from_pixel(8, 8, Rgb([value; 3])), ImageFormat::Png);
+            let shown = |value| {
+                let png = grey(value);
+                quarters(&decode(&[&png[..33], &chunk(b"cICP", &[9, transfer, 0, 1]), &png[33..]].concat()).unwrap())
+            };
+            assert_near(&shown(white), &[[233; 3]; 4], 3, "paper");
+            assert_near(&shown(middle), &[[118; 3]; 4], 4, "middle grey");
+            assert_near(&shown(0), &[[0; 3]; 4], 0, "black");
+        }
     }
 
     #[test]

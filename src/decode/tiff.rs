@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::Cursor;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageBuffer, RgbImage};
+use image::{DynamicImage, ImageBuffer};
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 use tiff::tags::{ExtraSamples, Tag};
 use tiff::{ColorType, TiffError};
@@ -208,6 +208,7 @@ fn read(bytes: &[u8], page: usize, is_palette: bool, wanted: AtLeast) -> Result<
     let premultiplied = Some(vec![ExtraSamples::AssociatedAlpha.to_u16()]);
     let is_premultiplied = numbers(Tag::ExtraSamples) == premultiplied;
     let is_planar = numbers(Tag::PlanarConfiguration) == Some(vec![2]);
+    let stored = numbers(Tag::SamplesPerPixel).and_then(|count| count.first().copied()).map_or(1, usize::from);
     let palette = is_palette.then(|| numbers(Tag::ColorMap)).flatten();
     let coefficients = decoder.find_tag(Tag::Unknown(529)).ok().flatten().and_then(|value| value.into_f32_vec().ok());
     let icc = decoder.find_tag(Tag::IccProfile).ok().flatten().and_then(|value| value.into_u8_vec().ok());
@@ -215,7 +216,7 @@ fn read(bytes: &[u8], page: usize, is_palette: bool, wanted: AtLeast) -> Result<
 
     let mut values = DecodingResult::U8(Vec::new());
     decoder.read_image_to_buffer(&mut values).map_err(describe)?;
-    let picture = Samples { values, width, height, is_planar };
+    let picture = Samples { values, width, height, stored, is_planar };
     let picture = match colour_type {
         ColorType::Gray(bits) if is_palette => picture.with_palette(bits, &palette.unwrap_or_default())?,
         ColorType::Gray(bits @ (1 | 2 | 4)) => picture.unpacked(bits, 255 / ((1 << bits) - 1))?.into(),
@@ -242,25 +243,44 @@ struct Samples {
     values: DecodingResult,
     width: u32,
     height: u32,
+    /// Samples of a pixel; those beside its colours mean nothing that is known.
+    stored: usize,
     is_planar: bool,
 }
 
 impl Samples {
-    fn bytes(self, each: usize) -> Result<Vec<u8>, DecodeError> {
-        match self.values {
-            DecodingResult::U8(samples) => Ok(together(samples, each, self.is_planar)),
+    fn together<T: Copy>(&self, samples: Vec<T>, each: usize) -> Vec<T> {
+        let pixels = self.width as usize * self.height as usize;
+        if samples.len() != pixels * self.stored || self.stored < each {
+            return samples;
+        }
+        match (self.is_planar, self.stored) {
+            (true, 2..) => {
+                let place = |pixel: usize| (0..each).map(move |kind| kind * pixels + pixel);
+                (0..pixels).flat_map(place).map(|at| samples[at]).collect()
+            }
+            (_, stored) if stored > each => {
+                samples.chunks_exact(stored).flat_map(|pixel| &pixel[..each]).copied().collect()
+            }
+            _ => samples,
+        }
+    }
+
+    fn bytes(mut self, each: usize) -> Result<Vec<u8>, DecodeError> {
+        match std::mem::replace(&mut self.values, DecodingResult::U8(Vec::new())) {
+            DecodingResult::U8(samples) => Ok(self.together(samples, each)),
             _ => Err(variant("numbers with a sign or a point")),
         }
     }
 
     /// In 16 bits.
-    fn words(self, each: usize) -> Result<Vec<u16>, DecodeError> {
-        let samples = match self.values {
+    fn words(mut self, each: usize) -> Result<Vec<u16>, DecodeError> {
+        let samples = match std::mem::replace(&mut self.values, DecodingResult::U8(Vec::new())) {
             DecodingResult::U16(samples) => samples,
             DecodingResult::U32(samples) => samples.into_iter().map(|sample| (sample >> 16) as u16).collect(),
             _ => return Err(variant("numbers with a sign or a point")),
         };
-        Ok(together(samples, each, self.is_planar))
+        Ok(self.together(samples, each))
     }
 
     /// Samples of fewer bits than a byte has, each times `factor`. Rows begin with a byte of their own.
@@ -298,18 +318,13 @@ impl Samples {
     }
 }
 
-fn together<T: Copy>(samples: Vec<T>, each: usize, is_planar: bool) -> Vec<T> {
-    if !is_planar || each == 1 {
-        return samples;
-    }
-    let plane = samples.len() / each;
-    (0..plane).flat_map(|pixel| (0..each).map(move |kind| kind * plane + pixel)).map(|at| samples[at]).collect()
-}
-
 fn image_of<P: image::Pixel>(
     samples: Vec<P::Subpixel>,
     (width, height): (u32, u32),
 ) -> Result<ImageBuffer<P, Vec<P::Subpixel>>, DecodeError> {
+    if samples.len() > width as usize * height as usize * usize::from(P::CHANNEL_COUNT) {
+        return Err(variant("more samples than its colours need"));
+    }
     ImageBuffer::from_raw(width, height, samples).ok_or(DecodeError::Truncated)
 }
 
@@ -397,6 +412,13 @@ mod tests {
         });
         let Rgb(found) = *decode(&premultiplied).unwrap().get_pixel(3, 3);
         assert_eq!(found, [249, 129, 127], "premultiplied alpha");
+        let with_more = written(|tiff| {
+            let mut image: ImageEncoder<'_, _, tiff::encoder::colortype::RGBA8, _> = tiff.new_image(8, 8).unwrap();
+            // A fourth sample that nothing is said of.
+            image.encoder().write_tag(Tag::ExtraSamples, &[0_u16][..]).unwrap();
+            image.write_data(&[ORANGE[0], ORANGE[1], ORANGE[2], 7].repeat(64)).unwrap();
+        });
+        is_orange(&with_more, "a fourth sample");
     }
 
     #[test]
