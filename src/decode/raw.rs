@@ -20,6 +20,7 @@ const FILE_UNSUPPORTED: c_int = -2;
 const NO_IMAGE: c_int = -3;
 const NO_THUMBNAIL: c_int = -5;
 const UNSUPPORTED_THUMBNAIL: c_int = -6;
+const INPUT_ERROR: c_int = -100_009;
 const IMAGE_JPEG: c_uint = 1;
 /// Where `libraw_data_t` keeps how the camera was held, as a number of its own.
 const FLIP: usize = 40;
@@ -184,6 +185,7 @@ fn check(functions: &Functions, result: c_int) -> Result<(), DecodeError> {
         0 => Ok(()),
         NO_IMAGE | NO_THUMBNAIL | UNSUPPORTED_THUMBNAIL => Err(DecodeError::NoPreview),
         FILE_UNSUPPORTED => Err(DecodeError::UnknownCamera),
+        INPUT_ERROR => Err(DecodeError::Truncated),
         _ => {
             // SAFETY: the text is the library's own, and there for every number.
             let text = unsafe { CStr::from_ptr((functions.strerror)(result)) };

@@ -160,7 +160,8 @@ pub(super) fn preview(bytes: &[u8], wanted: AtLeast) -> Option<Decoded> {
         let readable = pages.iter().enumerate().filter(|(_, page)| !page.is_from_sensor());
         let (largest, _) = readable.max_by_key(|(_, page)| page.number(WIDTH))?;
         // That road turns it as its own page says.
-        return read(bytes, largest, false, wanted).ok();
+        // The photo itself may well be larger.
+        return read(bytes, largest, false, wanted).ok().map(|decoded| Decoded { size: None, ..decoded });
     }
     if let (Some(decoded), Some(orientation)) = (&mut decoded, orientation) {
         let mut picture = DynamicImage::from(std::mem::take(&mut decoded.picture));
@@ -234,7 +235,11 @@ fn read(bytes: &[u8], page: usize, is_palette: bool, wanted: AtLeast) -> Result<
     };
     let colours = if matches!(colour_type, ColorType::CMYK(_)) { Colours::default() } else { colours };
     let orientation = orientation.unwrap_or(Orientation::NoTransforms);
-    Ok(Decoded::sound(Stored { picture, colours, orientation, is_premultiplied }.finish(wanted)))
+    // Of BigTIFF and of a later page the header does not tell.
+    let is_turned = orientation.to_exif() >= 5;
+    let size = if is_turned { (height, width) } else { (width, height) };
+    let stored = Stored { picture, colours, orientation, is_premultiplied };
+    Ok(Decoded { size: Some(size), ..Decoded::sound(stored.finish(wanted)) })
 }
 
 /// What the decoder gives: the samples of each pixel together, or with `is_planar` all of the first kind, then all of the

@@ -30,8 +30,9 @@ pub(super) fn read(source: &mut (impl BufRead + Seek), is_raw: bool) -> Metadata
     let _ = found.search(source);
     let fields = &found.fields;
     let size = match found.size {
-        _ if is_raw || fields.has_preview_first => None,
+        _ if is_raw => None,
         Some(size) => Some(size),
+        None if fields.has_preview_first => None,
         None => header_size(source),
     };
     let is_turned = fields.orientation.is_some_and(|orientation| (5..=8).contains(&orientation));
