@@ -92,6 +92,7 @@ pub mod device;
 pub mod embed;
 mod evaluate;
 pub mod garden;
+mod identify;
 pub mod index;
 pub mod ingest;
 pub mod job;

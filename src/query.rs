@@ -19,6 +19,7 @@ use crate::catalog::{Catalog, CatalogError, Changes, ModelKey};
 use crate::decode::{self, AtLeast, DecodeError};
 use crate::embed::{EmbedError, Embedder};
 use crate::evaluate::{Evaluation, count_labels};
+use crate::identify::{self, Calibration, Found, Identification, Names, Reference, Surroundings};
 use crate::index::{Approximate, Index, Neighbour};
 use crate::job::Cancel;
 use crate::metadata::{Days, Taken};
@@ -181,6 +182,8 @@ pub struct Gallery {
     cameras: HashSet<Arc<str>>,
     /// Made when it is asked for, and again when photos have come or gone.
     overview: OnceLock<Overview>,
+    /// The same.
+    names: OnceLock<Arc<Names>>,
 }
 
 /// What one sees of a gallery's photos as a whole only.
@@ -228,6 +231,7 @@ impl Gallery {
             index,
             cameras: HashSet::new(),
             overview: OnceLock::new(),
+            names: OnceLock::new(),
         }
     }
 
@@ -267,7 +271,7 @@ impl Gallery {
     /// Follows a change of the catalog. A photo that is here already is passed over.
     pub fn apply(&mut self, changes: Changes) {
         let Changes { added, removed } = changes;
-        self.overview.take();
+        self.forget_overview();
         self.index.remove(&removed);
         for id in removed {
             if let Some(photo) = self.by_id.remove(&id)
@@ -285,7 +289,7 @@ impl Gallery {
 
     /// Takes in what has been found out about photos.
     pub(crate) fn describe(&mut self, photos: Vec<Photo>) {
-        self.overview.take();
+        self.forget_overview();
         for photo in photos {
             let Some(there) = self.by_id.get(&photo.id).map(Arc::clone) else { continue };
             let photo = self.shared(photo);
@@ -311,7 +315,7 @@ impl Gallery {
 
     fn add(&mut self, photo: Photo, embedding: &HalfEmbedding) {
         if self.index.add(photo.id, embedding) {
-            self.overview.take();
+            self.forget_overview();
             let photo = self.shared(photo);
             // A photo of before under this path leaves it; it is removed later.
             if self.by_path.insert(self.keys.of(&photo.path), Arc::clone(&photo)).is_none() {
@@ -339,6 +343,43 @@ impl Gallery {
         }
     }
 
+    /// The names that its photos carry.
+    pub(crate) fn names(&self) -> &Arc<Names> {
+        self.names.get_or_init(|| Arc::new(Names::of(self.photos())))
+    }
+
+    /// Its photos with names, as they are now.
+    pub(crate) fn reference(&self) -> Reference {
+        Reference::new(self.index.exact(), self.photos(), Arc::clone(self.names()))
+    }
+
+    /// What is near to an embedding and may have a name, without the photo `except`: what it is named by.
+    pub(crate) fn near(&mut self, query: &Embedding, except: Option<PhotoId>) -> Vec<Found> {
+        const LEAST: usize = 20;
+        let names = Arc::clone(self.names());
+        if names.count() == 0 {
+            return Vec::new();
+        }
+        let found = self.nearest(query, identify::ENOUGH);
+        let with_name = found.iter().filter(|neighbour| names.species_of(neighbour.id).is_some()).count();
+        let found = if with_name < LEAST.min(names.photos()) {
+            // Most photos have none.
+            let named: Vec<PhotoId> = names.all_photos().collect();
+            self.index.search_among(query, &named, identify::ENOUGH)
+        } else {
+            found
+        };
+        let others = found.into_iter().filter(|neighbour| Some(neighbour.id) != except);
+        others.map(|neighbour| (neighbour.id, neighbour.similarity)).collect()
+    }
+
+    /// Names what the photos show that these are near to; see [`identify::identify`].
+    pub(crate) fn identify(&self, calibration: Option<&Calibration>, near: &[Vec<Found>]) -> Option<Identification> {
+        let photo_of = |id: PhotoId| self.by_id.get(&id).map(AsRef::as_ref);
+        let around = Surroundings::new(&self.index, &photo_of, self.names(), calibration);
+        identify::identify(&around, calibration, near)
+    }
+
     /// The embeddings.
     pub(crate) fn index(&self) -> &Index {
         &self.index
@@ -358,6 +399,11 @@ impl Gallery {
     pub(crate) fn photos(&self) -> impl Iterator<Item = &Arc<Photo>> {
         let hidden = &self.overview().hidden;
         self.by_path.values().filter(|photo| !hidden.contains(&photo.id))
+    }
+
+    fn forget_overview(&mut self) {
+        self.overview.take();
+        self.names.take();
     }
 
     fn overview(&self) -> &Overview {

@@ -1,5 +1,6 @@
 //! The same jobs and queries without a window, for scripts and for computers without a screen.
 
+mod identify;
 mod libraries;
 mod models;
 mod output;
@@ -32,7 +33,7 @@ use crate::model::NetworkInput;
 use crate::moved::recognise;
 use crate::names::composed;
 use crate::pairs::pairs;
-use crate::photo::label_of;
+use crate::photo::{PhotoId, label_of};
 use crate::query::{Filter, Gallery, QueryError, embed_picture, read_photo};
 use crate::scan::{Again, scan};
 
@@ -48,12 +49,14 @@ pub mod exit {
     pub const IN_USE: u8 = 4;
     /// The folder has not been indexed yet.
     pub const NOT_INDEXED: u8 = 5;
+    /// The library has nothing like the photo.
+    pub const NOTHING_LIKE_IT: u8 = 6;
     /// Stopped by Ctrl-C; what was finished is kept.
     pub const STOPPED: u8 = 130;
 }
 
 const EXIT_HELP: &str = "Exit codes: 0 done; 1 failed; 2 wrong use; 3 done, but some files could not be read; \
-    4 another Florascope is writing this library; 5 the folder has not been indexed; 130 stopped, what was finished is kept \
+    4 another Florascope is writing this library; 5 the folder has not been indexed; 6 nothing like it is in the folder; 130 stopped, what was finished is kept \
     (a second Ctrl-C ends the program at once)";
 
 /// Find the flowers that look like this one: drop a photo, see the most similar ones in your folder.
@@ -127,6 +130,9 @@ pub enum Command {
         #[arg(long, value_name = "DATE", value_parser = parse_days)]
         to: Option<Days>,
     },
+    /// Name what each PHOTO shows, by the photos of an indexed folder that it is near to
+    #[command(after_help = EXIT_HELP)]
+    Identify(identify::IdentifyArguments),
     /// Tell what is indexed of a folder, or list all libraries
     #[command(after_help = EXIT_HELP)]
     Status { folder: Option<PathBuf> },
@@ -140,6 +146,12 @@ pub enum Command {
         /// Search with each photo of the library among all others
         #[arg(long)]
         leave_one_out: bool,
+        /// Measure the answers to "what is it?" instead: how many are right and as sure as they say
+        #[arg(long)]
+        identify: bool,
+        /// With --identify: photos of what the library has nothing like, which are to be refused
+        #[arg(long, value_name = "DIR", requires = "identify")]
+        strangers: Option<PathBuf>,
     },
     /// Train a model on a folder, prove that it is better, and use it
     #[command(after_help = EXIT_HELP)]
@@ -174,6 +186,10 @@ pub fn run(command: &Command, common: &Common) -> anyhow::Result<u8> {
         Command::Train(arguments) => train::train(&data, arguments, common),
         Command::Models(command) => models::models(&data, command, common),
         Command::Libraries(command) => libraries::libraries(&data, command, common),
+        Command::Identify(arguments) => identify::identify(&data, arguments, common),
+        Command::Evaluate { folder, queries, identify: true, strangers, .. } => {
+            evaluate_identification(&data, folder, queries.as_deref(), strangers.as_deref(), common)
+        }
         Command::Evaluate { folder, queries, .. } => evaluate(&data, folder, queries.as_deref(), common),
     }
 }
@@ -443,6 +459,44 @@ fn evaluate(data: &DataFolder, folder: &Path, queries: Option<&Path>, common: &C
         ))?;
     }
     Ok(exit::DONE)
+}
+
+/// A labelled embedding to search with; and the photo itself where it is in the library.
+type Query = (crate::photo::Embedding, OsString, Option<PhotoId>);
+
+fn evaluate_identification(
+    data: &DataFolder,
+    folder: &Path,
+    queries: Option<&Path>,
+    strangers: Option<&Path>,
+    common: &Common,
+) -> anyhow::Result<u8> {
+    let Some((_, catalog)) = open_indexed(data, folder)? else { return Ok(exit::NOT_INDEXED) };
+    let embedder = Embedder::start(common.device.unwrap_or_default(), active_model(&catalog, &data.models())?)?;
+    let model = embedder.info()?;
+    let gallery = Gallery::load(&catalog, model.key(), model.dimension)?;
+    let (mut evaluation, bar) = (Evaluation::default(), Bar::new(common.json));
+    let asked: Vec<Query> = match queries {
+        None => {
+            let labelled = gallery.photos().filter_map(|photo| Some((photo.id, photo.label()?.into_owned())));
+            labelled
+                .map(|(id, label)| Ok((gallery.embedding(id)?, label, Some(id))))
+                .collect::<Result<_, QueryError>>()?
+        }
+        Some(queries) => {
+            let embedded = embed_labelled(&embedder, queries, &mut evaluation, &bar)?;
+            embedded.into_iter().map(|(embedding, label)| (embedding, label, None)).collect()
+        }
+    };
+    let strangers = match strangers {
+        Some(folder) => {
+            let embedded = embed_labelled(&embedder, folder, &mut evaluation, &bar)?;
+            Some(embedded.into_iter().map(|(embedding, _)| embedding).collect::<Vec<_>>())
+        }
+        None => None,
+    };
+    let errors = evaluation.quality().errors;
+    identify::evaluate(&gallery, model.name.as_ref(), &asked, strangers.as_deref(), errors, common)
 }
 
 /// Embeds all labelled photos of a folder, without writing anything.

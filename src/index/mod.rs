@@ -46,6 +46,16 @@ impl Index {
         Self { rows: Rows::new(dimension, metric), metric, approximate: None, newer: Vec::new() }
     }
 
+    /// An index for the same embeddings, with none in it.
+    pub(crate) fn empty(&self) -> Self {
+        Self::new(self.rows.dimension(), self.metric)
+    }
+
+    /// The same embeddings in an index of its own, which is always exact. Shared, not copied.
+    pub(crate) fn exact(&self) -> Self {
+        Self { rows: self.rows.clone(), ..self.empty() }
+    }
+
     /// Photos in the index.
     pub(crate) fn len(&self) -> usize {
         self.rows.count()

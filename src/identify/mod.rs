@@ -1,0 +1,279 @@
+//! What is it? The name that the nearest photos of a library give to a photo, how likely that is right, and whether the
+//! library has anything like it at all.
+//!
+//! ```text
+//! neighbours of the query -> vote -> names and their shares
+//!                                 -> calibration (measured on the library itself) -> probability, or "nothing like it"
+//! ```
+//!
+//! Names are those of the folders that photos lie in, as far as they may be names of plants ([`names`]). The vote is that
+//! of [`vote()`](vote::vote); how far to trust it follows from a [`Calibration`], which the library's owner measures in the
+//! background and keeps. [`measure`] tells how good the answers are.
+
+mod calibration;
+mod logistic;
+pub(crate) mod measure;
+mod names;
+mod vote;
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::sync::Arc;
+
+pub(crate) use self::calibration::Calibration;
+pub(crate) use self::names::Names;
+use self::vote::{Features, NEIGHBOURS, Neighbour, features, together, vote};
+use crate::index::{self, Index};
+use crate::job::Cancel;
+use crate::photo::{Embedding, Photo, PhotoId};
+
+/// Neighbours that an answer is made from, the most that are of use.
+pub(crate) const ENOUGH: usize = 2 * NEIGHBOURS;
+/// A name is given where it is right at least so often.
+const SURE: f64 = 0.8;
+/// Names that are shown at most.
+const CANDIDATES: usize = 4;
+/// Seconds between two photos of one shot.
+const BURST_SECONDS: f64 = 10.0;
+
+/// A photo that was found, and how similar it is to the query.
+pub(crate) type Found = (PhotoId, f32);
+
+/// An answer to "what is it?".
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Identification {
+    pub(crate) verdict: Verdict,
+    /// The names that the nearest photos carry, the likeliest first.
+    pub(crate) candidates: Vec<Candidate>,
+    /// How likely the first of them is right, given that the library has the species; `None` where that is not measured.
+    pub(crate) probability: Option<f64>,
+    /// How likely the library has the species at all.
+    pub(crate) known: Option<f64>,
+}
+
+/// What can be said.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Verdict {
+    /// It is the first of the candidates, with the probability given there.
+    Named,
+    /// Of which species is not sure enough, but of which genus or folder of species.
+    Group { name: OsString, probability: f64 },
+    /// Perhaps the first of the candidates.
+    Unsure,
+    /// The library has nothing like it.
+    NothingLikeIt,
+    /// There are names, but too few photos that carry them to know how far to trust the vote.
+    Unmeasured,
+}
+
+/// A name that was voted for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Candidate {
+    pub(crate) name: OsString,
+    /// Of the votes, 0 to 1.
+    pub(crate) share: f64,
+    /// The most similar of its photos.
+    pub(crate) photo: Arc<Photo>,
+}
+
+/// The photos of a library that have names, as they were at some moment: for threads of their own.
+pub(crate) struct Reference {
+    index: Index,
+    /// By path.
+    photos: Vec<Arc<Photo>>,
+    by_id: HashMap<PhotoId, usize>,
+    names: Arc<Names>,
+}
+
+impl Reference {
+    /// Of an index, the photos in it by path, and their names.
+    pub(crate) fn new<'a>(index: Index, photos: impl Iterator<Item = &'a Arc<Photo>>, names: Arc<Names>) -> Self {
+        let photos: Vec<Arc<Photo>> = photos.filter(|photo| names.species_of(photo.id).is_some()).cloned().collect();
+        let by_id = photos.iter().enumerate().map(|(at, photo)| (photo.id, at)).collect();
+        Self { index, photos, by_id, names }
+    }
+
+    /// Only the photos of species for which this holds, in an index of their own.
+    pub(crate) fn only(&self, is_wanted: impl Fn(u32) -> bool) -> Self {
+        let is_wanted = |photo: &&Arc<Photo>| self.names.species_of(photo.id).is_some_and(&is_wanted);
+        let photos: Vec<&Arc<Photo>> = self.photos.iter().filter(is_wanted).collect();
+        let mut index = self.index.empty();
+        for photo in &photos {
+            if let Some(embedding) = self.index.embedding(photo.id) {
+                index.add(photo.id, &(&embedding).into());
+            }
+        }
+        let names = Arc::new(Names::of(photos.iter().copied()));
+        Self::new(index, photos.into_iter(), names)
+    }
+
+    /// What their names are.
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// How far answers can be trusted; see [`Calibration`]. `None` after a stop, or where there are too few photos.
+    pub(crate) fn calibrate(&self, model: &str, cancel: &Cancel) -> Option<Calibration> {
+        let photos: Vec<&Photo> = self.photos.iter().map(AsRef::as_ref).collect();
+        self.with(None, |around| Calibration::measure(around, &photos, model, cancel))
+    }
+
+    /// What is near to embeddings, without the photos of the same shot where one is a photo of the library.
+    pub(crate) fn near(
+        &self,
+        queries: &[(&Embedding, Option<PhotoId>)],
+        calibration: Option<&Calibration>,
+    ) -> Vec<Vec<Found>> {
+        let embeddings: Vec<Embedding> = queries.iter().map(|(embedding, _)| (*embedding).clone()).collect();
+        let found = self.index.search_many(&embeddings, ENOUGH);
+        self.with(calibration, |around| {
+            let others = |(found, (_, itself)): (Vec<index::Neighbour>, &(&Embedding, Option<PhotoId>))| {
+                let itself = itself.and_then(|id| (around.photo_of)(id));
+                let found = found.into_iter().map(|neighbour| (neighbour.id, neighbour.similarity));
+                found.filter(|found| !itself.is_some_and(|photo| around.is_of_shot(photo, *found))).collect()
+            };
+            found.into_iter().zip(queries).map(others).collect()
+        })
+    }
+
+    /// Names what several photos of one plant show; see [`identify()`].
+    pub(crate) fn identify(&self, calibration: Option<&Calibration>, queries: &[Vec<Found>]) -> Option<Identification> {
+        self.with(calibration, |around| identify(around, calibration, queries))
+    }
+
+    fn with<T>(&self, calibration: Option<&Calibration>, work: impl FnOnce(&Surroundings<'_>) -> T) -> T {
+        let photo_of = |id: PhotoId| self.by_id.get(&id).map(|at| &*self.photos[*at]);
+        work(&Surroundings::new(&self.index, &photo_of, &self.names, calibration))
+    }
+}
+
+/// A library's photos and names, as an answer needs them.
+pub(crate) struct Surroundings<'a> {
+    index: &'a Index,
+    photo_of: &'a dyn Fn(PhotoId) -> Option<&'a Photo>,
+    names: &'a Names,
+    /// Photos of one species that are at least this similar are of one shot.
+    same_shot: f64,
+}
+
+impl<'a> Surroundings<'a> {
+    pub(crate) fn new(
+        index: &'a Index,
+        photo_of: &'a dyn Fn(PhotoId) -> Option<&'a Photo>,
+        names: &'a Names,
+        calibration: Option<&Calibration>,
+    ) -> Self {
+        let same_shot = calibration.map_or(calibration::SAME_SHOT, |calibration| calibration.same_shot);
+        Self { index, photo_of, names, same_shot }
+    }
+
+    /// Those of the photos that have a name, each shot once, the most similar first.
+    fn named(&self, found: &[Found]) -> Vec<Neighbour> {
+        let mut kept: Vec<(PhotoId, Neighbour)> = Vec::new();
+        for (id, similarity) in found {
+            let Some(class) = self.names.species_of(*id) else { continue };
+            let is_there = kept.iter().any(|(other, there)| there.class == class && self.are_same_shot(*id, *other));
+            if !is_there {
+                kept.push((*id, Neighbour { class, similarity: f64::from(*similarity) }));
+            }
+            if kept.len() == NEIGHBOURS {
+                break;
+            }
+        }
+        kept.into_iter().map(|(_, neighbour)| neighbour).collect()
+    }
+
+    fn are_same_shot(&self, one: PhotoId, other: PhotoId) -> bool {
+        let Some((first, second)) = (self.photo_of)(one).zip((self.photo_of)(other)) else { return false };
+        first.content == second.content || taken_together(first, second)
+    }
+
+    /// Also a photo itself.
+    fn is_of_shot(&self, photo: &Photo, found: Found) -> bool {
+        let is_of_class = || self.names.species_of(photo.id) == self.names.species_of(found.0);
+        photo.id == found.0 || (is_of_class() && self.is_same_shot(photo, found))
+    }
+
+    fn is_same_shot(&self, photo: &Photo, (id, similarity): Found) -> bool {
+        f64::from(similarity) >= self.same_shot || self.is_burst(photo, id)
+    }
+
+    fn is_burst(&self, photo: &Photo, other: PhotoId) -> bool {
+        (self.photo_of)(other).is_some_and(|other| taken_together(photo, other))
+    }
+}
+
+/// Whether two photos were taken within seconds.
+fn taken_together(one: &Photo, other: &Photo) -> bool {
+    let moment = |photo: &Photo| photo.metadata.taken.and_then(|taken| Some((taken.date, taken.time?)));
+    match (moment(one), moment(other)) {
+        (Some((day, time)), Some((other_day, other_time))) => {
+            day == other_day && (time - other_time).as_seconds_f64().abs() <= BURST_SECONDS
+        }
+        _ => false,
+    }
+}
+
+/// Names what several photos of one plant show, from what each of them is near to. `None` where nothing near has a name.
+pub(crate) fn identify(
+    around: &Surroundings<'_>,
+    calibration: Option<&Calibration>,
+    queries: &[Vec<Found>],
+) -> Option<Identification> {
+    let names = around.names;
+    let near: Vec<Vec<Neighbour>> = queries.iter().map(|found| around.named(found)).collect();
+    let votes: Vec<_> = near.iter().map(|near| vote(near, &names.species.sizes)).collect();
+    let shares = together(&votes);
+    let best = shares.first()?.0;
+    let candidates = candidates(around, &shares, queries);
+    let Some(calibration) = calibration else {
+        return Some(Identification { verdict: Verdict::Unmeasured, candidates, probability: None, known: None });
+    };
+    let spread = calibration.species.spread(&names.species.names[best as usize]);
+    let case = mean(near.iter().map(|near| features(near, &shares, best, spread)));
+    let (probability, known) = (calibration.species.probability(&case), calibration.known(&case));
+    let verdict = if known < calibration.refused_below {
+        Verdict::NothingLikeIt
+    } else if probability >= SURE {
+        Verdict::Named
+    } else {
+        group(names, calibration, &near).unwrap_or(Verdict::Unsure)
+    };
+    Some(Identification { verdict, candidates, probability: Some(probability), known: Some(known) })
+}
+
+/// The genus, or folder of species, that is sure enough.
+fn group(names: &Names, calibration: &Calibration, near: &[Vec<Neighbour>]) -> Option<Verdict> {
+    let rank = calibration.groups.as_ref()?;
+    let of_group = |n: &Neighbour| Neighbour { class: names.group_of[n.class as usize], ..*n };
+    let near: Vec<Vec<Neighbour>> = near.iter().map(|near| near.iter().map(of_group).collect()).collect();
+    let votes: Vec<_> = near.iter().map(|near| vote(near, &names.groups.sizes)).collect();
+    let shares = together(&votes);
+    let best = shares.first()?.0;
+    let name = &names.groups.names[best as usize];
+    let case = mean(near.iter().map(|near| features(near, &shares, best, rank.spread(name))));
+    let probability = rank.probability(&case);
+    let members = names.group_of.iter().filter(|group| **group == best).count();
+    (probability >= SURE && members > 1).then(|| Verdict::Group { name: name.clone(), probability })
+}
+
+fn candidates(around: &Surroundings<'_>, shares: &[(u32, f64)], queries: &[Vec<Found>]) -> Vec<Candidate> {
+    let nearest = |class: u32| {
+        let found = queries.iter().flatten().filter(|(id, _)| around.names.species_of(*id) == Some(class));
+        found.max_by(|one, other| one.1.total_cmp(&other.1)).and_then(|(id, _)| (around.photo_of)(*id))
+    };
+    let candidate = |(class, share): &(u32, f64)| {
+        let name = around.names.species.names[*class as usize].clone();
+        Some(Candidate { name, share: *share, photo: Arc::new(nearest(*class)?.clone()) })
+    };
+    shares.iter().take(CANDIDATES).filter_map(candidate).collect()
+}
+
+fn mean(cases: impl Iterator<Item = Features>) -> Features {
+    let (mut sum, mut count) = ([0.0; 7], 0.0);
+    for case in cases {
+        sum.iter_mut().zip(case).for_each(|(sum, value)| *sum += value);
+        count += 1.0;
+    }
+    sum.map(|sum| sum / f64::max(count, 1.0))
+}
