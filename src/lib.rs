@@ -39,6 +39,7 @@
 //! | [`catalog`] | photos, embeddings, thumbnails, problems. The only SQL | SQLite |
 //! | [`index`] | nearest neighbours: exact, and beyond some 80,000 photos with an approximate index. The only Faiss | Faiss |
 //! | [`query`] | query -> ranked photos; browsing; evaluation over a gallery | catalog, index, embed |
+//! | [`identify`] | what is it: the name that the nearest photos give, how far to trust it, "nothing like it" | index |
 //! | [`evaluate`] | recall@k, R-precision, MAP@R | - |
 //! | [`ingest`] | the indexing job: scan, decode, embed, commit, in a bounded line of threads; embedding a library with another model | all the above |
 //! | [`tune`] | batch size and networks side by side, measured once a computer | embed |
@@ -92,7 +93,7 @@ pub mod device;
 pub mod embed;
 mod evaluate;
 pub mod garden;
-mod identify;
+pub mod identify;
 pub mod index;
 pub mod ingest;
 pub mod job;

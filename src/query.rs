@@ -106,6 +106,8 @@ pub struct Hit {
     pub raw: Option<Arc<Photo>>,
     /// Similarity to the query, 1 for the same picture (see [`crate::index::Neighbour`]); `None` with no query.
     pub similarity: Option<f32>,
+    /// How likely it is of the query's species, 0 to 1; `None` where that is not measured.
+    pub same_species: Option<f64>,
 }
 
 /// Why a query has no answer.
@@ -411,7 +413,12 @@ impl Gallery {
     }
 
     fn hit(&self, photo: &Arc<Photo>, similarity: Option<f32>) -> Hit {
-        Hit { photo: Arc::clone(photo), raw: self.overview().raws.get(&photo.id).cloned(), similarity }
+        Hit {
+            photo: Arc::clone(photo),
+            raw: self.overview().raws.get(&photo.id).cloned(),
+            similarity,
+            same_species: None,
+        }
     }
 
     /// The embedding of a photo of the library.

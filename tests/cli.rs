@@ -8,6 +8,8 @@ mod common;
 #[cfg(target_os = "linux")]
 #[path = "cli/drives.rs"]
 mod drives;
+#[path = "cli/identify.rs"]
+mod identify;
 #[path = "cli/libraries.rs"]
 mod libraries;
 #[path = "cli/month.rs"]

@@ -609,6 +609,7 @@ fn of_a_hundred_thousand_photos_only_those_in_view_are_laid_out() {
             Metadata::default(),
         )),
         raw: None,
+        same_species: None,
         similarity: Some(1.0 - number as f32 / PHOTOS as f32),
     };
     let state = State { answer: Answer::Hits((1..=PHOTOS).map(hit).collect()), ..State::default() };

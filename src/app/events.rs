@@ -103,12 +103,13 @@ impl App {
                     visit.thumbnail = Some(texture(&small));
                 }
             }
-            Event::Answer { number, hits } if number == self.state.number => {
+            Event::Answer { number, hits, identification } if number == self.state.number => {
                 // While photos are being added the same answer comes again: the selection stays with its photo.
                 let selected = self.state.selected_hit().map(|hit| hit.photo.id);
                 self.state.selected = selected.and_then(|id| hits.iter().position(|hit| hit.photo.id == id));
                 self.state.large &= self.state.selected.is_some();
                 self.state.answer = Answer::Hits(hits);
+                self.state.identification = identification;
                 self.state.waiting = false;
             }
             Event::QueryFailed { number, message } if number == self.state.number => {

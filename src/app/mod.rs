@@ -23,6 +23,7 @@ use crate::language::translate;
 use crate::library::DataFolder;
 use crate::query::Filter;
 use crate::settings::{Settings, SettingsFile, ThemeChoice};
+use crate::ui::answer::answer_ui;
 use crate::ui::grid::{Grid, Layout, empty_ui};
 use crate::ui::state::training::Phase;
 use crate::ui::state::{Action, Answer, OpenLibrary, State, Toast};
@@ -240,6 +241,7 @@ impl App {
     }
 
     fn grid_ui(&mut self, ui: &mut Ui, library: &OpenLibrary, actions: &mut Vec<Action>) {
+        answer_ui(ui, &self.state, library, &mut self.textures, actions);
         if let Some(text) = self.nothing_to_show(library) {
             empty_ui(ui, &text);
         }

@@ -35,10 +35,10 @@ const PRIOR: f64 = 5.0;
 const REFUSED: f64 = 0.03;
 /// Neighbours of which it is learnt how likely one is of the query's species.
 const PAIRS: usize = 50;
-/// Photos of a species that are more similar than this are of one shot, unless many are in this library.
+/// Photos of a species that are more similar than this are of one shot, to the general network; and what that is of the
+/// way from the similarity of two typical photos of a species to 1, to any.
 pub(super) const SAME_SHOT: f64 = 0.95;
-/// That many may be, where nobody knows when they were taken.
-const SAME_SHOT_SHARE: f64 = 0.02;
+const SAME_SHOT_SHARE: f64 = 0.14;
 const SAME_SHOT_QUERIES: usize = 200;
 /// After so many more photos with names it is measured anew, as a share.
 const STALE_AFTER: f64 = 0.05;
@@ -234,21 +234,19 @@ impl Calibration {
     }
 }
 
-/// How similar photos of one shot are at least: so that few photos of a library have another of their shot.
+/// How similar photos of one shot are at least, by how similar those of one species are: models differ in that.
 fn same_shot(around: &Surroundings<'_>, photos: &[&Photo]) -> f64 {
-    let mut nearest: Vec<f32> = Vec::new();
+    let mut similarities: Vec<f32> = Vec::new();
     for some in spread_evenly(photos, SAME_SHOT_QUERIES).chunks(CHUNK) {
         for (photo, found) in some.iter().zip(around.nearest(some)) {
             let class = around.names.species_of(photo.id);
-            let of_another = |found: &&Found| {
-                found.0 != photo.id && around.names.species_of(found.0) == class && !around.is_burst(photo, found.0)
-            };
-            nearest.extend(found.iter().find(of_another).map(|(_, similarity)| *similarity));
+            let is_own = |found: &&Found| found.0 != photo.id && around.names.species_of(found.0) == class;
+            similarities.extend(found.iter().filter(is_own).map(|(_, similarity)| *similarity));
         }
     }
-    nearest.sort_by(|one, other| other.total_cmp(one));
-    let at = (nearest.len() as f64 * SAME_SHOT_SHARE) as usize;
-    nearest.get(at).map_or(SAME_SHOT, |similarity| f64::from(*similarity).max(SAME_SHOT))
+    similarities.sort_by(f32::total_cmp);
+    let typical = similarities.get(similarities.len() / 2).map_or(SAME_SHOT, |similarity| f64::from(*similarity));
+    1.0 - (1.0 - typical.min(1.0)) * SAME_SHOT_SHARE
 }
 
 fn spread_evenly<'a>(photos: &[&'a Photo], most: usize) -> Vec<&'a Photo> {

@@ -41,7 +41,7 @@ pub(crate) type Found = (PhotoId, f32);
 
 /// An answer to "what is it?".
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Identification {
+pub struct Identification {
     pub(crate) verdict: Verdict,
     /// The names that the nearest photos carry, the likeliest first.
     pub(crate) candidates: Vec<Candidate>,
@@ -53,7 +53,7 @@ pub(crate) struct Identification {
 
 /// What can be said.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// It is the first of the candidates, with the probability given there.
     Named,
     /// Of which species is not sure enough, but of which genus or folder of species.
@@ -68,7 +68,7 @@ pub(crate) enum Verdict {
 
 /// A name that was voted for.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Candidate {
+pub struct Candidate {
     pub(crate) name: OsString,
     /// Of the votes, 0 to 1.
     pub(crate) share: f64,

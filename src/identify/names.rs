@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn species_belong_to_their_genus_or_the_folder_around_them() {
-        let names = names(&[
+        let known = names(&[
             "Rosa canina/1.jpg",
             "Rosa gallica/1.jpg",
             "garden/bulbs/tulip/1.jpg",
@@ -249,8 +249,8 @@ mod tests {
             "2024-05/1.jpg",
             "top.jpg",
         ]);
-        let group = |species: usize| names.groups.names[names.group_of[species] as usize].to_str().unwrap();
-        let found: Vec<_> = names
+        let group = |species: usize| known.groups.names[known.group_of[species] as usize].to_str().unwrap();
+        let found: Vec<_> = known
             .species
             .names
             .iter()
@@ -265,9 +265,9 @@ mod tests {
             ("tulip", "bulbs"),
         ];
         assert_eq!(found, wanted);
-        assert_eq!((names.photos(), names.has_groups(), names.species_of(PhotoId(7))), (6, true, None));
-        assert_eq!(names.groups.sizes.iter().sum::<u32>(), 6);
+        assert_eq!((known.photos(), known.has_groups(), known.species_of(PhotoId(7))), (6, true, None));
+        assert_eq!(known.groups.sizes.iter().sum::<u32>(), 6);
         // One folder around all of them tells nothing.
-        assert!(!super::tests::names(&["all of it/rose/1.jpg", "all of it/lily/1.jpg"]).has_groups());
+        assert!(!names(&["all of it/rose/1.jpg", "all of it/lily/1.jpg"]).has_groups());
     }
 }

@@ -167,9 +167,7 @@ fn caption_ui(ui: &Ui, tile: Rect, top: f32, number: usize, hit: &Hit) {
     let mut room = tile.width();
     let mut first_line = label.unwrap_or_default();
     if let Some(similarity) = hit.similarity {
-        let text = ui.painter().layout_no_wrap(percent(similarity), body.clone(), weak);
-        room -= text.size().x + 6.0;
-        ui.painter().galley(egui::pos2(tile.right() - text.size().x, top), text, weak);
+        room -= likeness_ui(ui, egui::pos2(tile.right(), top), hit.same_species, similarity) + 6.0;
         first_line = format!("{}  {first_line}", number + 1);
     }
     let line = |text: String, font: egui::FontId, color: Color32, room: f32, y: f32| {
@@ -181,6 +179,30 @@ fn caption_ui(ui: &Ui, tile: Rect, top: f32, number: usize, hit: &Hit) {
     line(hit.photo.file_name(), small, weak, tile.width(), top + 18.0);
 }
 
+/// How likely a photo is of the query's species, where that was measured; else a bar as long as it is similar, which
+/// nobody takes for a probability. Ends at `right_top`; gives its width.
+fn likeness_ui(ui: &Ui, right_top: egui::Pos2, same_species: Option<f64>, similarity: f32) -> f32 {
+    const BAR: egui::Vec2 = egui::vec2(36.0, 5.0);
+    let weak = ui.visuals().weak_text_color();
+    if let Some(probability) = same_species {
+        let font = egui::FontId::proportional(theme::CAPTION_SIZE);
+        let text = ui.painter().layout_no_wrap(probable(probability), font, weak);
+        let width = text.size().x;
+        ui.painter().galley(right_top - egui::vec2(width, 0.0), text, weak);
+        return width;
+    }
+    let bar = Rect::from_min_size(right_top + egui::vec2(-BAR.x, 7.0), BAR);
+    let filled = Rect::from_min_size(bar.min, egui::vec2(BAR.x * similarity.clamp(0.0, 1.0), BAR.y));
+    ui.painter().rect_filled(bar, BAR.y / 2.0, theme::palette(ui).empty);
+    ui.painter().rect_filled(filled, BAR.y / 2.0, weak);
+    BAR.x
+}
+
+/// A probability for people: nothing is certain.
+fn probable(probability: f64) -> String {
+    format!("{:.0} %", (probability * 100.0).clamp(1.0, 99.0))
+}
+
 /// A similarity for people.
 pub(crate) fn percent(similarity: f32) -> String {
     format!("{:.0} %", (similarity * 100.0).clamp(-100.0, 100.0))
@@ -190,8 +212,9 @@ pub(crate) fn percent(similarity: f32) -> String {
 pub(crate) fn spoken(number: usize, hit: &Hit) -> String {
     let label = hit.photo.label().map(|label| format!("{}, ", label.to_string_lossy())).unwrap_or_default();
     let similarity = hit.similarity.map(|s| tr!(", similarity {}", percent(s))).unwrap_or_default();
+    let same = hit.same_species.map(|p| tr!(", the same species with {}", probable(p))).unwrap_or_default();
     let raw = if hit.raw.is_some() { format!(" {}", tr!("+ raw")) } else { String::new() };
-    format!("{}: {label}{}{raw}{similarity}", number + 1, hit.photo.file_name())
+    format!("{}: {label}{}{raw}{similarity}{same}", number + 1, hit.photo.file_name())
 }
 
 /// Paints a picture so that it fills a rectangle; what is too much at two sides is cut off.

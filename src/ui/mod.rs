@@ -2,6 +2,7 @@
 //! what they alone have in hand: a text that is being typed, which of two lists is open.
 
 pub(crate) mod about;
+pub(crate) mod answer;
 pub(crate) mod dates;
 pub mod describe;
 pub(crate) mod drop_target;

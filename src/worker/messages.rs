@@ -11,6 +11,7 @@ use crate::artefact::{ModelId, ModelSummary, TrainOptions};
 use crate::catalog::Problem;
 use crate::device::DeviceChoice;
 use crate::embed::ModelInfo;
+use crate::identify::Identification;
 use crate::job::{Outcome, Progress};
 use crate::libraries::{CleanUp, Cleaned, LibrarySummary, Unused};
 use crate::library::{Library, Obstacle};
@@ -131,6 +132,8 @@ pub enum Event {
     Answer {
         number: u64,
         hits: Arc<[Hit]>,
+        /// What the query shows, where photos near to it have names.
+        identification: Option<Arc<Identification>>,
     },
     /// The query's own picture, sent once: before its first answer, or, where the search does not need it, after that.
     Preview {
@@ -364,7 +367,7 @@ mod tests {
     fn a_window_that_does_not_look_finds_the_last_state_and_all_that_happened() {
         let events = Mailbox::default();
         for number in 0..100 {
-            events.push(Event::Answer { number, hits: Arc::from([]) });
+            events.push(Event::Answer { number, hits: Arc::from([]), identification: None });
             events.push(Event::Training(TrainEvent::Progress(Default::default())));
             events.push(Event::Training(TrainEvent::Notice(number.to_string())));
         }

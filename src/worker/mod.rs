@@ -2,6 +2,7 @@
 //! model) one at a time, answers queries. The window sends [`Request`]s, which never block, and picks up [`Event`]s when
 //! it is woken.
 
+mod calibrating;
 mod dates;
 mod error;
 mod job;
@@ -199,6 +200,8 @@ impl Loop {
             let loaded = self.loading.clone().unwrap_or_else(never);
             let on_device = self.device_change.clone().unwrap_or_else(never);
             let dates = open.and_then(|open| open.dates.as_ref()).map_or_else(never, |dates| dates.told.clone());
+            let calibrating = open.and_then(|open| open.calibrating.as_ref());
+            let calibration = calibrating.map_or_else(never, |calibrating| calibrating.result.clone());
             let pause = open.and_then(Session::pause).unwrap_or(Duration::from_secs(3600));
             select! {
                 recv(signals) -> signal => match signal {
@@ -215,6 +218,9 @@ impl Loop {
                 recv(news) -> news => if let Ok(news) = news { self.hear(news) },
                 recv(dates) -> told => if let Some(open) = &mut self.open {
                     open.take_dates(told.ok());
+                },
+                recv(calibration) -> measured => if let Some(open) = &mut self.open {
+                    open.take_calibration(measured.ok());
                 },
                 recv(loaded) -> loaded => self.take_loaded(loaded),
                 recv(on_device) -> opened => self.take_on_device(opened),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvError, Sender};
 use image::RgbImage;
 
+use super::calibrating::Calibrating;
 use super::dates::{ReadingDates, Told};
 use super::job::RunningJob;
 use super::messages::{Event, Listing, Outbox};
@@ -15,6 +16,7 @@ use crate::artefact::Model;
 use crate::catalog::{Catalog, CatalogError};
 use crate::decode::{decode, shrink_to_fit};
 use crate::embed::Embedder;
+use crate::identify::Calibration;
 use crate::index::{Approximate, BackgroundBuild, BuildSpec};
 use crate::ingest::IngestEvent;
 use crate::job::Cancel;
@@ -82,6 +84,12 @@ pub(super) struct Session {
     pub(super) dates: Option<ReadingDates>,
     /// That has been done, or the user does not want it now.
     dates_done: bool,
+    /// How far answers to "what is it?" can be trusted, once that is known.
+    calibration: Option<Calibration>,
+    /// Measures it.
+    pub(super) calibrating: Option<Calibrating>,
+    /// Photos that had a name when it was measured last, whether or not they were enough.
+    calibrated_with: Option<usize>,
 }
 
 impl Session {
@@ -115,6 +123,9 @@ impl Session {
             watch: None,
             dates: None,
             dates_done: false,
+            calibration: None,
+            calibrating: None,
+            calibrated_with: None,
         }
     }
 
@@ -152,6 +163,40 @@ impl Session {
         if self.dates.is_none() && !self.dates_done && self.job.is_none() && self.loaded_up_to.is_none() {
             self.read_dates();
         }
+        if self.calibrating.is_none() && self.job.is_none() && self.loaded_up_to.is_none() {
+            self.calibrate();
+        }
+    }
+
+    /// Has it measured how far answers can be trusted, where nobody knows that of the photos as they are now.
+    fn calibrate(&mut self) {
+        let (names, model) = (Arc::clone(self.gallery.names()), self.model.id.to_string());
+        let fits = |calibration: &Calibration| calibration.fits(&names, &model);
+        if self.calibration.is_none() {
+            self.calibration = Calibration::load(&self.catalog).filter(fits);
+            if self.calibration.is_some() {
+                self.answer();
+            }
+        }
+        if names.count() < 2
+            || self.calibration.as_ref().is_some_and(fits)
+            || self.calibrated_with == Some(names.photos())
+        {
+            return;
+        }
+        self.calibrated_with = Some(names.photos());
+        let (library, lock) = (Arc::clone(&self.library), self.lock.clone());
+        match Calibrating::start(self.gallery.reference(), model, library, lock) {
+            Ok(calibrating) => self.calibrating = Some(calibrating),
+            Err(error) => log::warn!("A thread could not be started: {error}"),
+        }
+    }
+
+    /// Takes what was measured; nothing where there are too few photos.
+    pub(super) fn take_calibration(&mut self, measured: Option<Calibration>) {
+        self.calibrating = None;
+        self.calibration = measured;
+        self.answer();
     }
 
     /// Has it found out when photos were taken that were indexed by a version that did not ask. It makes way for any job,
@@ -249,7 +294,11 @@ impl Session {
         let Some(Shown { number, listing, embedding, cancel, .. }) = &mut self.shown else { return };
         let (number, Listing { query, filter, order, limit }) = (*number, listing);
         let Some(query) = query else {
-            return self.outbox.send(Event::Answer { number, hits: self.gallery.browse(filter, *order).into() });
+            return self.outbox.send(Event::Answer {
+                number,
+                hits: self.gallery.browse(filter, *order).into(),
+                identification: None,
+            });
         };
         let mut preview_of = None;
         if let (Query::Photo(photo), None) = (&*query, &embedding) {
@@ -266,8 +315,16 @@ impl Session {
             Query::Photo(photo) => Some(photo.id),
             Query::File(_) | Query::Picture(_) => None,
         };
-        let hits = self.gallery.rank(embedding, itself, filter, *limit);
-        self.outbox.send(Event::Answer { number, hits: hits.into() });
+        let mut hits = self.gallery.rank(embedding, itself, filter, *limit);
+        let near = self.gallery.near(embedding, itself);
+        let calibration = self.calibration.as_ref();
+        let identification = self.gallery.identify(calibration, &[near]).map(Arc::new);
+        if let Some(calibration) = calibration {
+            for hit in &mut hits {
+                hit.same_species = hit.similarity.and_then(|similarity| calibration.same_species(similarity));
+            }
+        }
+        self.outbox.send(Event::Answer { number, hits: hits.into(), identification });
         // The search does not need this picture; where its file is gone meanwhile, there is just no preview.
         if let Some((path, cancel)) = preview_of {
             let outbox = self.outbox.clone();
@@ -346,6 +403,7 @@ impl Session {
     pub(super) fn change_model(&mut self, embedder: Embedder, model: Model, gallery: Gallery) {
         (self.embedder, self.model, self.gallery) = (embedder, model, gallery);
         (self.build, self.exact_only) = (None, false);
+        (self.calibration, self.calibrating, self.calibrated_with) = (None, None, None);
         self.loaded_up_to = None;
         if let Some(shown) = &mut self.shown {
             shown.embedding = None;

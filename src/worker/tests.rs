@@ -159,7 +159,7 @@ fn a_library_that_cannot_be_opened_again_stays_open() {
     rig.events_until(|event| matches!(event, Event::OpenFailed { .. }));
     rig.show(1, None);
     let events = rig.events_until(|event| matches!(event, Event::Answer { number: 1, .. }));
-    let has_photo = |event: &Event| matches!(event, Event::Answer { number: 1, hits } if hits.len() == 1);
+    let has_photo = |event: &Event| matches!(event, Event::Answer { number: 1, hits, .. } if hits.len() == 1);
     assert_eq!(count(&events, has_photo), 1, "{events:?}");
 }
 

@@ -16,6 +16,7 @@ use crate::command::Command;
 use crate::desktop::Purpose;
 use crate::device::DeviceChoice;
 use crate::embed::ModelInfo;
+use crate::identify::Identification;
 use crate::job::{Outcome, Progress};
 use crate::language::LanguageChoice;
 use crate::libraries::{LibrarySummary, Unused};
@@ -159,6 +160,8 @@ pub struct State {
     /// The number of the view that is shown; an answer to another is too late.
     pub number: u64,
     pub answer: Answer,
+    /// What the query shows, where that can be said.
+    pub identification: Option<Arc<Identification>>,
     /// The answer belongs to the view before this one.
     pub waiting: bool,
     pub selected: Option<usize>,

@@ -1,0 +1,146 @@
+//! What is it? The answer above the results: a name and how far to trust it, the other names that come into question, each
+//! with the most similar of its photos.
+
+use std::sync::Arc;
+
+use eframe::egui::accesskit::Role;
+use eframe::egui::{self, Align2, FontId, Rect, RichText, Sense, TextStyle, Ui};
+use tr::tr;
+
+use super::grid::paint_cover;
+use super::state::{Action, OpenLibrary, State};
+use super::textures::{Picture, Textures};
+use super::theme;
+use crate::identify::{Candidate, Identification, Verdict};
+use crate::pictures::PictureRequest;
+use crate::query::Filter;
+
+/// Side of a candidate's picture, in points.
+const PICTURE: f32 = 36.0;
+/// The widest that a candidate may be.
+const CANDIDATE: f32 = 190.0;
+/// Names beside a verdict that is sure, and beside one that is not.
+const RUNNERS_UP: usize = 3;
+
+/// The answer to a search, where there is one.
+pub(crate) fn answer_ui(
+    ui: &mut Ui,
+    state: &State,
+    library: &OpenLibrary,
+    textures: &mut Textures,
+    actions: &mut Vec<Action>,
+) {
+    let Some(identification) = state.identification.as_deref().filter(|_| state.is_search() && !state.waiting) else {
+        return;
+    };
+    let (title, explanation) = in_words(identification);
+    let heading = ui.label(RichText::new(&title).size(theme::LEAD_SIZE).strong());
+    heading.widget_info(|| egui::WidgetInfo::labeled(Role::Heading, true, &title));
+    ui.weak(explanation).on_hover_text(tr!(
+        "Measured on the photos of this folder: each was asked for as if it were not there. The name of a plant is the name of the folder its photos lie in."
+    ));
+    ui.horizontal_wrapped(|ui| {
+        for candidate in identification.candidates.iter().take(1 + RUNNERS_UP) {
+            candidate_ui(ui, candidate, state, library, textures, actions);
+        }
+    });
+    ui.add_space(theme::GAP);
+}
+
+/// What is said, and how far to trust it.
+fn in_words(identification: &Identification) -> (String, String) {
+    let Identification { verdict, candidates, probability, .. } = identification;
+    let first = candidates.first().map(|candidate| candidate.name.to_string_lossy().into_owned()).unwrap_or_default();
+    let right = |probability: f64| tr!("Right in about {} such cases", out_of(probability));
+    let probability = probability.unwrap_or_default();
+    match verdict {
+        Verdict::Named if probability >= 0.95 => (first, right(probability)),
+        Verdict::Named => (tr!("Probably {}", first), right(probability)),
+        Verdict::Group { name, probability } => (tr!("Some kind of {}", name.to_string_lossy()), right(*probability)),
+        Verdict::Unsure => (tr!("Perhaps {}", first), right(probability)),
+        Verdict::NothingLikeIt => {
+            (tr!("Nothing like this here"), tr!("Your photos show no plant that looks like it. The nearest are:"))
+        }
+        Verdict::Unmeasured => {
+            (tr!("Perhaps {}", first), tr!("Too few photos have names to tell how often that is right"))
+        }
+    }
+}
+
+/// A probability as people count: "9 of 10", "98 of 100".
+fn out_of(probability: f64) -> String {
+    let tenths = (probability * 10.0).round();
+    let hundredths = (probability * 100.0).round().clamp(1.0, 99.0);
+    if (0.945..1.0).contains(&probability) || probability < 0.095 || probability >= 1.0 {
+        tr!("{} of 100", hundredths)
+    } else {
+        tr!("{} of 10", tenths)
+    }
+}
+
+fn candidate_ui(
+    ui: &mut Ui,
+    candidate: &Candidate,
+    state: &State,
+    library: &OpenLibrary,
+    textures: &mut Textures,
+    actions: &mut Vec<Action>,
+) {
+    let name = candidate.name.to_string_lossy();
+    let share = format!("{:.0} %", candidate.share * 100.0);
+    let (body, small) = (FontId::proportional(theme::CAPTION_SIZE), TextStyle::Small.resolve(ui.style()));
+    let (strong, weak) = (ui.visuals().text_color(), ui.visuals().weak_text_color());
+    let mut job = egui::text::LayoutJob::simple_singleline(name.clone().into_owned(), body, strong);
+    job.wrap = egui::text::TextWrapping::truncate_at_width(CANDIDATE - PICTURE - 3.0 * theme::GAP);
+    let line = ui.painter().layout_job(job);
+    let width = PICTURE + 2.5 * theme::GAP + line.size().x.max(40.0);
+    let (rect, response) = ui.allocate_exact_size(egui::vec2(width, PICTURE + theme::GAP), Sense::click());
+    let is_chosen = matches!(&state.filter, Filter::Label(label) if *label == candidate.name);
+    let visuals = ui.style().interact_selectable(&response, is_chosen);
+    ui.painter().rect(rect, theme::ROUNDING, visuals.weak_bg_fill, visuals.bg_stroke, egui::StrokeKind::Inside);
+    let corner = rect.left_center() + egui::vec2(theme::GAP / 2.0, -PICTURE / 2.0);
+    let picture = Rect::from_min_size(corner, egui::Vec2::splat(PICTURE));
+    let request =
+        PictureRequest::Thumbnail { photo: Arc::clone(&candidate.photo), library: Arc::clone(&library.library) };
+    match textures.get(request) {
+        Picture::Ready(texture) => paint_cover(ui, &texture, picture),
+        Picture::Loading | Picture::Failed(_) => {
+            _ = ui.painter().rect_filled(picture, theme::ROUNDING, theme::palette(ui).empty);
+        }
+    }
+    let left = picture.right() + theme::GAP;
+    ui.painter().galley(egui::pos2(left, rect.top() + 6.0), line, strong);
+    ui.painter().text(egui::pos2(left, rect.bottom() - 6.0), Align2::LEFT_BOTTOM, &share, small, weak);
+    let enabled = ui.is_enabled();
+    let spoken = tr!("{}, {} of the nearest photos", name, share);
+    response.widget_info(|| egui::WidgetInfo::selected(Role::Button, enabled, is_chosen, &spoken));
+    let tooltip = if is_chosen { tr!("Show all names again") } else { tr!("Show only photos with this name") };
+    if response
+        .on_hover_text(format!("{name}\n{share}: {}\n{tooltip}", tr!("its share of the nearest photos")))
+        .clicked()
+    {
+        let filter = if is_chosen { Filter::All } else { Filter::Label(candidate.name.clone()) };
+        actions.push(Action::Filter(filter));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probabilities_are_said_as_people_count() {
+        for (probability, said) in [
+            (0.5, "5 of 10"),
+            (0.88, "9 of 10"),
+            (0.94, "9 of 10"),
+            (0.952, "95 of 100"),
+            (0.999, "99 of 100"),
+            (1.0, "99 of 100"),
+            (0.04, "4 of 100"),
+            (0.001, "1 of 100"),
+        ] {
+            assert_eq!(out_of(probability), said);
+        }
+    }
+}
