@@ -355,24 +355,43 @@ impl Gallery {
         Reference::new(self.index.exact(), self.photos(), Arc::clone(self.names()))
     }
 
-    /// What is near to an embedding and may have a name, without the photo `except`: what it is named by.
-    pub(crate) fn near(&mut self, query: &Embedding, except: Option<PhotoId>) -> Vec<Found> {
-        const LEAST: usize = 20;
-        let names = Arc::clone(self.names());
-        if names.count() == 0 {
-            return Vec::new();
+    /// The photos of [`Gallery::rank`], and what is near to the embedding in the whole library, which names it.
+    pub(crate) fn rank_and_name(
+        &mut self,
+        query: &Embedding,
+        except: Option<PhotoId>,
+        filter: &Filter,
+        limit: Option<usize>,
+    ) -> (Vec<Hit>, Vec<Found>) {
+        if *filter != Filter::All {
+            return (self.rank(query, except, filter, limit), self.near(query, except));
         }
-        let found = self.nearest(query, identify::ENOUGH);
-        let with_name = found.iter().filter(|neighbour| names.species_of(neighbour.id).is_some()).count();
-        let found = if with_name < LEAST.min(names.photos()) {
-            // Most photos have none.
+        // One search is enough for both.
+        let mut hits = self.rank(query, except, filter, limit.map(|limit| limit.max(identify::ENOUGH)));
+        let found =
+            hits.iter().take(identify::ENOUGH).filter_map(|hit| Some((hit.photo.id, hit.similarity?))).collect();
+        hits.truncate(limit.unwrap_or(usize::MAX));
+        (hits, self.with_names(query, except, found))
+    }
+
+    /// What is near to an embedding, without the photo `except`: what names it.
+    pub(crate) fn near(&mut self, query: &Embedding, except: Option<PhotoId>) -> Vec<Found> {
+        let found = self.nearest(query, identify::ENOUGH).into_iter().map(|n| (n.id, n.similarity)).collect();
+        self.with_names(query, except, found)
+    }
+
+    /// The same photos, or where hardly one of them has a name, those that have.
+    fn with_names(&self, query: &Embedding, except: Option<PhotoId>, mut found: Vec<Found>) -> Vec<Found> {
+        const LEAST: usize = 20;
+        let names = self.names();
+        let with_name = found.iter().filter(|(id, _)| names.species_of(*id).is_some()).count();
+        if with_name < LEAST.min(names.photos()) {
             let named: Vec<PhotoId> = names.all_photos().collect();
-            self.index.search_among(query, &named, identify::ENOUGH)
-        } else {
-            found
-        };
-        let others = found.into_iter().filter(|neighbour| Some(neighbour.id) != except);
-        others.map(|neighbour| (neighbour.id, neighbour.similarity)).collect()
+            let nearest = self.index.search_among(query, &named, identify::ENOUGH);
+            found = nearest.into_iter().map(|neighbour| (neighbour.id, neighbour.similarity)).collect();
+        }
+        found.retain(|(id, _)| Some(*id) != except);
+        found
     }
 
     /// Names what the photos show that these are near to; see [`identify::identify`].

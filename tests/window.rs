@@ -5,6 +5,8 @@
 #[path = "window/about.rs"] // without it the file would be looked for beside this one
 mod about;
 mod common;
+#[path = "window/identify.rs"]
+mod identify;
 #[path = "window/libraries.rs"]
 mod libraries;
 #[path = "window/models.rs"]

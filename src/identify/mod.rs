@@ -17,7 +17,7 @@ mod names;
 mod vote;
 
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
 pub(crate) use self::calibration::Calibration;
@@ -31,8 +31,6 @@ use crate::photo::{Embedding, Photo, PhotoId};
 pub(crate) const ENOUGH: usize = 2 * NEIGHBOURS;
 /// A name is given where it is right at least so often.
 const SURE: f64 = 0.8;
-/// Names that are shown at most.
-const CANDIDATES: usize = 4;
 /// Seconds between two photos of one shot.
 const BURST_SECONDS: f64 = 10.0;
 
@@ -43,12 +41,41 @@ pub(crate) type Found = (PhotoId, f32);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identification {
     pub(crate) verdict: Verdict,
-    /// The names that the nearest photos carry, the likeliest first.
+    /// All names that were voted for, the likeliest first.
     pub(crate) candidates: Vec<Candidate>,
     /// How likely the first of them is right, given that the library has the species; `None` where that is not measured.
     pub(crate) probability: Option<f64>,
     /// How likely the library has the species at all.
     pub(crate) known: Option<f64>,
+}
+
+impl Identification {
+    /// How likely the query is of this name; `None` where that is not measured.
+    pub(crate) fn probability_of(&self, name: &OsStr) -> Option<f64> {
+        let probability = self.probability?;
+        let (first, others) = self.candidates.split_first()?;
+        let given_known = if first.name == name {
+            probability
+        } else {
+            // What is left is shared out as the votes are.
+            let share = others.iter().find(|candidate| candidate.name == name).map_or(0.0, |candidate| candidate.share);
+            (1.0 - probability) * share / (1.0 - first.share).max(f64::EPSILON)
+        };
+        Some(given_known * self.presence())
+    }
+
+    /// How likely the library has the species, where that is in doubt; 1 elsewhere.
+    fn presence(&self) -> f64 {
+        if self.verdict == Verdict::NothingLikeIt { self.known.unwrap_or(1.0) } else { 1.0 }
+    }
+
+    /// How likely a photo is of the query's species: by its name, or where it has none by how similar it is.
+    pub(crate) fn same_species(&self, calibration: &Calibration, photo: &Photo, similarity: f32) -> Option<f64> {
+        match photo.label().filter(|label| names::is_name(label)) {
+            Some(label) => self.probability_of(&label),
+            None => Some(calibration.same_species(similarity)? * self.presence()),
+        }
+    }
 }
 
 /// What can be said.
@@ -266,7 +293,7 @@ fn candidates(around: &Surroundings<'_>, shares: &[(u32, f64)], queries: &[Vec<F
         let name = around.names.species.names[*class as usize].clone();
         Some(Candidate { name, share: *share, photo: Arc::new(nearest(*class)?.clone()) })
     };
-    shares.iter().take(CANDIDATES).filter_map(candidate).collect()
+    shares.iter().filter_map(candidate).collect()
 }
 
 fn mean(cases: impl Iterator<Item = Features>) -> Features {
@@ -276,4 +303,111 @@ fn mean(cases: impl Iterator<Item = Features>) -> Features {
         count += 1.0;
     }
     sum.map(|sum| sum / f64::max(count, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::Metadata;
+    use crate::photo::{ContentHash, Metric};
+    use crate::random::Random;
+
+    fn photo(id: i64, path: &str, content: u8) -> Arc<Photo> {
+        Arc::new(Photo::new(PhotoId(id), path.into(), ContentHash([content; 16]), Metadata::default()))
+    }
+
+    /// Species in places of their own, thirty photos each, of which the first two of a genus lie nearer to each other.
+    fn library(noise: f64) -> Reference {
+        let mut random = Random::new(5);
+        let (mut index, mut photos) = (Index::new(8, Metric::Cosine), Vec::new());
+        for (number, name) in ["Rosa canina", "Rosa gallica", "Iris sibirica", "tulip"].into_iter().enumerate() {
+            for shot in 0..30 {
+                let photo = photo(photos.len() as i64 + 1, &format!("{name}/{shot}.jpg"), photos.len() as u8);
+                index.add(photo.id, &(&embedding(number, noise, &mut random)).into());
+                photos.push(photo);
+            }
+        }
+        let names = Arc::new(Names::of(photos.iter()));
+        Reference::new(index, photos.iter(), names)
+    }
+
+    fn embedding(species: usize, noise: f64, random: &mut Random) -> Embedding {
+        let mut values: Vec<f32> = random.normals(8).into_iter().map(|value| value * noise as f32).collect();
+        values[species] += 1.0;
+        if species < 2 {
+            values[1 - species] += 0.95;
+        }
+        Embedding::normalised(values).unwrap()
+    }
+
+    fn ask(reference: &Reference, calibration: &Calibration, query: &Embedding) -> Identification {
+        let near = reference.near(&[(query, None)], Some(calibration));
+        reference.identify(Some(calibration), &near).unwrap()
+    }
+
+    fn told(answers: &[Identification]) -> Vec<(&Verdict, Option<f64>, Option<f64>)> {
+        answers.iter().map(|answer| (&answer.verdict, answer.probability, answer.known)).collect()
+    }
+
+    #[test]
+    fn what_is_sure_is_named_what_is_not_belongs_to_its_genus_and_a_stranger_is_refused() {
+        let reference = library(0.15);
+        let calibration = reference.calibrate("model", &Cancel::default()).unwrap();
+        assert!(calibration.fits(reference.names(), "model") && !calibration.fits(reference.names(), "another"));
+        let mut random = Random::new(8);
+        let answers = |species: usize, random: &mut Random| -> Vec<Identification> {
+            (0..20).map(|_| ask(&reference, &calibration, &embedding(species, 0.15, random))).collect()
+        };
+        let tulips = answers(3, &mut random);
+        let named = tulips.iter().filter(|a| a.verdict == Verdict::Named && a.candidates[0].name == "tulip");
+        assert!(named.count() >= 16, "{:?}", told(&tulips));
+        // Two species that are hard to tell apart are one genus.
+        let roses = answers(0, &mut random);
+        let is_rose = |a: &&Identification| match &a.verdict {
+            Verdict::Group { name, probability } => name == "Rosa" && *probability >= SURE,
+            _ => false,
+        };
+        assert!(roses.iter().filter(is_rose).count() >= 5, "{:?}", told(&roses));
+        let stranger = ask(&reference, &calibration, &embedding(6, 0.05, &mut random));
+        assert_eq!(stranger.verdict, Verdict::NothingLikeIt);
+        // All names together are as likely as the library has the species at all.
+        for answer in [&tulips[0], &roses[0], &stranger] {
+            let sum: f64 = answer.candidates.iter().filter_map(|c| answer.probability_of(&c.name)).sum();
+            let present = if answer.verdict == Verdict::NothingLikeIt { answer.known.unwrap() } else { 1.0 };
+            assert!(sum <= present + 1e-9 && sum > 0.9 * present * answer.probability.unwrap(), "{answer:#?}");
+        }
+        assert_eq!(tulips[0].probability_of(OsStr::new("daisy")), Some(0.0));
+    }
+
+    #[test]
+    fn photos_of_one_shot_count_once() {
+        let reference = library(0.1);
+        let copies = photo(500, "tulip/copy.jpg", 90);
+        let photos: Vec<Arc<Photo>> = reference.photos.iter().cloned().chain([copies]).collect();
+        let names = Arc::new(Names::of(photos.iter()));
+        let mut index = reference.index.exact();
+        let original = photos.iter().find(|photo| photo.content == ContentHash([90; 16])).unwrap();
+        let there = index.embedding(original.id).unwrap();
+        index.add(PhotoId(500), &(&there).into());
+        let original = original.id;
+        let reference = Reference::new(index, photos.iter(), names);
+        let found = [(original, 0.9), (PhotoId(500), 0.9), (PhotoId(1), 0.5)];
+        assert_eq!(reference.with(None, |around| around.named(&found)).len(), 2);
+        // Leaving a photo out leaves out its copy as well.
+        let near = reference.near(&[(&there, Some(original))], None);
+        assert!(near[0].iter().all(|(id, _)| *id != PhotoId(500) && *id != original));
+    }
+
+    #[test]
+    fn with_too_few_photos_nothing_is_measured() {
+        let reference = library(0.2).only(|species| species == 0);
+        assert!(reference.calibrate("model", &Cancel::default()).is_none());
+        let cancel = Cancel::default();
+        cancel.cancel();
+        assert!(library(0.2).calibrate("model", &cancel).is_none());
+        let near = reference.near(&[(&embedding(0, 0.1, &mut Random::new(1)), None)], None);
+        let answer = reference.identify(None, &near).unwrap();
+        assert_eq!((answer.verdict, answer.probability), (Verdict::Unmeasured, None));
+        assert!(reference.identify(None, &[Vec::new()]).is_none());
+    }
 }

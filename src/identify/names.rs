@@ -63,7 +63,7 @@ const EPITHET_ENDINGS: &[&str] =
     &["a", "um", "us", "is", "e", "i", "ae", "ns", "or", "er", "x", "os", "es", "on", "ys"];
 
 /// Whether a label may be the name of a plant rather than of a day, an event or a camera's folder.
-fn is_name(label: &OsStr) -> bool {
+pub(super) fn is_name(label: &OsStr) -> bool {
     let label = label.to_string_lossy().to_lowercase();
     let label = label.trim();
     label.chars().next().is_some_and(char::is_alphabetic)

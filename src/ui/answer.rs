@@ -7,7 +7,7 @@ use eframe::egui::accesskit::Role;
 use eframe::egui::{self, Align2, FontId, Rect, RichText, Sense, TextStyle, Ui};
 use tr::tr;
 
-use super::grid::paint_cover;
+use super::grid::{paint_cover, probable};
 use super::state::{Action, OpenLibrary, State};
 use super::textures::{Picture, Textures};
 use super::theme;
@@ -41,7 +41,7 @@ pub(crate) fn answer_ui(
     ));
     ui.horizontal_wrapped(|ui| {
         for candidate in identification.candidates.iter().take(1 + RUNNERS_UP) {
-            candidate_ui(ui, candidate, state, library, textures, actions);
+            candidate_ui(ui, candidate, identification, state, library, textures, actions);
         }
     });
     ui.add_space(theme::GAP);
@@ -81,6 +81,7 @@ fn out_of(probability: f64) -> String {
 fn candidate_ui(
     ui: &mut Ui,
     candidate: &Candidate,
+    identification: &Identification,
     state: &State,
     library: &OpenLibrary,
     textures: &mut Textures,
@@ -88,6 +89,8 @@ fn candidate_ui(
 ) {
     let name = candidate.name.to_string_lossy();
     let share = format!("{:.0} %", candidate.share * 100.0);
+    let is_there = identification.verdict != Verdict::NothingLikeIt;
+    let likely = identification.probability_of(&candidate.name).filter(|_| is_there).map(probable);
     let (body, small) = (FontId::proportional(theme::CAPTION_SIZE), TextStyle::Small.resolve(ui.style()));
     let (strong, weak) = (ui.visuals().text_color(), ui.visuals().weak_text_color());
     let mut job = egui::text::LayoutJob::simple_singleline(name.clone().into_owned(), body, strong);
@@ -109,16 +112,17 @@ fn candidate_ui(
         }
     }
     let left = picture.right() + theme::GAP;
-    ui.painter().galley(egui::pos2(left, rect.top() + 6.0), line, strong);
-    ui.painter().text(egui::pos2(left, rect.bottom() - 6.0), Align2::LEFT_BOTTOM, &share, small, weak);
+    let top = if likely.is_some() { rect.top() + 6.0 } else { rect.center().y - line.size().y / 2.0 };
+    ui.painter().galley(egui::pos2(left, top), line, strong);
+    if let Some(likely) = &likely {
+        ui.painter().text(egui::pos2(left, rect.bottom() - 6.0), Align2::LEFT_BOTTOM, likely, small, weak);
+    }
     let enabled = ui.is_enabled();
-    let spoken = tr!("{}, {} of the nearest photos", name, share);
+    let said = tr!("{} of the votes of the nearest photos", share);
+    let spoken = [Some(&*name), likely.as_deref(), Some(&said)].into_iter().flatten().collect::<Vec<_>>().join(", ");
     response.widget_info(|| egui::WidgetInfo::selected(Role::Button, enabled, is_chosen, &spoken));
     let tooltip = if is_chosen { tr!("Show all names again") } else { tr!("Show only photos with this name") };
-    if response
-        .on_hover_text(format!("{name}\n{share}: {}\n{tooltip}", tr!("its share of the nearest photos")))
-        .clicked()
-    {
+    if response.on_hover_text(format!("{name}\n{said}\n{tooltip}")).clicked() {
         let filter = if is_chosen { Filter::All } else { Filter::Label(candidate.name.clone()) };
         actions.push(Action::Filter(filter));
     }

@@ -199,7 +199,7 @@ fn likeness_ui(ui: &Ui, right_top: egui::Pos2, same_species: Option<f64>, simila
 }
 
 /// A probability for people: nothing is certain.
-fn probable(probability: f64) -> String {
+pub(crate) fn probable(probability: f64) -> String {
     format!("{:.0} %", (probability * 100.0).clamp(1.0, 99.0))
 }
 

@@ -315,13 +315,13 @@ impl Session {
             Query::Photo(photo) => Some(photo.id),
             Query::File(_) | Query::Picture(_) => None,
         };
-        let mut hits = self.gallery.rank(embedding, itself, filter, *limit);
-        let near = self.gallery.near(embedding, itself);
+        let (mut hits, near) = self.gallery.rank_and_name(embedding, itself, filter, *limit);
         let calibration = self.calibration.as_ref();
         let identification = self.gallery.identify(calibration, &[near]).map(Arc::new);
-        if let Some(calibration) = calibration {
+        if let Some((calibration, identification)) = calibration.zip(identification.as_ref()) {
             for hit in &mut hits {
-                hit.same_species = hit.similarity.and_then(|similarity| calibration.same_species(similarity));
+                let similarity = hit.similarity.unwrap_or_default();
+                hit.same_species = identification.same_species(calibration, &hit.photo, similarity);
             }
         }
         self.outbox.send(Event::Answer { number, hits: hits.into(), identification });
