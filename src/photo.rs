@@ -148,6 +148,14 @@ impl Embedding {
     pub fn values(&self) -> &[f32] {
         &self.0
     }
+
+    /// The mean of embeddings of one model; `None` of none, or where they cancel each other out.
+    pub(crate) fn mean(embeddings: &[Self], metric: Metric) -> Option<Self> {
+        let mut sum = vec![0.0; embeddings.first()?.0.len()];
+        embeddings.iter().for_each(|one| sum.iter_mut().zip(&one.0).for_each(|(sum, value)| *sum += value));
+        sum.iter_mut().for_each(|value| *value /= embeddings.len() as f32);
+        Self::new(sum, metric)
+    }
 }
 
 /// An embedding in half precision, as the catalog and the index keep it: half the space, and no measurable loss in recall.

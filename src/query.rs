@@ -41,6 +41,8 @@ const WANTED: AtLeast = AtLeast { shorter: INPUT_SIDE, longer: PREVIEW_SIDE };
 pub enum Query {
     /// A file anywhere on the computer.
     File(PathBuf),
+    /// Several files that show one plant: what is near to all of them is found, and they name it together.
+    Files(Arc<[PathBuf]>),
     /// A picture from the clipboard, as [`pasted_picture`] gives it.
     Picture(Arc<[u8]>),
     /// A photo of the library.
@@ -623,6 +625,33 @@ mod tests {
         assert_eq!(paths(&lilies), ["2024/lily/2.jpg"]);
         let others = gallery.rank(&east(), Some(PhotoId(1)), &Filter::All, Some(2));
         assert_eq!(paths(&others), ["top.jpg", "rose/2.jpg"]);
+    }
+
+    /// `cargo test --lib measure_the_answer -- --ignored --nocapture`: what a name adds to a search of 100,000 photos.
+    #[test]
+    #[ignore = "a measurement"]
+    fn measure_the_answer() {
+        let mut random = Random::new(1);
+        let mut gallery = Gallery::new(256, Metric::Cosine);
+        let mut embedding = || Embedding::normalised(random.normals(256)).unwrap();
+        let added = (0..100_000).map(|id| (photo(id + 1, format!("species {}/{id}.jpg", id % 100)), embedding()));
+        gallery.apply(Changes { added: added.collect(), removed: Vec::new() });
+        let began = std::time::Instant::now();
+        let names = gallery.names().count();
+        eprintln!("{names} names, once: {:?}", began.elapsed());
+        let calibration = gallery.reference().calibrate("model", &Cancel::default());
+        eprintln!("calibrated: {:?}", began.elapsed());
+        let query = embedding();
+        for _ in 0..5 {
+            let began = std::time::Instant::now();
+            let hits = gallery.rank(&query, None, &Filter::All, Some(100));
+            let alone = began.elapsed();
+            let (named, near) = gallery.rank_and_name(&query, None, &Filter::All, Some(100));
+            let answer = gallery.identify(calibration.as_ref(), &[near]).unwrap();
+            let both = began.elapsed() - alone;
+            assert_eq!((hits.len(), named.len(), answer.candidates.is_empty()), (100, 100, false));
+            eprintln!("search {alone:?}, with a name {both:?}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tr::tr;
 
 use super::App;
 use crate::desktop::{Choice, Purpose};
+use crate::query::Query;
 use crate::worker::Request;
 
 /// How long a dialog may take to appear.
@@ -122,7 +123,8 @@ impl App {
         self.path_prompt.close();
         match choice {
             Choice::Folder(path) => self.request(Request::Open(path)),
-            Choice::Photo(path) => self.search(crate::query::Query::File(path)),
+            Choice::Photo(path) => self.search(Query::File(path)),
+            Choice::Photos(paths) => self.search(Query::Files(paths)),
             Choice::Model(path) => self.request(Request::ImportModel(path)),
             Choice::Weights(path) => self.request(Request::LoadWeights(path)),
             Choice::Export { id, path } => self.request(Request::ExportModel { id, path }),

@@ -12,6 +12,9 @@ use crate::desktop::Answer;
 use crate::query::pasted_picture;
 use crate::ui::state::{Action, Toast};
 
+/// Photos of one plant that are searched with at a time.
+const MOST_AT_ONCE: usize = 20;
+
 impl App {
     pub(super) fn take_drops(&mut self, ctx: &Context) {
         let dropped =
@@ -41,12 +44,12 @@ impl App {
 
     /// What was dropped or pasted.
     pub(super) fn take_paths(&mut self, paths: Vec<PathBuf>) {
-        if paths.len() > 1 {
-            let text = tr!("{} files at once; the first one is used", paths.len());
+        if paths.len() > MOST_AT_ONCE {
+            let text = tr!("{} files at once; the first {} are used", paths.len(), MOST_AT_ONCE);
             self.state.toasts.push(Toast::new(text, false));
         }
-        if let Some(path) = paths.into_iter().next() {
-            self.desktop.classify(path);
+        if !paths.is_empty() {
+            self.desktop.classify(paths.into_iter().take(MOST_AT_ONCE).collect());
         }
     }
 

@@ -50,9 +50,14 @@ pub enum Purpose {
 pub(crate) enum Choice {
     Folder(PathBuf),
     Photo(PathBuf),
+    /// Several at once.
+    Photos(Arc<[PathBuf]>),
     Model(PathBuf),
     Weights(PathBuf),
-    Export { id: ModelId, path: PathBuf },
+    Export {
+        id: ModelId,
+        path: PathBuf,
+    },
 }
 
 /// What the desktop answers.
@@ -154,11 +159,22 @@ impl Desktop {
         self.run("dialog", || Some(Answer::Dialog(choose(purpose))));
     }
 
-    /// Finds out whether something that was dropped or pasted is a folder or a file.
-    pub(crate) fn classify(&self, path: PathBuf) {
+    /// Finds out whether what was dropped or pasted is a folder or files: the first folder, or else all files.
+    pub(crate) fn classify(&self, paths: Vec<PathBuf>) {
         self.run("classify", move || {
-            let choice = paths::folder_or_photo(path.clone());
-            Some(choice.map_or_else(|why| Answer::Failed(format!("{why}: {}", path.display())), Answer::Dropped))
+            let mut photos = Vec::new();
+            for path in paths {
+                match paths::folder_or_photo(path.clone()) {
+                    Ok(Choice::Photo(path)) => photos.push(path),
+                    Ok(choice) => return Some(Answer::Dropped(choice)),
+                    Err(why) => return Some(Answer::Failed(format!("{why}: {}", path.display()))),
+                }
+            }
+            match photos.as_slice() {
+                [] => None,
+                [photo] => Some(Answer::Dropped(Choice::Photo(photo.clone()))),
+                _ => Some(Answer::Dropped(Choice::Photos(photos.into()))),
+            }
         });
     }
 

@@ -72,7 +72,11 @@ pub(super) fn take(way: Way, offered: &[String], mut read: impl FnMut(&str) -> i
 
 /// Takes the path that stands there as text.
 pub(super) fn take_text(way: Way, text: &str) -> Answer {
-    pasted_path(text).map_or_else(|| Answer::Failed(no_photo(way, text).into()), |path| Answer::Paths(vec![path]))
+    match pasted_path(text) {
+        // A path or an address a line.
+        Some(_) => Answer::Paths(text.lines().filter_map(pasted_path).collect()),
+        None => Answer::Failed(no_photo(way, text).into()),
+    }
 }
 
 /// Why a text cannot be searched with, and what can.

@@ -35,14 +35,17 @@ const REFRESH_SHARE: u32 = 20;
 /// How far the reading of so many files is, is told even where nobody has asked for it.
 const WORTH_TELLING: u64 = 100;
 
+/// The embeddings of a query's photos.
+type Embedded = Result<Vec<Embedding>, QueryError>;
+
 /// What the grid shows at present.
 struct Shown {
     number: u64,
     listing: Listing,
-    /// The query's embedding, once it has been made.
-    embedding: Option<Embedding>,
-    /// Gives the embedding of a picture that has to be decoded first.
-    awaited: Option<Receiver<Result<Embedding, QueryError>>>,
+    /// Those of the query's photos, once they have been made.
+    embeddings: Vec<Embedding>,
+    /// Gives them where pictures have to be decoded first.
+    awaited: Option<Receiver<Embedded>>,
     /// Ends the wait for the drive of its photo.
     cancel: Cancel,
 }
@@ -283,7 +286,7 @@ impl Session {
 
     /// Lists something else from now on.
     pub(super) fn show(&mut self, number: u64, listing: Listing) {
-        self.shown = Some(Shown { number, listing, embedding: None, awaited: None, cancel: Cancel::default() });
+        self.shown = Some(Shown { number, listing, embeddings: Vec::new(), awaited: None, cancel: Cancel::default() });
         self.queries.forget(Slot::Query);
         self.embed_query();
         self.answer();
@@ -291,7 +294,7 @@ impl Session {
 
     /// Answers with what there is: not at all while the query has no embedding yet.
     fn answer(&mut self) {
-        let Some(Shown { number, listing, embedding, cancel, .. }) = &mut self.shown else { return };
+        let Some(Shown { number, listing, embeddings, cancel, .. }) = &mut self.shown else { return };
         let (number, Listing { query, filter, order, limit }) = (*number, listing);
         let Some(query) = query else {
             return self.outbox.send(Event::Answer {
@@ -301,23 +304,27 @@ impl Session {
             });
         };
         let mut preview_of = None;
-        if let (Query::Photo(photo), None) = (&*query, &embedding) {
+        if let (Query::Photo(photo), true) = (&*query, embeddings.is_empty()) {
             match self.gallery.embedding(photo.id) {
-                Ok(there) => *embedding = Some(there),
+                Ok(there) => embeddings.push(there),
                 Err(error) => {
                     return self.outbox.send(Event::QueryFailed { number, message: error.to_string() });
                 }
             }
             preview_of = Some((self.library.root.join(&photo.path), cancel.clone()));
         }
-        let Some(embedding) = embedding else { return };
+        let Some(mean) = Embedding::mean(embeddings, self.model.card.metric) else { return };
         let itself = match query {
             Query::Photo(photo) => Some(photo.id),
-            Query::File(_) | Query::Picture(_) => None,
+            Query::File(_) | Query::Files(_) | Query::Picture(_) => None,
         };
-        let (mut hits, near) = self.gallery.rank_and_name(embedding, itself, filter, *limit);
+        let (mut hits, near) = self.gallery.rank_and_name(&mean, itself, filter, *limit);
+        let near = match embeddings.as_slice() {
+            [_] => vec![near],
+            several => several.iter().map(|one| self.gallery.near(one, itself)).collect(),
+        };
         let calibration = self.calibration.as_ref();
-        let identification = self.gallery.identify(calibration, &[near]).map(Arc::new);
+        let identification = self.gallery.identify(calibration, &near).map(Arc::new);
         if let Some((calibration, identification)) = calibration.zip(identification.as_ref()) {
             for hit in &mut hits {
                 let similarity = hit.similarity.unwrap_or_default();
@@ -343,30 +350,39 @@ impl Session {
         let Some(shown) = &mut self.shown else { return };
         let (number, embedder, outbox) = (shown.number, self.embedder.clone(), self.outbox.clone());
         let cancel = shown.cancel.clone();
-        let read: Box<dyn FnOnce() -> Result<RgbImage, QueryError> + Send> = match shown.listing.query.clone() {
-            Some(Query::File(path)) => Box::new(move || read_photo(&path, &cancel)),
-            Some(Query::Picture(jpeg)) => Box::new(move || decode(&jpeg).map_err(QueryError::Picture)),
-            Some(Query::Photo(_)) | None => return,
-        };
+        let Some(query) = shown.listing.query.clone().filter(|query| !matches!(query, Query::Photo(_))) else { return };
         shown.awaited = Some(self.queries.ask(Slot::Query, move || {
-            let picture = read()?;
-            send_preview(number, &picture, &outbox)?;
-            embed_picture(&embedder, &picture)
+            // The first one stands beside the results.
+            let mut is_first = true;
+            let mut embed = |picture: Result<RgbImage, QueryError>| {
+                let picture = picture?;
+                if std::mem::take(&mut is_first) {
+                    send_preview(number, &picture, &outbox)?;
+                }
+                embed_picture(&embedder, &picture)
+            };
+            match query {
+                Query::File(path) => Ok(vec![embed(read_photo(&path, &cancel))?]),
+                Query::Files(paths) => paths.iter().map(|path| embed(read_photo(path, &cancel))).collect(),
+                Query::Picture(jpeg) => Ok(vec![embed(decode(&jpeg).map_err(QueryError::Picture))?]),
+                // Not reached: its embedding is in the index.
+                Query::Photo(_) => Ok(Vec::new()),
+            }
         }));
     }
 
     /// Gives the embedding of the query on the screen, where it is being made.
-    pub(super) fn awaited(&self) -> Option<&Receiver<Result<Embedding, QueryError>>> {
+    pub(super) fn awaited(&self) -> Option<&Receiver<Embedded>> {
         self.shown.as_ref()?.awaited.as_ref()
     }
 
     /// Takes that embedding.
-    pub(super) fn take_embedding(&mut self, result: Result<Result<Embedding, QueryError>, RecvError>) {
+    pub(super) fn take_embedding(&mut self, result: Result<Embedded, RecvError>) {
         let Some(shown) = &mut self.shown else { return };
         shown.awaited = None;
         let message = match result {
-            Ok(Ok(embedding)) => {
-                shown.embedding = Some(embedding);
+            Ok(Ok(embeddings)) => {
+                shown.embeddings = embeddings;
                 return self.answer();
             }
             Ok(Err(error)) => error.to_string(),
@@ -406,7 +422,7 @@ impl Session {
         (self.calibration, self.calibrating, self.calibrated_with) = (None, None, None);
         self.loaded_up_to = None;
         if let Some(shown) = &mut self.shown {
-            shown.embedding = None;
+            shown.embeddings.clear();
         }
         self.embed_query();
     }

@@ -1,7 +1,8 @@
 //! What is it: the answer above the results.
 
 use eframe::egui::accesskit::Role;
-use eframe::egui::{Key, Modifiers};
+use eframe::egui::{Event, Key, Modifiers};
+use florascope::desktop::file_uri;
 use image::ImageFormat;
 
 use super::common::{FLOWERS, Photos, another_of, encode, many_drawings};
@@ -46,4 +47,11 @@ fn a_search_is_answered_with_a_name_by_which_the_results_can_be_filtered() {
     // Without a query there is no answer.
     window.press("Clear search");
     window.wait_until_gone("such cases");
+    // Several photos of one plant have one answer.
+    let other = elsewhere.path().join("other.png");
+    std::fs::copy(&query, &other).unwrap();
+    window.harness.event(Event::Paste([&query, &other].map(|path| file_uri(path)).join("\n")));
+    window.wait_for_text("Query: 2 photos of one plant");
+    window.wait_for_text("such cases");
+    assert!(heading(&window).iter().any(|text| text.contains(species)), "{:?}", heading(&window));
 }

@@ -92,6 +92,7 @@ impl Visit {
         match &self.query {
             None => tr!("Whole library"),
             Some(Query::File(path)) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            Some(Query::Files(paths)) => tr!("{} photos of one plant", paths.len()),
             Some(Query::Photo(photo)) => photo.file_name(),
             Some(Query::Picture(_)) => tr!("Pasted picture"),
         }
