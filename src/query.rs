@@ -112,6 +112,13 @@ pub struct Hit {
     pub same_species: Option<f64>,
 }
 
+impl Hit {
+    /// What is shown beside it: how likely it is of the query's species, or else how similar it is; `None` with no query.
+    pub(crate) fn likeness(&self) -> Option<f64> {
+        Some(self.same_species.unwrap_or(f64::from(self.similarity?)))
+    }
+}
+
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum QueryError {

@@ -1,5 +1,6 @@
 //! What the window remembers from one start to the next. A small JSON file, replaced whole.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -41,6 +42,8 @@ pub struct Settings {
     pub order: Order,
     pub sidebar: bool,
     pub device: DeviceChoice,
+    /// How likely results have to be to be shown, by library and model; 0 where it is not told.
+    pub thresholds: BTreeMap<String, f32>,
 }
 
 /// The smallest and largest thumbnail in the grid, in points.
@@ -58,6 +61,7 @@ impl Default for Settings {
             order: Order::Name,
             sidebar: true,
             device: DeviceChoice::Auto,
+            thresholds: BTreeMap::new(),
         }
     }
 }
@@ -84,6 +88,11 @@ impl Settings {
         settings.tile_side = settings.tile_side.clamp(*TILE_SIDES.start(), *TILE_SIDES.end());
         settings.window = settings.window.map(|side| side.clamp(400.0, 10_000.0));
         Ok(settings)
+    }
+
+    /// How likely results have to be, for a library and model.
+    pub(crate) fn threshold(&self, key: &str) -> f32 {
+        self.thresholds.get(key).map_or(0.0, |threshold| threshold.clamp(0.0, 1.0))
     }
 
     /// Writes the settings, whole or not at all.

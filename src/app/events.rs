@@ -104,11 +104,9 @@ impl App {
                 }
             }
             Event::Answer { number, hits, identification } if number == self.state.number => {
-                // While photos are being added the same answer comes again: the selection stays with its photo.
-                let selected = self.state.selected_hit().map(|hit| hit.photo.id);
-                self.state.selected = selected.and_then(|id| hits.iter().position(|hit| hit.photo.id == id));
-                self.state.large &= self.state.selected.is_some();
-                self.state.answer = Answer::Hits(hits);
+                self.state.threshold = self.threshold_key().map_or(0.0, |key| self.settings.threshold(&key));
+                // While photos are being added the same answer comes again.
+                self.state.show_hits(hits);
                 self.state.identification = identification;
                 self.state.waiting = false;
             }

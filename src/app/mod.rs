@@ -260,6 +260,7 @@ impl App {
             Answer::Failed(message) => Some(translate(message)),
             _ if self.state.waiting && self.state.is_search() => Some(tr!("Searching…")),
             Answer::Hits(hits) if hits.is_empty() => Some(match &self.state.filter {
+                _ if !self.state.all_hits.is_empty() => tr!("All results are hidden; move the slider to see them"),
                 _ if library.progress.is_some() || library.loading => {
                     tr!("Reading your photos: the first appear in a few seconds")
                 }

@@ -52,6 +52,7 @@ impl App {
                     self.settings.order = order;
                     self.show();
                 }
+                Action::SetThreshold(threshold) => self.set_threshold(threshold),
                 Action::SetTileSide(side) => self.set_tile_side(side),
                 Action::SetLanguage(choice) => {
                     self.settings.language = choice;
@@ -247,6 +248,24 @@ impl App {
         }
     }
 
+    /// Hides results that are less likely, also the next time with this library and model.
+    fn set_threshold(&mut self, threshold: f32) {
+        let Some(key) = self.threshold_key() else { return };
+        if threshold > 0.0 {
+            self.settings.thresholds.insert(key, threshold);
+        } else {
+            self.settings.thresholds.remove(&key);
+        }
+        self.state.threshold = threshold;
+        self.state.show_hits(Arc::clone(&self.state.all_hits));
+    }
+
+    /// What thresholds are kept by: what is likely in one library, to one model, is not in another.
+    pub(super) fn threshold_key(&self) -> Option<String> {
+        let library = self.state.library.as_ref()?.library.folder.file_name()?.to_string_lossy().into_owned();
+        Some(format!("{library}/{}", self.state.model.as_ref()?.name))
+    }
+
     /// Asks for what the grid has to show now.
     pub(super) fn show(&mut self) {
         self.state.number += 1;
@@ -254,6 +273,7 @@ impl App {
         self.to_top = true;
         if self.state.is_search() {
             self.state.answer = Answer::None;
+            (self.state.all_hits, self.state.identification) = (Arc::from([]), None);
         }
         let query = self.state.visit().and_then(|visit| visit.query.clone());
         let listing = Listing {

@@ -4,17 +4,19 @@
 use std::sync::Arc;
 
 use eframe::egui::accesskit::Role;
-use eframe::egui::{self, Align2, FontId, Rect, RichText, Sense, TextStyle, Ui};
+use eframe::egui::{self, Align, Align2, FontId, Label, Layout, Rect, RichText, Sense, Slider, TextStyle, Ui};
 use tr::tr;
 
 use super::grid::{paint_cover, probable};
 use super::state::{Action, OpenLibrary, State};
 use super::textures::{Picture, Textures};
-use super::theme;
+use super::{count, theme};
 use crate::identify::{Candidate, Identification, Verdict};
 use crate::pictures::PictureRequest;
 use crate::query::Filter;
 
+/// Width of the slider, in points.
+const SLIDER: f32 = 90.0;
 /// Side of a candidate's picture, in points.
 const PICTURE: f32 = 36.0;
 /// The widest that a candidate may be.
@@ -30,12 +32,24 @@ pub(crate) fn answer_ui(
     textures: &mut Textures,
     actions: &mut Vec<Action>,
 ) {
-    let Some(identification) = state.identification.as_deref().filter(|_| state.is_search() && !state.waiting) else {
+    if !state.is_search() || state.waiting || state.all_hits.is_empty() {
+        return;
+    }
+    let Some(identification) = state.identification.as_deref() else {
+        ui.with_layout(Layout::right_to_left(Align::Min), |ui| threshold_ui(ui, state, actions));
         return;
     };
     let (title, explanation) = in_words(identification);
-    let heading = ui.label(RichText::new(&title).size(theme::LEAD_SIZE).strong());
-    heading.widget_info(|| egui::WidgetInfo::labeled(Role::Heading, true, &title));
+    ui.horizontal(|ui| {
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            threshold_ui(ui, state, actions);
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                let text = RichText::new(&title).size(theme::LEAD_SIZE).strong();
+                let heading = ui.add(Label::new(text).truncate());
+                heading.widget_info(|| egui::WidgetInfo::labeled(Role::Heading, true, &title));
+            });
+        });
+    });
     ui.weak(explanation).on_hover_text(tr!(
         "Measured on the photos of this folder: each was asked for as if it were not there. The name of a plant is the name of the folder its photos lie in."
     ));
@@ -45,6 +59,20 @@ pub(crate) fn answer_ui(
         }
     });
     ui.add_space(theme::GAP);
+}
+
+/// Hides results below a likeness, at once.
+fn threshold_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    let mut percent = (state.threshold * 100.0).round();
+    ui.spacing_mut().slider_width = SLIDER;
+    let hidden = state.all_hits.len() - state.hits().len();
+    let text = if hidden > 0 { tr!("{} hidden", count(hidden)) } else { tr!("Hide unlikely ones") };
+    let slider = ui.add(Slider::new(&mut percent, 0.0..=95.0).step_by(5.0).show_value(false));
+    let slider = slider.on_hover_text(tr!("Hides results that are less likely, or less similar, than this"));
+    if slider.accessible_name(tr!("Least likeness")).changed() {
+        actions.push(Action::SetThreshold(percent / 100.0));
+    }
+    ui.weak(text);
 }
 
 /// What is said, and how far to trust it.

@@ -44,6 +44,20 @@ fn a_search_is_answered_with_a_name_by_which_the_results_can_be_filtered() {
     // Still there, and leads back.
     window.press(&label);
     window.wait_for("all names", |window| window.tiles().iter().any(|tile| !tile.contains(species)).then_some(()));
+    // What is unlikely can be hidden, and stays so for this library and model.
+    let all = window.tiles().len();
+    window.all(Role::Slider).find(|node| text_of(node) == "Least likeness").unwrap().focus();
+    for _ in 0..4 {
+        window.key(Key::ArrowRight);
+    }
+    window.wait_for_text(" hidden");
+    let left = window.tiles();
+    assert!(left.len() < all && left.iter().all(|tile| tile.contains(species)), "{left:?}");
+    window.wait_for("the settings", |window| (window.saved().thresholds.values().eq([&0.2])).then_some(()));
+    for _ in 0..4 {
+        window.key(Key::ArrowLeft);
+    }
+    window.wait_until_gone(" hidden");
     // Without a query there is no answer.
     window.press("Clear search");
     window.wait_until_gone("such cases");

@@ -43,6 +43,7 @@ pub enum Action {
     CloseLarge,
     SetResults(Option<usize>),
     SetOrder(Order),
+    SetThreshold(f32),
     SetTileSide(f32),
     SetTheme(ThemeChoice),
     SetLanguage(LanguageChoice),
@@ -161,6 +162,10 @@ pub struct State {
     /// The number of the view that is shown; an answer to another is too late.
     pub number: u64,
     pub answer: Answer,
+    /// All photos of the answer, those below the threshold included.
+    pub all_hits: Arc<[Hit]>,
+    /// Results that are less likely of the query's species, or less similar, are hidden.
+    pub threshold: f32,
     /// What the query shows, where that can be said.
     pub identification: Option<Arc<Identification>>,
     /// The answer belongs to the view before this one.
@@ -185,6 +190,17 @@ pub struct State {
 }
 
 impl State {
+    /// Shows those of these photos that are not below the threshold; the selection stays with its photo.
+    pub(crate) fn show_hits(&mut self, hits: Arc<[Hit]>) {
+        let selected = self.selected_hit().map(|hit| hit.photo.id);
+        let is_enough = |hit: &&Hit| hit.likeness().is_none_or(|likeness| likeness >= f64::from(self.threshold));
+        let shown =
+            if self.threshold > 0.0 { hits.iter().filter(is_enough).cloned().collect() } else { Arc::clone(&hits) };
+        self.selected = selected.and_then(|id| shown.iter().position(|hit| hit.photo.id == id));
+        self.large &= self.selected.is_some();
+        (self.all_hits, self.answer) = (hits, Answer::Hits(shown));
+    }
+
     /// The photos in the grid.
     pub(crate) fn hits(&self) -> &[Hit] {
         match &self.answer {
