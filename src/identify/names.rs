@@ -151,12 +151,11 @@ impl Names {
         // A folder around all of them says nothing.
         let is_telling = |members: &[u32]| members.len() > 1 && members.len() < self.species.names.len();
         members.into_iter().filter(|(_, members)| is_telling(members)).for_each(|(name, members)| add(name, &members));
-        for species in 0..self.species.names.len() {
-            if group_of[species].is_none() {
-                let number = self.groups.names.len() as u32;
-                self.groups.names.push(self.species.names[species].clone());
-                self.groups.sizes.push(self.species.sizes[species]);
-                group_of[species] = Some(number);
+        for ((group, name), size) in group_of.iter_mut().zip(&self.species.names).zip(&self.species.sizes) {
+            if group.is_none() {
+                *group = Some(self.groups.names.len() as u32);
+                self.groups.names.push(name.clone());
+                self.groups.sizes.push(*size);
             }
         }
         self.group_of = group_of.into_iter().flatten().collect();

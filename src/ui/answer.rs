@@ -99,11 +99,7 @@ fn in_words(identification: &Identification) -> (String, String) {
 fn out_of(probability: f64) -> String {
     let tenths = (probability * 10.0).round();
     let hundredths = (probability * 100.0).round().clamp(1.0, 99.0);
-    if (0.945..1.0).contains(&probability) || probability < 0.095 || probability >= 1.0 {
-        tr!("{} of 100", hundredths)
-    } else {
-        tr!("{} of 10", tenths)
-    }
+    if (0.095..0.945).contains(&probability) { tr!("{} of 10", tenths) } else { tr!("{} of 100", hundredths) }
 }
 
 fn candidate_ui(
