@@ -21,8 +21,11 @@ const SLIDER: f32 = 90.0;
 const PICTURE: f32 = 36.0;
 /// The widest that a candidate may be.
 const CANDIDATE: f32 = 190.0;
-/// Names beside a verdict that is sure, and beside one that is not.
-const RUNNERS_UP: usize = 3;
+/// Names that are shown; fewer where the part of the window below the header is lower than this, in points.
+const MOST_NAMES: usize = 4;
+const TALL: f32 = 420.0;
+/// From this width on there is room for words beside the slider.
+const WIDE: f32 = 420.0;
 
 /// The answer to a search, where there is one.
 pub(crate) fn answer_ui(
@@ -35,6 +38,7 @@ pub(crate) fn answer_ui(
     if !state.is_search() || state.waiting || state.all_hits.is_empty() {
         return;
     }
+    let is_small = ui.available_height() < TALL;
     let Some(identification) = state.identification.as_deref() else {
         ui.with_layout(Layout::right_to_left(Align::Min), |ui| threshold_ui(ui, state, actions));
         return;
@@ -54,7 +58,8 @@ pub(crate) fn answer_ui(
         "Measured on the photos of this folder: each was asked for as if it were not there. The name of a plant is the name of the folder its photos lie in."
     ));
     ui.horizontal_wrapped(|ui| {
-        for candidate in identification.candidates.iter().take(1 + RUNNERS_UP) {
+        let names = if is_small { 2 } else { MOST_NAMES };
+        for candidate in identification.candidates.iter().take(names) {
             candidate_ui(ui, candidate, identification, state, library, textures, actions);
         }
     });
@@ -66,13 +71,17 @@ fn threshold_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let mut percent = (state.threshold * 100.0).round();
     ui.spacing_mut().slider_width = SLIDER;
     let hidden = state.all_hits.len() - state.hits().len();
-    let text = if hidden > 0 { tr!("{} hidden", count(hidden)) } else { tr!("Hide unlikely ones") };
+    let is_wide = ui.available_width() >= WIDE;
     let slider = ui.add(Slider::new(&mut percent, 0.0..=95.0).step_by(5.0).show_value(false));
     let slider = slider.on_hover_text(tr!("Hides results that are less likely, or less similar, than this"));
     if slider.accessible_name(tr!("Least likeness")).changed() {
         actions.push(Action::SetThreshold(percent / 100.0));
     }
-    ui.weak(text);
+    if hidden > 0 {
+        ui.weak(tr!("{} hidden", count(hidden)));
+    } else if is_wide {
+        ui.weak(tr!("Hide unlikely ones"));
+    }
 }
 
 /// What is said, and how far to trust it.

@@ -6,7 +6,7 @@ use eframe::egui::{self, Align, Layout, Rect, RichText, Sense, TextureHandle, Ui
 use tr::tr;
 
 use super::dates::{place_text, taken_text};
-use super::grid::percent;
+use super::grid::{percent, photo_menu_ui, probable};
 use super::state::{Action, OpenLibrary, State};
 use super::textures::{Picture, Textures};
 use super::{command_button, count, theme};
@@ -18,6 +18,8 @@ use crate::query::Hit;
 
 /// Height of the bar under the pictures, in points.
 const BAR: f32 = 84.0;
+/// From this width on all that can be done has a button of its own there.
+const WIDE: f32 = 560.0;
 
 /// Fills the middle of the window with the selected photo.
 pub(crate) fn large_ui(
@@ -83,18 +85,26 @@ fn known_text(metadata: &Metadata) -> String {
 }
 
 fn bar_ui(ui: &mut Ui, state: &State, hit: &Hit, actions: &mut Vec<Action>) {
+    let is_wide = ui.available_width() >= WIDE;
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
         if ui.button(tr!("Close")).on_hover_text(tr!("Back to the grid (Esc)")).clicked() {
             actions.push(Action::CloseLarge);
         }
-        for command in [Command::ShowInFileManager, Command::OpenPhoto, Command::FindSimilar] {
-            command_button(ui, command, actions);
+        if is_wide {
+            for command in [Command::ShowInFileManager, Command::OpenPhoto, Command::FindSimilar] {
+                command_button(ui, command, actions);
+            }
+        } else {
+            ui.menu_button(tr!("More"), |ui| photo_menu_ui(ui, actions));
         }
         ui.with_layout(Layout::top_down(Align::Min), |ui| {
             ui.add_space(theme::GAP);
             let place = state.selected.map_or(0, |number| number + 1);
             let mut facts = vec![tr!("{} of {}", count(place), count(state.hits().len()))];
-            facts.extend(hit.similarity.map(|similarity| tr!("similarity {}", percent(similarity))));
+            facts.extend(hit.similarity.map(|similarity| match hit.same_species {
+                Some(probability) => tr!("the same species with {}", probable(probability)),
+                None => tr!("similarity {}", percent(similarity)),
+            }));
             facts.extend(hit.photo.label().map(|label| label.to_string_lossy().into_owned()));
             facts.extend(hit.raw.as_ref().map(|_| tr!("+ raw")));
             ui.add(egui::Label::new(RichText::new(facts.join("  ·  ")).strong()).truncate());
