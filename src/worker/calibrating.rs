@@ -1,13 +1,9 @@
 //! Measures how far a library's answers can be trusted, on a thread of its own, while nothing else is to be done.
 
-use std::sync::Arc;
-
 use crossbeam_channel::{Receiver, bounded};
 
-use crate::catalog::Catalog;
 use crate::identify::{Calibration, Reference};
 use crate::job::{Cancel, lower_priority};
-use crate::library::{Library, WriterLock};
 
 /// Steps of the system's "nice" value beyond those of the worker: after everything else.
 const NICE: i32 = 10;
@@ -20,31 +16,20 @@ pub(super) struct Calibrating {
 }
 
 impl Calibrating {
-    /// Starts the thread. What it has measured is kept where the library can be written, for which it holds the lock.
+    /// Starts the thread.
     ///
     /// # Errors
-    /// When the system gives no thread.
-    pub(super) fn start(
-        reference: Reference,
-        model: String,
-        library: Arc<Library>,
-        lock: Option<Arc<WriterLock>>,
-    ) -> std::io::Result<Self> {
+    /// When the system gives none.
+    pub(super) fn start(reference: Reference, model: String) -> std::io::Result<Self> {
         let (sender, result) = bounded(1);
         let cancel = Cancel::default();
         let flag = cancel.clone();
         std::thread::Builder::new().name("calibration".into()).spawn(move || {
             lower_priority(NICE);
-            let Some(calibration) = reference.calibrate(&model, &flag) else { return };
-            if lock.is_some()
-                && let Err(error) =
-                    Catalog::open(&library.folder).and_then(|mut catalog| calibration.store(&mut catalog))
-            {
-                log::warn!("{error}");
+            if let Some(calibration) = reference.calibrate(&model, &flag) {
+                // Whoever does not listen any more has opened another library.
+                let _ = sender.send(calibration);
             }
-            drop(lock);
-            // Whoever does not listen any more has opened another library.
-            let _ = sender.send(calibration);
         })?;
         Ok(Self { result, cancel })
     }

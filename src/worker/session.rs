@@ -188,16 +188,20 @@ impl Session {
             return;
         }
         self.calibrated_with = Some(names.photos());
-        let (library, lock) = (Arc::clone(&self.library), self.lock.clone());
-        match Calibrating::start(self.gallery.reference(), model, library, lock) {
+        match Calibrating::start(self.gallery.reference(), model) {
             Ok(calibrating) => self.calibrating = Some(calibrating),
             Err(error) => log::warn!("A thread could not be started: {error}"),
         }
     }
 
-    /// Takes what was measured; nothing where there are too few photos.
+    /// Takes what was measured, and keeps it where the library can be written; nothing where there are too few photos.
     pub(super) fn take_calibration(&mut self, measured: Option<Calibration>) {
         self.calibrating = None;
+        if let (Some(measured), Some(_)) = (&measured, &self.lock)
+            && let Err(error) = measured.store(&mut self.catalog)
+        {
+            log::warn!("{error}");
+        }
         self.calibration = measured;
         self.answer();
     }
