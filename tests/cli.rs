@@ -126,7 +126,8 @@ fn what_has_not_been_indexed_is_said() {
     let place = Place::with_flowers();
     let photo = first_photo(&place);
     for (options, paths) in [
-        (vec!["search", "--json"], vec![place.photos(), photo]),
+        (vec!["search", "--json"], vec![place.photos(), photo.clone()]),
+        (vec!["identify", "--json"], vec![place.photos(), photo]),
         (vec!["status", "--json"], vec![place.photos()]),
         (vec!["evaluate", "--json", "--leave-one-out"], vec![place.photos()]),
     ] {
