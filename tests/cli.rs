@@ -25,8 +25,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use base64ct::{Base64, Encoding};
-use common::{BINARY, FLOWERS, PHOTOS, PHOTOS_EACH, Place, SPECIES, commented, finish, listing, plain};
-use exif::experimental::Writer;
+use common::{BINARY, FLOWERS, PHOTOS, PHOTOS_EACH, Place, SPECIES, commented, described, finish, listing, plain};
 use exif::{Field, In, Rational, Tag, Value as ExifValue};
 use florascope::artefact::BUILT_IN;
 use florascope::cli::exit;
@@ -464,14 +463,7 @@ fn a_search_tells_when_and_where_a_photo_was_taken_also_of_a_library_of_before()
         field(Tag::GPSLongitudeRef, text("W")),
         field(Tag::GPSLongitude, angle([0, 15, 0])),
     ];
-    let (mut writer, mut block) = (Writer::new(), std::io::Cursor::new(Vec::new()));
-    fields.iter().for_each(|field| writer.push_field(field));
-    writer.write(&mut block, true).unwrap();
-    let block = block.into_inner();
-    let length = (block.len() as u16 + 8).to_be_bytes();
-    let jpeg = &FLOWERS[0].jpeg;
-    let camera = [&jpeg[..2], &[0xFF, 0xE1], &length, b"Exif\0\0", &block, &jpeg[2..]].concat();
-    let camera = place.write("rose/IMG_20200101_000000.jpg", &camera);
+    let camera = place.write("rose/IMG_20200101_000000.jpg", &described(&FLOWERS[0].jpeg, &fields, true));
     place.write("rose/IMG-20240512-WA0001.jpg", &FLOWERS[1].jpeg);
     place.write("rose/rose.jpg", &FLOWERS[2].jpeg);
     place.index().expect_code(exit::DONE);

@@ -21,7 +21,6 @@ use std::time::{Duration, Instant};
 
 use common::{Photos, another_of, encode};
 use desktop::{Node, Screen, View, Window};
-use exif::experimental::Writer;
 use exif::{Field, In, Rational, Tag, Value as ExifValue};
 use florascope::desktop::file_uri;
 use florascope::garden::SPECIES;
@@ -726,12 +725,7 @@ fn what_is_known_of_a_photo_and_the_problems_fit_every_window() {
 fn with_words(jpeg: &[u8], words: &[(Tag, ExifValue)]) -> Vec<u8> {
     let field = |(tag, value): &(Tag, ExifValue)| Field { tag: *tag, ifd_num: In::PRIMARY, value: value.clone() };
     let fields: Vec<Field> = words.iter().map(field).collect();
-    let (mut writer, mut block) = (Writer::new(), std::io::Cursor::new(Vec::new()));
-    fields.iter().for_each(|field| writer.push_field(field));
-    writer.write(&mut block, true).unwrap();
-    let block = block.into_inner();
-    let length = (block.len() as u16 + 8).to_be_bytes();
-    [&jpeg[..2], &[0xFF, 0xE1], &length, b"Exif\0\0", &block, &jpeg[2..]].concat()
+    common::described(jpeg, &fields, true)
 }
 
 #[test]

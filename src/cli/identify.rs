@@ -157,7 +157,7 @@ fn to_json(
             answer
         }
     };
-    answer["measured"] = json!(calibration.map(|c| json!({ "queries": c.queries, "accuracy": c.accuracy })));
+    answer["measured"] = json!(calibration.map(|c| json!({ "queries": c.queries(), "accuracy": c.accuracy() })));
     match paths {
         [path] => put_path(&mut answer, "query", path),
         _ => {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::logistic::Logistic;
 use super::names::{Classes, Names};
-use super::vote::{Features, NEIGHBOURS, Neighbour, Spread, features, own_similarity, vote};
+use super::vote::{Features, NEIGHBOURS, Neighbour, Spread, mean_features, own_similarity, poll};
 use super::{Found, Surroundings};
 use crate::catalog::{Catalog, CatalogError};
 use crate::job::Cancel;
@@ -60,10 +60,6 @@ pub(crate) struct Calibration {
     pub(super) refused_below: f64,
     /// How likely a photo is of the query's species, by its similarity.
     same_species: Option<Logistic>,
-    /// Photos that were asked for.
-    pub(crate) queries: usize,
-    /// The share of those that were named rightly.
-    pub(crate) accuracy: f64,
 }
 
 /// What was measured of the names of one rank.
@@ -78,7 +74,7 @@ pub(super) struct Rank {
 }
 
 impl Rank {
-    pub(super) fn spread(&self, name: &OsStr) -> Spread {
+    fn spread(&self, name: &OsStr) -> Spread {
         self.spreads.get(&*name.to_string_lossy()).copied().unwrap_or(self.usual)
     }
 
@@ -101,7 +97,7 @@ impl Rank {
         let examples: Vec<(Features, bool)> = asked
             .iter()
             .filter_map(|(class, neighbours, _)| {
-                let (voted, features) = rank.voted(classes, neighbours)?;
+                let (voted, features) = rank.case_of_one(classes, neighbours)?;
                 Some((features, voted == *class))
             })
             .collect();
@@ -111,12 +107,23 @@ impl Rank {
         rank
     }
 
-    /// The class that neighbours vote for, with what tells how far to trust it.
-    fn voted(&self, classes: &Classes, neighbours: &[Neighbour]) -> Option<(u32, Features)> {
-        let shares = vote(neighbours, &classes.sizes);
+    /// The class that photos of one plant vote for, by the neighbours and the shares of [`poll`], with what tells how far
+    /// to trust it.
+    pub(super) fn case(
+        &self,
+        classes: &Classes,
+        near: &[Vec<Neighbour>],
+        shares: &[(u32, f64)],
+    ) -> Option<(u32, Features)> {
         let class = shares.first()?.0;
         let spread = self.spread(&classes.names[class as usize]);
-        Some((class, features(neighbours, &shares, class, spread)))
+        Some((class, mean_features(near, shares, class, spread)))
+    }
+
+    /// The same for one photo.
+    fn case_of_one(&self, classes: &Classes, near: &Vec<Neighbour>) -> Option<(u32, Features)> {
+        let near = std::slice::from_ref(near);
+        self.case(classes, near, &poll(near, &classes.sizes))
     }
 }
 
@@ -163,9 +170,10 @@ impl Calibration {
             return None;
         }
         let species = Rank::measure(&names.species, &known);
-        let case = |neighbours: &[Neighbour]| species.voted(&names.species, neighbours).map(|(_, features)| features);
+        let case =
+            |neighbours: &Vec<Neighbour>| species.case_of_one(&names.species, neighbours).map(|(_, features)| features);
         let of_known: Vec<Features> = known.iter().filter_map(|(_, neighbours, _)| case(neighbours)).collect();
-        let of_unknown = unknown.iter().filter_map(|neighbours| case(neighbours));
+        let of_unknown = unknown.iter().filter_map(case);
         let examples: Vec<(Features, bool)> =
             of_known.iter().map(|f| (*f, true)).chain(of_unknown.map(|f| (f, false))).collect();
         let is_known = Logistic::fit(&examples)?;
@@ -189,8 +197,6 @@ impl Calibration {
             photos: names.photos(),
             names: names.count(),
             same_shot: around.same_shot,
-            queries: species.queries,
-            accuracy: species.accuracy,
             species,
             groups,
             known: is_known,
@@ -221,6 +227,16 @@ impl Calibration {
             && self.model == model
             && self.names == names.count()
             && change <= STALE_AFTER * self.photos as f64
+    }
+
+    /// Photos that were asked for.
+    pub(crate) fn queries(&self) -> usize {
+        self.species.queries
+    }
+
+    /// The share of those that were named rightly.
+    pub(crate) fn accuracy(&self) -> f64 {
+        self.species.accuracy
     }
 
     /// How likely the query is of a species that the library has.

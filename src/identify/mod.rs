@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Names are those of the folders that photos lie in, as far as they may be names of plants ([`names`]). The vote is that
-//! of [`vote()`](vote::vote); how far to trust it follows from a [`Calibration`], which the library's owner measures in the
+//! of [`poll`]; how far to trust it follows from a [`Calibration`], which the library's owner measures in the
 //! background and keeps. [`measure`] tells how good the answers are.
 
 mod calibration;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 pub(crate) use self::calibration::Calibration;
 pub(crate) use self::names::Names;
-use self::vote::{Features, NEIGHBOURS, Neighbour, features, together, vote};
+use self::vote::{NEIGHBOURS, Neighbour, poll};
 use crate::index::{self, Index};
 use crate::job::Cancel;
 use crate::photo::{Embedding, Photo, PhotoId};
@@ -249,15 +249,13 @@ pub(crate) fn identify(
 ) -> Option<Identification> {
     let names = around.names;
     let near: Vec<Vec<Neighbour>> = queries.iter().map(|found| around.named(found)).collect();
-    let votes: Vec<_> = near.iter().map(|near| vote(near, &names.species.sizes)).collect();
-    let shares = together(&votes);
-    let best = shares.first()?.0;
+    let shares = poll(&near, &names.species.sizes);
+    shares.first()?;
     let candidates = candidates(around, &shares, queries);
     let Some(calibration) = calibration else {
         return Some(Identification { verdict: Verdict::Unmeasured, candidates, probability: None, known: None });
     };
-    let spread = calibration.species.spread(&names.species.names[best as usize]);
-    let case = mean(near.iter().map(|near| features(near, &shares, best, spread)));
+    let (_, case) = calibration.species.case(&names.species, &near, &shares)?;
     let (probability, known) = (calibration.species.probability(&case), calibration.known(&case));
     let verdict = if known < calibration.refused_below {
         Verdict::NothingLikeIt
@@ -274,12 +272,8 @@ fn group(names: &Names, calibration: &Calibration, near: &[Vec<Neighbour>]) -> O
     let rank = calibration.groups.as_ref()?;
     let of_group = |n: &Neighbour| Neighbour { class: names.group_of[n.class as usize], ..*n };
     let near: Vec<Vec<Neighbour>> = near.iter().map(|near| near.iter().map(of_group).collect()).collect();
-    let votes: Vec<_> = near.iter().map(|near| vote(near, &names.groups.sizes)).collect();
-    let shares = together(&votes);
-    let best = shares.first()?.0;
-    let name = &names.groups.names[best as usize];
-    let case = mean(near.iter().map(|near| features(near, &shares, best, rank.spread(name))));
-    let probability = rank.probability(&case);
+    let (best, case) = rank.case(&names.groups, &near, &poll(&near, &names.groups.sizes))?;
+    let (name, probability) = (&names.groups.names[best as usize], rank.probability(&case));
     let members = names.group_of.iter().filter(|group| **group == best).count();
     (probability >= SURE && members > 1).then(|| Verdict::Group { name: name.clone(), probability })
 }
@@ -294,15 +288,6 @@ fn candidates(around: &Surroundings<'_>, shares: &[(u32, f64)], queries: &[Vec<F
         Some(Candidate { name, share: *share, photo: Arc::new(nearest(*class)?.clone()) })
     };
     shares.iter().filter_map(candidate).collect()
-}
-
-fn mean(cases: impl Iterator<Item = Features>) -> Features {
-    let (mut sum, mut count) = ([0.0; 7], 0.0);
-    for case in cases {
-        sum.iter_mut().zip(case).for_each(|(sum, value)| *sum += value);
-        count += 1.0;
-    }
-    sum.map(|sum| sum / f64::max(count, 1.0))
 }
 
 #[cfg(test)]

@@ -34,41 +34,45 @@ pub(super) struct Spread {
 pub(super) type Features = [f64; 7];
 
 /// Each class that was voted for and its share of the votes, the largest first.
-pub(super) fn vote(neighbours: &[Neighbour], sizes: &[u32]) -> Vec<(u32, f64)> {
+fn vote(neighbours: &[Neighbour], sizes: &[u32]) -> Vec<(u32, f64)> {
     let Some(first) = neighbours.first() else { return Vec::new() };
-    let mut shares: Vec<(u32, f64)> = Vec::new();
-    for neighbour in neighbours.iter().take(VOTERS) {
+    let weight = |neighbour: &Neighbour| {
         let size = sizes.get(neighbour.class as usize).copied().unwrap_or(1).max(1);
-        let weight =
-            ((neighbour.similarity - first.similarity) / TEMPERATURE).exp() * f64::from(size).powf(-SIZE_POWER);
-        match shares.iter_mut().find(|(class, _)| *class == neighbour.class) {
-            Some((_, share)) => *share += weight,
-            None => shares.push((neighbour.class, weight)),
-        }
-    }
+        ((neighbour.similarity - first.similarity) / TEMPERATURE).exp() * f64::from(size).powf(-SIZE_POWER)
+    };
+    let mut shares = counted(neighbours.iter().take(VOTERS).map(|neighbour| (neighbour.class, weight(neighbour))));
     let sum: f64 = shares.iter().map(|(_, share)| share).sum();
     shares.iter_mut().for_each(|(_, share)| *share /= sum);
-    shares.sort_by(|(_, one), (_, other)| other.total_cmp(one));
     shares
 }
 
 /// The same for several photos of one plant: each has as much to say.
-pub(super) fn together(votes: &[Vec<(u32, f64)>]) -> Vec<(u32, f64)> {
-    let mut shares: Vec<(u32, f64)> = Vec::new();
-    for (class, share) in votes.iter().flatten() {
-        match shares.iter_mut().find(|(known, _)| known == class) {
-            Some((_, sum)) => *sum += share / votes.len() as f64,
-            None => shares.push((*class, share / votes.len() as f64)),
+fn together(votes: &[Vec<(u32, f64)>]) -> Vec<(u32, f64)> {
+    counted(votes.iter().flatten().map(|(class, share)| (*class, share / votes.len() as f64)))
+}
+
+/// The weights of each class together, the largest first.
+fn counted(weights: impl Iterator<Item = (u32, f64)>) -> Vec<(u32, f64)> {
+    let mut counted: Vec<(u32, f64)> = Vec::new();
+    for (class, weight) in weights {
+        match counted.iter_mut().find(|(known, _)| *known == class) {
+            Some((_, sum)) => *sum += weight,
+            None => counted.push((class, weight)),
         }
     }
-    shares.sort_by(|(_, one), (_, other)| other.total_cmp(one));
-    shares
+    counted.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+    counted
+}
+
+/// What photos of one plant vote for together, each by its own neighbours.
+pub(super) fn poll(near: &[Vec<Neighbour>], sizes: &[u32]) -> Vec<(u32, f64)> {
+    together(&near.iter().map(|near| vote(near, sizes)).collect::<Vec<_>>())
 }
 
 /// How strong the case is for a class: its share of the votes, absolute and against the next; how similar its photos are to
 /// the query, absolute, against those of others, and against how similar they are to each other; and how near anything is
 /// at all.
-pub(super) fn features(neighbours: &[Neighbour], shares: &[(u32, f64)], class: u32, spread: Spread) -> Features {
+fn features(neighbours: &[Neighbour], shares: &[(u32, f64)], class: u32, spread: Spread) -> Features {
     let share_of = |wanted: bool| {
         shares.iter().filter(|(other, _)| (*other == class) == wanted).map(|(_, share)| *share).fold(0.0, f64::max)
     };
@@ -91,6 +95,15 @@ pub(super) fn features(neighbours: &[Neighbour], shares: &[(u32, f64)], class: u
         mean(&|_| true, OF_ALL),
         nearest,
     ]
+}
+
+/// The same of several photos of one plant, on average.
+pub(super) fn mean_features(near: &[Vec<Neighbour>], shares: &[(u32, f64)], class: u32, spread: Spread) -> Features {
+    let mut sum = Features::default();
+    for near in near {
+        sum.iter_mut().zip(features(near, shares, class, spread)).for_each(|(sum, value)| *sum += value);
+    }
+    sum.map(|sum| sum / near.len().max(1) as f64)
 }
 
 /// Of one photo's class among the other photos of that class; `None` where there is none.

@@ -91,8 +91,8 @@ pub(super) struct Session {
     calibration: Option<Calibration>,
     /// Measures it.
     pub(super) calibrating: Option<Calibrating>,
-    /// Photos that had a name when it was measured last, whether or not they were enough.
-    calibrated_with: Option<usize>,
+    /// Photos that had a name, and their names, when it was looked at last, whether or not it had to be measured.
+    calibrated_with: Option<(usize, usize)>,
 }
 
 impl Session {
@@ -173,7 +173,13 @@ impl Session {
 
     /// Has it measured how far answers can be trusted, where nobody knows that of the photos as they are now.
     fn calibrate(&mut self) {
-        let (names, model) = (Arc::clone(self.gallery.names()), self.model.id.to_string());
+        let names = Arc::clone(self.gallery.names());
+        let now = Some((names.photos(), names.count()));
+        if self.calibrated_with == now {
+            return;
+        }
+        self.calibrated_with = now;
+        let model = self.model.id.to_string();
         let fits = |calibration: &Calibration| calibration.fits(&names, &model);
         if self.calibration.is_none() {
             self.calibration = Calibration::load(&self.catalog).filter(fits);
@@ -181,13 +187,9 @@ impl Session {
                 self.answer();
             }
         }
-        if names.count() < 2
-            || self.calibration.as_ref().is_some_and(fits)
-            || self.calibrated_with == Some(names.photos())
-        {
+        if names.count() < 2 || self.calibration.as_ref().is_some_and(fits) {
             return;
         }
-        self.calibrated_with = Some(names.photos());
         match Calibrating::start(self.gallery.reference(), model) {
             Ok(calibrating) => self.calibrating = Some(calibrating),
             Err(error) => log::warn!("A thread could not be started: {error}"),

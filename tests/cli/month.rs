@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use exif::experimental::Writer;
 use exif::{Field, In, Tag, Value as ExifValue};
 use florascope::cli::exit;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ImageEncoder, RgbImage, imageops};
 use serde_json::{Value, json};
 
-use super::common::{FLOWERS, Place, commented};
+use super::common::{FLOWERS, Place, commented, described};
 
 /// Photos of 128 x 64 pixels, the one turned by its container; the tests of decoders say where they are from.
 const HEIC: &[u8] = include_bytes!("../data/turned.heic");
@@ -19,12 +18,7 @@ const JPEG_XL: &[u8] = include_bytes!("../data/plain.jxl");
 fn dated(jpeg: &[u8], taken: &str) -> Vec<u8> {
     let field = |tag, text: &str| Field { tag, ifd_num: In::PRIMARY, value: ExifValue::Ascii(vec![text.into()]) };
     let fields = [field(Tag::DateTimeOriginal, taken), field(Tag::Model, "Camera 5")];
-    let (mut writer, mut block) = (Writer::new(), std::io::Cursor::new(Vec::new()));
-    fields.iter().for_each(|field| writer.push_field(field));
-    writer.write(&mut block, false).unwrap();
-    let block = block.into_inner();
-    let length = (block.len() as u16 + 8).to_be_bytes();
-    [&jpeg[..2], &[0xFF, 0xE1], &length, b"Exif\0\0", &block, &jpeg[2..]].concat()
+    described(jpeg, &fields, false)
 }
 
 /// A raw file whose sensor's data nobody can read, with this preview.

@@ -21,8 +21,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub use photos::{
-    FLOWERS, PHOTOS, PHOTOS_EACH, Photos, SPECIES, another_backbone, another_of, commented, encode, many_drawings,
-    write_file,
+    FLOWERS, PHOTOS, PHOTOS_EACH, Photos, SPECIES, another_backbone, another_of, commented, described, encode,
+    many_drawings, write_file,
 };
 
 /// How a run of the program ended.
