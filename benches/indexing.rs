@@ -26,7 +26,7 @@ use florascope::artefact::Model;
 use florascope::decode;
 use florascope::device::DeviceChoice;
 use florascope::embed::{Embedder, ModelInfo};
-use florascope::ingest::WANTED;
+use florascope::ingest::size_wanted;
 use florascope::job::Cancel;
 use florascope::library::{DataFolder, Library};
 use florascope::model::NetworkInput;
@@ -99,7 +99,8 @@ fn decode_alone(files: &[PathBuf], info: &ModelInfo) -> f64 {
         for some in files.chunks(files.len().div_ceil(threads)) {
             scope.spawn(move || {
                 for file in some {
-                    let picture = decode::decode_file(file, WANTED, &Cancel::default()).unwrap();
+                    let wanted = size_wanted(info.architecture);
+                    let picture = decode::decode_file(file, wanted, &Cancel::default()).unwrap();
                     NetworkInput::from_picture(&picture, info.architecture).unwrap();
                     decode::thumbnail(&picture).unwrap();
                 }
@@ -214,8 +215,9 @@ fn formats(place: &Path) {
     support::peer("formats.py", &["make", png.to_str().unwrap(), folder.to_str().unwrap()]);
     let embedder = Embedder::start(DeviceChoice::Auto, Model::built_in()).unwrap();
     let architecture = embedder.info().unwrap().architecture;
+    let wanted = size_wanted(architecture);
     let embedding = |file: &Path| {
-        let picture = decode::decode_file(file, WANTED, &Cancel::default()).unwrap();
+        let picture = decode::decode_file(file, wanted, &Cancel::default()).unwrap();
         let input = NetworkInput::from_picture(&picture, architecture).unwrap();
         embedder.embed_batch_on(vec![input], 1).unwrap().remove(0).expect("an embedding").embedding
     };
@@ -229,7 +231,7 @@ fn formats(place: &Path) {
     for file in files {
         let (begun, mut count) = (Instant::now(), 0);
         while begun.elapsed() < MEASURED {
-            decode::thumbnail(&decode::decode_file(&file, WANTED, &Cancel::default()).unwrap()).unwrap();
+            decode::thumbnail(&decode::decode_file(&file, wanted, &Cancel::default()).unwrap()).unwrap();
             count += 1;
         }
         let ours = f64::from(count) / begun.elapsed().as_secs_f64();

@@ -63,6 +63,7 @@ fn main() {
         catalog.write(support::key(), photos.collect(), &[]).unwrap();
     }
     catalog.set_fact(COMPLETE, YES).unwrap();
+    support::use_general(&mut catalog);
     drop((catalog, lock));
 
     println!("{count} photos of {kilobytes} KB, warm");

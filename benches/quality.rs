@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Parser;
-use florascope::artefact::{BUILT_IN, Focus, Loss};
+use florascope::artefact::{Focus, GENERAL, Loss};
 use florascope::device::DeviceChoice;
 use florascope::library::DataFolder;
 use florascope::model::Head;
@@ -28,7 +28,7 @@ use support::{Indexed, data_folder};
 use tch::Tensor;
 
 fn load(data: &DataFolder, folder: &Path) -> Dataset {
-    Dataset::load(&Indexed::new(data, folder, DeviceChoice::Auto).catalog, BUILT_IN).unwrap()
+    Dataset::load(&Indexed::new(data, folder, DeviceChoice::Auto).catalog, GENERAL).unwrap()
 }
 
 /// Both folders as one data set: the photos of the first come first.
@@ -71,7 +71,7 @@ impl Bench {
 
     fn measure(&self, rows: Tensor, queries: &[usize], gallery: &[usize]) -> String {
         let mut tally = Tally::default();
-        tally.add(&self.all, &ModelEmbeddings { rows, metric: Metric::Cosine }, queries, gallery).unwrap();
+        tally.add(&self.all.labels, &ModelEmbeddings { rows, metric: Metric::Cosine }, queries, gallery).unwrap();
         let (score, count) = (tally.score(), tally.queries());
         let errors = ((1.0 - score.recall_at_1.value) * count as f64).round();
         format!("{:5.1} {:5.1} {errors:5.0}", score.recall_at_1.value * 100.0, score.map_at_r.value * 100.0)
@@ -122,7 +122,7 @@ fn main() {
                 progress.notice.iter().for_each(|notice| println!("  ({notice})"));
                 true
             };
-            Some(head::fit(features, labels, &options, &mut tell).unwrap())
+            Some(head::fit(features, labels, &options, None, &mut tell).unwrap())
         }
     };
     for focus in [Focus::NewSpeciesToo, Focus::OnlyThese] {

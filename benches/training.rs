@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Parser;
-use florascope::artefact::{BUILT_IN, Model, Recipe, TrainOptions};
+use florascope::artefact::{GENERAL, Model, Recipe, TrainOptions};
 use florascope::catalog::{Catalog, FileStamp};
 use florascope::device::DeviceChoice;
 use florascope::embed::Embedder;
@@ -47,7 +47,7 @@ fn quick(data: &Dataset) {
     decompose_on_one_thread();
     let fit = |features: &Tensor, labels: &[i64]| {
         let began = Instant::now();
-        head::fit(features, labels, &HeadOptions::default(), &mut |_| true).unwrap();
+        head::fit(features, labels, &HeadOptions::default(), None, &mut |_| true).unwrap();
         began.elapsed().as_secs_f64()
     };
     // The first is slower: libtorch warms up.
@@ -70,7 +70,7 @@ fn quick(data: &Dataset) {
 fn full(data: &DataFolder, library: &Library, embedder: &Embedder, steps: u64) {
     let options = TrainOptions { recipe: Recipe::Full, ..TrainOptions::default() };
     let (stop, cancel) = (Cancel::default(), Cancel::default());
-    let model = Model::built_in();
+    let model = Model::general();
     let plan = TrainingPlan {
         library,
         models: &data.models(),
@@ -106,7 +106,7 @@ fn memory_of(photos: usize) {
     let folder = tempfile::tempdir().unwrap();
     let mut catalog = Catalog::open(folder.path()).unwrap();
     let mut random = Random::new(0);
-    let dimension = Model::built_in().dimension;
+    let dimension = Model::general().dimension;
     for first in (0..photos).step_by(1000) {
         let photo = |number: usize| {
             let features = Embedding::normalised(random.normals(dimension).iter().map(|v| v.abs()).collect()).unwrap();
@@ -118,7 +118,7 @@ fn memory_of(photos: usize) {
             )
         };
         let some = (first..photos.min(first + 1000)).map(photo).collect();
-        catalog.write(Model::built_in().key(), some, &[]).unwrap();
+        catalog.write(Model::general().key(), some, &[]).unwrap();
     }
     let report = |what: &str| {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -129,10 +129,10 @@ fn memory_of(photos: usize) {
     };
     let copy = photos * dimension * 4 / 1024;
     report(&format!("{photos} photos written, one copy of their features has {copy} kB"));
-    let data = Dataset::load(&catalog, BUILT_IN).unwrap();
+    let data = Dataset::load(&catalog, GENERAL).unwrap();
     report("features loaded");
     let options = HeadOptions { epochs: Some(1), ..HeadOptions::default() };
-    let head = head::fit(&data.features, &data.labels, &options, &mut |_| true).unwrap();
+    let head = head::fit(&data.features, &data.labels, &options, None, &mut |_| true).unwrap();
     report("head learnt");
     let _ = head.project(&data.features).unwrap();
     report("embeddings projected");
@@ -164,7 +164,7 @@ fn main() {
     let temporary = tempfile::tempdir().unwrap();
     let data = data_folder(&temporary);
     let Indexed { library, catalog, embedder, .. } = &Indexed::new(&data, &folder, DeviceChoice::Cpu);
-    let dataset = Dataset::load(catalog, BUILT_IN).unwrap();
+    let dataset = Dataset::load(catalog, GENERAL).unwrap();
     if "quick".contains(&only) {
         quick(&dataset);
     }

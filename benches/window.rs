@@ -104,6 +104,7 @@ impl World {
             written += chunk.len();
             catalog.write(support::key(), chunk, &[]).unwrap();
         }
+        support::use_general(&mut catalog);
         Self { _folder: folder, data, photos, screen: Screen::start(1360, 860) }
     }
 

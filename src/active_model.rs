@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use crate::artefact::{ArtefactError, BUILT_IN, Model, ModelFolder, ModelId, ModelSummary};
+use crate::artefact::{ArtefactError, BUILT_IN, GENERAL, Model, ModelFolder, ModelId, ModelSummary, is_built_in};
 use crate::catalog::{Catalog, CatalogError};
 use crate::embed::Embedder;
 use crate::ingest::embed_library;
@@ -17,12 +17,24 @@ use crate::train::checkpoint;
 const ACTIVE: &str = "model in use";
 const WANTED: &str = "model wanted";
 
-/// The model that a library uses; the one in the program where it has chosen none, or where that is gone.
+/// The model that a library uses; the built-in one where it has chosen none, or where that is gone.
 ///
 /// # Errors
 /// When the catalog cannot be read.
 pub fn active_model(catalog: &Catalog, models: &ModelFolder) -> Result<Model, CatalogError> {
-    Ok(load(catalog, models, ACTIVE)?.unwrap_or_else(Model::built_in))
+    let chosen = catalog.fact(ACTIVE)?.and_then(|id| load(&id, models));
+    Ok(match chosen {
+        Some(model) => model,
+        None if has_older_default(catalog)? => Model::general(),
+        None => Model::built_in(),
+    })
+}
+
+/// Whether only the general network has embedded the whole library, as in a version in which that was the built-in model:
+/// it answers until the library is embedded with what is built in now.
+fn has_older_default(catalog: &Catalog) -> Result<bool, CatalogError> {
+    let has_general = catalog.models()?.iter().any(|name| name == GENERAL);
+    Ok(has_general && catalog.lacks_embeddings(BUILT_IN)?)
 }
 
 /// The model that a library was changing to when the program ended.
@@ -30,18 +42,29 @@ pub fn active_model(catalog: &Catalog, models: &ModelFolder) -> Result<Model, Ca
 /// # Errors
 /// When the catalog cannot be read.
 pub(crate) fn model_wanted(catalog: &Catalog, models: &ModelFolder) -> Result<Option<Model>, CatalogError> {
-    load(catalog, models, WANTED)
+    Ok(catalog.fact(WANTED)?.and_then(|id| load(&id, models)))
 }
 
-fn load(catalog: &Catalog, models: &ModelFolder, fact: &str) -> Result<Option<Model>, CatalogError> {
-    let Some(id) = catalog.fact(fact)? else { return Ok(None) };
-    let id = String::from_utf8_lossy(&id);
-    Ok(models.load(&id).inspect_err(|error| log::warn!("{error}; the built-in model is used instead")).ok())
+/// The model that a library of an older version has to change to: what is built in now, unless the user has chosen another,
+/// or a stopped training goes on with the older one.
+///
+/// # Errors
+/// When the catalog cannot be read.
+pub(crate) fn newer_default(library: &Library, catalog: &Catalog) -> Result<Option<Model>, CatalogError> {
+    let has_chosen = catalog.fact(ACTIVE)?.is_some() || catalog.fact(WANTED)?.is_some();
+    let changes = !has_chosen && has_older_default(catalog)? && checkpoint::pending(&library.folder).is_none();
+    Ok(changes.then(Model::built_in))
+}
+
+fn load(id: &[u8], models: &ModelFolder) -> Option<Model> {
+    let id = String::from_utf8_lossy(id);
+    models.load(&id).inspect_err(|error| log::warn!("{error}; the built-in model is used instead")).ok()
 }
 
 /// Changes a library to the model of `embedder`. After anything but [`Outcome::Done`] the old one is in use still; what
-/// was embedded is kept for the next time. What is new in the folder is not looked for: an [`crate::ingest::ingest`] with
-/// the new model has to follow. The caller holds the library's lock.
+/// was embedded is kept for the next time. A change that failed is given up; one that was stopped, or leads to the built-in
+/// model, goes on when the library is next opened, unless [`cancel_model_change`] is called. What is new in the folder is
+/// not looked for: an [`crate::ingest::ingest`] with the new model has to follow. The caller holds the library's lock.
 pub(crate) fn change_model(
     library: &Library,
     catalog: &mut Catalog,
@@ -50,18 +73,25 @@ pub(crate) fn change_model(
     cancel: &Cancel,
     progress: &mut dyn FnMut(Progress),
 ) -> Outcome {
-    let failed = |error: CatalogError| Outcome::Failed { message: error.to_string() };
-    if let Err(error) = catalog.set_fact(WANTED, id.as_bytes()) {
-        return failed(error);
-    }
-    let outcome = embed_library(library, catalog, embedder, cancel, progress);
-    if !matches!(outcome, Outcome::Done { .. }) {
-        return outcome;
-    }
-    match catalog.set_fact(ACTIVE, id.as_bytes()).and_then(|()| catalog.forget_fact(WANTED)) {
-        Ok(()) => outcome,
-        Err(error) => failed(error),
-    }
+    let mut change = |catalog: &mut Catalog| -> Result<Outcome, CatalogError> {
+        let before = needs(catalog)?.active;
+        let had_chosen = catalog.fact(ACTIVE)?.is_some();
+        // In this order: with both, a change that is stopped is known, and what answers until then by name.
+        catalog.set_fact(WANTED, id.as_bytes())?;
+        catalog.set_fact(ACTIVE, before.as_bytes())?;
+        let outcome = embed_library(library, catalog, embedder, cancel, progress);
+        match &outcome {
+            Outcome::Done { .. } => catalog.set_fact(ACTIVE, id.as_bytes())?,
+            Outcome::Cancelled { .. } => return Ok(outcome),
+            // Not the model's fault: it is tried again.
+            Outcome::Failed { .. } if id == BUILT_IN => return Ok(outcome),
+            Outcome::Failed { .. } if !had_chosen => catalog.forget_fact(ACTIVE)?,
+            Outcome::Failed { .. } => {}
+        }
+        catalog.forget_fact(WANTED)?;
+        Ok(outcome)
+    };
+    change(catalog).unwrap_or_else(|error| Outcome::Failed { message: error.to_string() })
 }
 
 /// Gives up a change that was not completed.
@@ -86,7 +116,11 @@ pub(crate) struct Needs {
 /// When the catalog cannot be read.
 pub(crate) fn needs(catalog: &Catalog) -> Result<Needs, CatalogError> {
     let id = |fact| Ok::<_, CatalogError>(catalog.fact(fact)?.map(|id| String::from_utf8_lossy(&id).as_ref().into()));
-    Ok(Needs { active: id(ACTIVE)?.unwrap_or(BUILT_IN.into()), wanted: id(WANTED)? })
+    let active = match id(ACTIVE)? {
+        Some(active) => active,
+        None => if has_older_default(catalog)? { GENERAL } else { BUILT_IN }.into(),
+    };
+    Ok(Needs { active, wanted: id(WANTED)? })
 }
 
 /// Why a model was not deleted.
@@ -106,7 +140,7 @@ pub(crate) enum DeleteError {
 /// # Errors
 /// When the model is in use, or its file cannot be deleted.
 pub(crate) fn delete_model(data: &DataFolder, models: &ModelFolder, id: &str) -> Result<Vec<PathBuf>, DeleteError> {
-    if id == BUILT_IN {
+    if is_built_in(id) {
         return Err(ArtefactError::BuiltIn.into());
     }
     let uses = |library: &Library| {
@@ -125,10 +159,11 @@ pub(crate) fn delete_model(data: &DataFolder, models: &ModelFolder, id: &str) ->
 }
 
 /// Throws away the embeddings and features that no model needs any more: what is kept are those of every model on this
-/// computer and of its backbone, but not of a model of the id `unused`, unless this library uses it. Nothing is thrown
-/// away where the models cannot all be read, or while a training can go on, which has features of its own. That it fails
-/// is only logged: it is done when the library is next indexed. The caller holds the library's lock, and no job runs on
-/// the library.
+/// computer and of its backbone, but not of a model of the id `unused`, or of the general network, unless this library
+/// uses it. Where the models cannot all be read, only what the general network gave is thrown away, in libraries that use
+/// the built-in model; and nothing while a training can go on, which has features of its own. That it fails is only
+/// logged: it is done when the library is next indexed. The caller holds the library's lock, and no job runs on the
+/// library.
 pub(crate) fn forget_unneeded(library: &Library, catalog: &mut Catalog, models: &ModelFolder, unused: Option<&str>) {
     if checkpoint::pending(&library.folder).is_none() {
         let forgotten = catalog.models().and_then(|names| forget(catalog, names, models, unused));
@@ -171,14 +206,20 @@ fn forget(
         Ok(known) => known,
         Err(error) => {
             log::info!("Embeddings of models that are gone are kept, for not all models can be read: {error}");
-            return Ok(());
+            // But for those that a library with the built-in model has no use for, whatever models there are.
+            let uses_built_in = needs(catalog)?.active == *BUILT_IN;
+            names.retain(|name| uses_built_in && name == GENERAL);
+            Vec::new()
         }
     };
+    let uses_general = is_needed(catalog, GENERAL)?;
     let unused = match unused {
         Some(id) if is_needed(catalog, id)? => None,
         unused => unused,
     };
-    let kept = known.iter().filter(|model| Some(model.id.as_str()) != unused);
+    // What the general network gave is soon there again; most libraries never ask for it.
+    let is_kept = |model: &&ModelSummary| Some(model.id.as_str()) != unused && (model.id != *GENERAL || uses_general);
+    let kept = known.iter().filter(is_kept);
     let kept: HashSet<&str> = kept.flat_map(|model| [model.id.as_str(), model.card.backbone.as_str()]).collect();
     names.retain(|name| !kept.contains(name.as_str()));
     if names.is_empty() { Ok(()) } else { catalog.forget_models(&names) }

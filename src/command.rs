@@ -144,7 +144,7 @@ impl Command {
             Self::LoadWeights => (
                 tr!("Load weights…"),
                 tr!("Use another network, or start training from it: EfficientNet-Lite0 to 2, ResNet18, 34 and 50 or \
-                 DINOv2 ViT-S/14 as .safetensors, .pt or .pth"),
+                 DINOv2 ViT-S/14 and ViT-B/14 as .safetensors, .pt or .pth"),
                 &[],
             ),
             Self::ShowModels => (tr!("Models…"), tr!("The models on this computer"), &const { [command(Key::M)] }),

@@ -1,6 +1,6 @@
 //! Pictures -> embeddings. Each embed thread owns a network; everybody else holds an [`Embedder`] and sends batches.
 //!
-//! On a GPU there is one such thread. On a CPU there is one for each core, and libtorch uses a single thread in each:
+//! On a GPU there is one such thread. On a CPU there is one for each core (fewer of large networks), and libtorch uses a single thread in each:
 //! that is faster than one network on all cores, since nobody waits for the slowest at every layer.
 //!
 //! There are two queues: a query waits for at most one batch of the indexing job, never for the whole of it. When a
@@ -26,6 +26,9 @@ const CPU_BATCH: usize = 4;
 const GPU_BATCH: usize = 64;
 /// More networks than this gain nothing on a CPU: memory becomes the limit.
 const MAX_CPU_NETWORKS: usize = 16;
+
+/// Bytes that all of them may take together: a large network has fewer copies, with more threads each.
+const MAX_CPU_WEIGHTS: u64 = 1 << 30;
 
 /// Why no embedding came.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -254,7 +257,7 @@ impl Network {
 /// A GPU plans its work at the first photo, for a second or two: not while somebody waits for a query.
 fn warm_up(backbone: &Backbone) {
     if backbone.device() != Device::Cpu
-        && let Err(error) = backbone.features(&[NetworkInput::black()])
+        && let Err(error) = backbone.features(&[NetworkInput::grey(backbone.architecture())])
     {
         log::warn!("The GPU failed on a first photo: {error}");
     }
@@ -342,7 +345,8 @@ fn describe(model: &Model, backbone: &Backbone) -> Result<ModelInfo, EmbedError>
         Device::Cpu => {
             let cores = cores().min(MAX_CPU_NETWORKS);
             let device = if cores == 1 { "CPU, 1 thread".to_owned() } else { format!("CPU, {cores} threads") };
-            (device, CPU_BATCH, cores)
+            let fit = (MAX_CPU_WEIGHTS / model.size().max(1)).max(1) as usize;
+            (device, CPU_BATCH, cores.min(fit))
         }
         gpu => (gpu_name(gpu), GPU_BATCH, 1),
     };

@@ -60,6 +60,8 @@ pub enum Stage {
     ReadingDates,
     /// What an evaluation searches with.
     EmbeddingQueries,
+    /// Photos are embedded with several models, one after the other.
+    Comparing,
     LoadingFeatures,
     Training,
     TrainingWithoutHeldOut,
@@ -81,6 +83,7 @@ impl Stage {
             Self::Embedding => "Embedding photos with the new model",
             Self::ReadingDates => "Reading when photos were taken",
             Self::EmbeddingQueries => "Embedding the queries",
+            Self::Comparing => "Comparing models",
             Self::LoadingFeatures => "Loading features",
             Self::Training => "Training",
             Self::TrainingWithoutHeldOut => "Training, with some photos held out",

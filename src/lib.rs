@@ -37,11 +37,12 @@
 //! | [`device`] | what the networks compute on: CPU or GPU | libtorch |
 //! | [`embed`] | batches of pictures -> embeddings, on threads that own the networks | libtorch |
 //! | [`catalog`] | photos, embeddings, thumbnails, problems. The only SQL | SQLite |
-//! | [`index`] | nearest neighbours: exact, and beyond some 80,000 photos with an approximate index. The only Faiss | Faiss |
+//! | [`index`] | nearest neighbours: exact, and beyond some 200,000 photos with an approximate index. The only Faiss | Faiss |
 //! | [`query`] | query -> ranked photos; browsing; evaluation over a gallery | catalog, index, embed |
 //! | [`identify`] | what is it: the name that the nearest photos give, how far to trust it, "nothing like it" | index |
 //! | [`evaluate`] | recall@k, R-precision, MAP@R | - |
 //! | [`ingest`] | the indexing job: scan, decode, embed, commit, in a bounded line of threads; embedding a library with another model | all the above |
+//! | `compare` | several models side by side on a folder: accuracy and speed | embed, ingest, train's evaluation |
 //! | [`tune`] | batch size and networks side by side, measured once a computer | embed |
 //! | [`train`] | the training job: data set, samplers, losses, heads, networks, evaluation, checkpoints, watchdog | libtorch, catalog, artefact |
 //! | [`active_model`] | the model that a library uses, the change to another, and what no model needs any more | catalog, artefact, ingest |
@@ -86,6 +87,7 @@ mod atomic_file;
 pub mod catalog;
 pub mod cli;
 mod command;
+mod compare;
 pub mod crash;
 pub mod decode;
 pub mod desktop;

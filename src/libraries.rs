@@ -120,9 +120,8 @@ pub(crate) fn unused(data: &DataFolder, held: Option<&Held>) -> io::Result<Unuse
             }
         }
     }
-    // The first is the one in the program.
-    unused.models =
-        used.map_or(Vec::new(), |used| models.into_iter().skip(1).filter(|model| !used.contains(&model.id)).collect());
+    let is_spare = |used: &HashSet<ModelId>, model: &ModelSummary| !model.is_built_in() && !used.contains(&model.id);
+    unused.models = used.map_or(Vec::new(), |used| models.into_iter().filter(|m| is_spare(&used, m)).collect());
     Ok(unused)
 }
 

@@ -23,7 +23,7 @@ use crate::identify::{self, Calibration, Found, Identification, Names, Reference
 use crate::index::{Approximate, Index, Neighbour};
 use crate::job::Cancel;
 use crate::metadata::{Days, Taken};
-use crate::model::{INPUT_SIDE, NetworkInput};
+use crate::model::{Architecture, NetworkInput};
 use crate::names::{PathKey, PathKeys, composed};
 use crate::pairs::pairs;
 use crate::photo::{Embedding, HalfEmbedding, Metric, Photo, PhotoId};
@@ -34,7 +34,6 @@ const LOAD_CHUNK: usize = 4096;
 pub(crate) const PREVIEW_SIDE: u32 = 1024;
 /// Of the JPEG that a pasted picture is kept as: what is lost does not change the answer.
 const PASTED_QUALITY: u8 = 92;
-const WANTED: AtLeast = AtLeast { shorter: INPUT_SIDE, longer: PREVIEW_SIDE };
 
 /// What is searched with.
 #[derive(Clone, Debug)]
@@ -141,8 +140,9 @@ pub(crate) enum QueryError {
 ///
 /// # Errors
 /// When the file cannot be read as a photo.
-pub(crate) fn read_photo(path: &Path, cancel: &Cancel) -> Result<RgbImage, QueryError> {
-    decode::decode_file(path, WANTED, cancel).map_err(|error| QueryError::Photo { path: path.to_owned(), error })
+pub(crate) fn read_photo(path: &Path, architecture: Architecture, cancel: &Cancel) -> Result<RgbImage, QueryError> {
+    let wanted = AtLeast { shorter: architecture.input_side(), longer: PREVIEW_SIDE };
+    decode::decode_file(path, wanted, cancel).map_err(|error| QueryError::Photo { path: path.to_owned(), error })
 }
 
 /// A picture from the clipboard as a query, and with that the history of searches, keeps it: a JPEG no larger than a
@@ -152,7 +152,7 @@ pub(crate) fn read_photo(path: &Path, cancel: &Cancel) -> Result<RgbImage, Query
 /// When the picture has no pixels.
 pub(crate) fn pasted_picture(picture: &RgbImage) -> Result<Arc<[u8]>, QueryError> {
     let (shorter, longer) = (picture.width().min(picture.height()), picture.width().max(picture.height()));
-    let of_shorter = u64::from(longer) * u64::from(INPUT_SIDE) / u64::from(shorter.max(1));
+    let of_shorter = u64::from(longer) * u64::from(Architecture::LARGEST_INPUT_SIDE) / u64::from(shorter.max(1));
     let side = PREVIEW_SIDE.max(u32::try_from(of_shorter).unwrap_or(longer));
     Ok(decode::shrunk_jpeg(picture, side, PASTED_QUALITY).map_err(QueryError::Picture)?.into())
 }
@@ -674,7 +674,7 @@ mod tests {
         assert_eq!(kept(200, 100), (200, 100));
         // A panorama's shorter side is what the network sees.
         let (width, height) = kept(4000, 250);
-        assert!(height >= INPUT_SIDE.min(250) && width > PREVIEW_SIDE, "{width} x {height}");
+        assert!(height >= Architecture::LARGEST_INPUT_SIDE.min(250) && width > PREVIEW_SIDE, "{width} x {height}");
         assert!(pasted_picture(&RgbImage::new(0, 0)).is_err());
     }
 

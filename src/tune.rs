@@ -11,7 +11,7 @@ use crate::atomic_file::{self, Survives};
 use crate::embed::{EmbedError, Embedder, ModelInfo};
 use crate::job::Cancel;
 use crate::library::Library;
-use crate::model::{INPUT_SIDE, NetworkInput};
+use crate::model::NetworkInput;
 use crate::system::cores;
 
 /// Fewer photos are indexed before a measurement would pay.
@@ -108,7 +108,7 @@ fn measure(info: &ModelInfo, embedder: &Embedder, cancel: &Cancel) -> Result<Inf
 /// # Errors
 /// When the model fails.
 pub fn rate(embedder: &Embedder, config: InferenceConfig, batches: usize, cancel: &Cancel) -> Result<f64, EmbedError> {
-    let grey = NetworkInput(vec![128; (3 * INPUT_SIDE * INPUT_SIDE) as usize]);
+    let grey = NetworkInput::grey(embedder.info()?.architecture);
     let embed = || embedder.embed_batch_on(vec![grey.clone(); config.batch], config.threads());
     let side_by_side = |batches: usize| {
         std::thread::scope(|scope| {
@@ -121,6 +121,20 @@ pub fn rate(embedder: &Embedder, config: InferenceConfig, batches: usize, cancel
     let begun = Instant::now();
     side_by_side(batches)?;
     Ok((config.networks * batches * config.batch) as f64 / begun.elapsed().as_secs_f64())
+}
+
+/// Photos a second of a model, with the usual config, within some two seconds: what people are told before they choose.
+/// Nonsense where it was stopped.
+///
+/// # Errors
+/// When the model fails.
+pub(crate) fn quick_rate(embedder: &Embedder, cancel: &Cancel) -> Result<f64, EmbedError> {
+    const ENOUGH: f64 = 1.0;
+    let config = InferenceConfig::usual(&embedder.info()?);
+    let once = rate(embedder, config, 1, cancel)?;
+    // The batch that is not counted has taken as long.
+    let batches = (ENOUGH * once / (config.networks * config.batch) as f64) as usize;
+    if batches > 1 && !cancel.is_cancelled() { rate(embedder, config, batches, cancel) } else { Ok(once) }
 }
 
 #[cfg(test)]

@@ -350,7 +350,7 @@ fn a_click_on_train_leads_to_better_results() {
     wait_for_text(&window, "Result – Quick");
     wait_for_text(&window, "Your species");
     let is_better = window.view().has_text("The new model is better");
-    let model = if is_better { "Model: Quick – Garden" } else { "Model: Built in" };
+    let model = if is_better { "Model: Quick – Garden" } else { "Model: Flowers" };
     wait_for_button(&window, model);
     wait_for_text(&window, if is_better { "The new model is in use" } else { "The current model is in use" });
     shots.take(&window, "trained");
@@ -359,7 +359,7 @@ fn a_click_on_train_leads_to_better_results() {
 
     // Back to the model before, as it is offered.
     window.click_node(&wait_for_button(&window, "Revert to previous model"));
-    wait_for_button(&window, "Model: Built in");
+    wait_for_button(&window, "Model: Flowers");
     assert!(window.close().success());
 }
 

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use common::encode;
 use common::random::{Random, any, seed};
-use florascope::artefact::{BUILT_IN, Card, Model, ModelFolder, NamedTensor, TrainedBy};
+use florascope::artefact::{Card, GENERAL, Model, ModelFolder, NamedTensor, TrainedBy};
 use florascope::decode::{self, AtLeast, DecodeError};
 use florascope::desktop::pasted_path;
 use florascope::model::weight_file;
@@ -448,7 +448,7 @@ fn safetensors_of_others() {
 fn exported(trained: Option<TrainedBy>) -> Vec<u8> {
     let inputs = Architecture::EfficientNetLite0.dimension();
     let part = HeadPart { weight: 0.5, power: 1.0, centre: vec![0.25; inputs], matrix: vec![0.5; inputs] };
-    let card = Card { title: "Roses".into(), trained, ..Card::clone(&Model::built_in().card) };
+    let card = Card { title: "Roses".into(), trained, ..Card::clone(&Model::general().card) };
     let model = Model::pack(card, Vec::new(), Some(&Head { parts: vec![part] })).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("model.safetensors");
@@ -493,7 +493,7 @@ fn forged(mut description: serde_json::Value, tensors: &[NamedTensor]) -> Vec<u8
     let (weights, head): (Vec<_>, Vec<_>) = sorted.into_iter().partition(|tensor| tensor.name.starts_with("backbone."));
     let architecture = serde_json::from_value::<Architecture>(description["card"]["architecture"].clone());
     let architecture = architecture.map_or("", Architecture::id);
-    let backbone = if weights.is_empty() { BUILT_IN.to_owned() } else { id(architecture, "", &weights) };
+    let backbone = if weights.is_empty() { GENERAL.to_owned() } else { id(architecture, "", &weights) };
     let kind = if description["card"]["trained"].is_null() { "head" } else { "quick" };
     let model = if head.is_empty() { backbone.clone() } else { id(kind, &backbone, &head) };
     description["id"] = model.into();

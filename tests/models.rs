@@ -7,7 +7,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::{Ended, PHOTOS, Place};
-use florascope::artefact::BUILT_IN;
+use florascope::artefact::{BUILT_IN, GENERAL, Model};
 use florascope::cli::exit;
 use serde_json::{Value, json};
 
@@ -54,7 +54,7 @@ fn search(place: &Place) -> Value {
 #[test]
 fn a_model_is_trained_listed_exported_deleted_imported_and_used() {
     let place = Place::with_flowers();
-    assert_eq!(ids(&place), [BUILT_IN]);
+    assert_eq!(ids(&place), [BUILT_IN, GENERAL]);
     let lines = train(&place, &["--use-anyway"]);
     let (last, events) = lines.split_last().unwrap();
     let id = last["model"].as_str().unwrap();
@@ -62,12 +62,12 @@ fn a_model_is_trained_listed_exported_deleted_imported_and_used() {
     for kind in ["progress", "proof"] {
         assert!(events.iter().any(|event| event["event"] == kind), "{kind}: {events:?}");
     }
-    assert_eq!(ids(&place), [BUILT_IN, id]);
-    let listed = models(&place, &["list", "--json"]).json()[1].clone();
+    assert_eq!(ids(&place), [BUILT_IN, GENERAL, id]);
+    let listed = models(&place, &["list", "--json"]).json()[2].clone();
     assert_eq!(listed["card"]["trained"]["photos"], PHOTOS);
     assert!(listed["bytes"].as_u64().unwrap() > 1000);
     let for_people = models(&place, &["list"]).stdout;
-    assert!(for_people.lines().nth(1).unwrap().starts_with(id), "{for_people}");
+    assert!(for_people.lines().nth(2).unwrap().starts_with(id), "{for_people}");
 
     // Renamed, and with that on its way.
     models(&place, &["rename", id, "Roses\nof Ann"]).expect_code(exit::DONE);
@@ -82,7 +82,7 @@ fn a_model_is_trained_listed_exported_deleted_imported_and_used() {
     use_model(&place, BUILT_IN).expect_code(exit::DONE);
     assert_ne!(search(&place), with_model);
     models(&place, &["delete", id]).expect_code(exit::DONE);
-    assert_eq!(ids(&place), [BUILT_IN]);
+    assert_eq!(ids(&place), [BUILT_IN, GENERAL]);
 
     let imported = models(&place, &["import", "--json", &text]).expect_code(exit::DONE).json();
     assert_eq!((&imported["id"], &imported["card"]["title"]), (&json!(id), &json!("Roses of Ann")));
@@ -97,6 +97,35 @@ fn a_model_is_trained_listed_exported_deleted_imported_and_used() {
     let (there, here) = (similarity(&search(&elsewhere)), similarity(&with_model));
     assert!((there - here).abs() < 1e-3, "{there} {here}");
     assert!(path.exists());
+}
+
+#[test]
+fn models_are_compared_on_the_photos_of_a_folder() {
+    let place = Place::with_flowers();
+    let id = trained_id(&place, &["--use-anyway"]);
+    let compare = |ids: &[&str], json: bool| {
+        let folder = place.photos().to_str().unwrap().to_owned();
+        let mut arguments = vec!["compare", &folder];
+        arguments.extend(ids);
+        arguments.extend(json.then_some("--json"));
+        models(&place, &arguments)
+    };
+    let rows = compare(&[BUILT_IN, &id], true).expect_code(exit::DONE).json();
+    assert_eq!([&rows[0]["model"], &rows[1]["model"]], [BUILT_IN, &id]);
+    assert_eq!([&rows[0]["has_learnt_these"], &rows[1]["has_learnt_these"]], [false, true]);
+    for row in rows.as_array().unwrap() {
+        assert_eq!(row["queries"], PHOTOS);
+        assert!(row["photos_a_second"].as_f64().unwrap() > 0.1, "{row}");
+        let recall = row["score"]["recall_at_1"].clone();
+        let [low, value, high] = ["low", "value", "high"].map(|part| recall[part].as_f64().unwrap());
+        assert!(0.0 <= low && low <= value && value <= high && high <= 1.0 && value > 0.0, "{row}");
+    }
+    let for_people = compare(&[&id], false).expect_code(exit::DONE).stdout;
+    assert!(for_people.contains("MAP@R") && for_people.contains("trained on these photos"), "{for_people}");
+    // Nothing was changed: the model in use answers as before.
+    assert_eq!(ids(&place), [BUILT_IN, GENERAL, &id]);
+    let unknown = compare(&["no-such-model"], false).expect_code(exit::FAILED);
+    assert!(unknown.stderr.contains("no-such-model"), "{}", unknown.stderr);
 }
 
 #[test]
@@ -143,7 +172,7 @@ fn wrong_files_and_names_are_told_apart() {
     let mut bytes = std::fs::read(&path).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     assert!(import("own.safetensors", &bytes).contains("its numbers are not those that were saved"));
-    assert_eq!(ids(&place), [BUILT_IN, &id]);
+    assert_eq!(ids(&place), [BUILT_IN, GENERAL, &id]);
 
     for arguments in [
         &["use", "quick-0", place.photos().to_str().unwrap()][..],
@@ -196,7 +225,9 @@ fn what_no_model_needs_any_more_goes_and_the_file_shrinks() {
     use_model(&place, BUILT_IN).expect_code(exit::DONE);
     let photos = PHOTOS as i64;
     let (rows, with_head) = kept(&place);
-    assert_eq!(rows, [(BUILT_IN.to_owned(), photos), (id.clone(), photos)], "the model is still there to be used");
+    let with = |name: &str| (name.to_owned(), photos);
+    let backbone = Model::built_in().card.backbone.clone();
+    assert_eq!(rows, [with(&backbone), with(BUILT_IN), with(&id)], "the model is still there to be used");
 
     // While the folder of models cannot be read, nothing is taken for gone.
     let (models_folder, hidden) = (place.data().join("models"), place.data().join("hidden"));
@@ -207,7 +238,7 @@ fn what_no_model_needs_any_more_goes_and_the_file_shrinks() {
 
     models(&place, &["delete", &id]).expect_code(exit::DONE);
     let (rows, without) = kept(&place);
-    assert_eq!(rows, [(BUILT_IN.to_owned(), photos)], "the backbone is another model's, too");
+    assert_eq!(rows, [with(&backbone), with(BUILT_IN)], "the backbone is another model's, too");
     assert!(without < with_head, "{with_head} -> {without} bytes");
 
     // A model that was deleted while somebody else had the folder open goes when it is next indexed.
@@ -215,10 +246,61 @@ fn what_no_model_needs_any_more_goes_and_the_file_shrinks() {
     use_model(&place, BUILT_IN).expect_code(exit::DONE);
     let lock = place.library().lock().unwrap();
     models(&place, &["delete", &id]).expect_code(exit::DONE);
-    assert_eq!(kept(&place).0.len(), 2);
+    assert_eq!(kept(&place).0.len(), 3);
     drop(lock);
     place.index().expect_code(exit::DONE);
-    assert_eq!(kept(&place).0, [(BUILT_IN.to_owned(), photos)]);
+    assert_eq!(kept(&place).0, [with(&backbone), with(BUILT_IN)]);
+}
+
+/// A library as the versions left it in which the general network was the built-in model.
+fn with_older_default() -> Place {
+    let place = Place::with_flowers();
+    place.index().expect_code(exit::DONE);
+    use_model(&place, GENERAL).expect_code(exit::DONE);
+    let forget = "DELETE FROM facts WHERE name IN ('model in use', 'model wanted');
+        DELETE FROM embeddings WHERE model <> (SELECT id FROM models WHERE name = 'GENERAL');
+        DELETE FROM models WHERE name <> 'GENERAL'";
+    place.sql().execute_batch(&forget.replace("GENERAL", GENERAL)).unwrap();
+    place
+}
+
+#[test]
+fn a_library_of_an_older_version_is_embedded_anew_with_what_is_built_in_now() {
+    let place = with_older_default();
+    let before = search(&place);
+    assert_eq!(kept(&place).0, [(GENERAL.to_owned(), PHOTOS as i64)], "a search writes nothing");
+    place.index().expect_code(exit::DONE);
+    let with_built_in = search(&place);
+    assert_ne!(with_built_in, before);
+    let rows = kept(&place).0;
+    assert_eq!(
+        rows.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+        [Model::built_in().card.backbone.as_str(), BUILT_IN]
+    );
+    // The general one stays where somebody chooses it.
+    use_model(&place, GENERAL).expect_code(exit::DONE);
+    assert_eq!(search(&place), before);
+    place.index().expect_code(exit::DONE);
+    assert_eq!(search(&place), before);
+}
+
+#[test]
+fn a_model_in_half_the_bits_is_another_one_that_finds_the_same() {
+    let place = Place::with_flowers();
+    let id = trained_id(&place, &["--use-anyway"]);
+    let (whole, half) = (file(&place, "whole.safetensors"), file(&place, "half.safetensors"));
+    models(&place, &["export", &id, &whole.1]).expect_code(exit::DONE);
+    let told = models(&place, &["export", "--half", "--json", &id, &half.1]).expect_code(exit::DONE).json();
+    let size = |path: &Path| std::fs::metadata(path).unwrap().len();
+    assert!(size(&half.0) < size(&whole.0) * 6 / 10, "{} {}", size(&half.0), size(&whole.0));
+    let imported = models(&place, &["import", "--json", &half.1]).expect_code(exit::DONE).json();
+    assert_eq!(imported["id"], told["id"]);
+    assert_ne!(imported["id"], json!(id));
+    let before = search(&place);
+    use_model(&place, imported["id"].as_str().unwrap()).expect_code(exit::DONE);
+    let similarity = |answer: &Value| answer[0]["results"][1]["similarity"].as_f64().unwrap();
+    let (whole, half) = (similarity(&before), similarity(&search(&place)));
+    assert!((whole - half).abs() < 0.01, "{whole} {half}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use florascope::artefact::Model;
 use florascope::device::DeviceChoice;
 use florascope::embed::Embedder;
-use florascope::model::{INPUT_SIDE, NetworkInput};
+use florascope::model::NetworkInput;
 
 fn embed_threads() -> usize {
     let threads = std::fs::read_dir("/proc/self/task").unwrap();
@@ -20,8 +20,8 @@ fn embed_threads() -> usize {
 #[test]
 fn embed_threads_keep_no_helpers() {
     let embedder = Embedder::start(DeviceChoice::Cpu, Model::built_in()).unwrap();
-    let networks = embedder.info().unwrap().parallel;
-    let grey = NetworkInput(vec![128; (3 * INPUT_SIDE * INPUT_SIDE) as usize]);
+    let info = embedder.info().unwrap();
+    let (networks, grey) = (info.parallel, NetworkInput::grey(info.architecture));
     for threads in [1, 3, 1] {
         assert!(embedder.embed_batch_on(vec![grey.clone(); 4], threads).unwrap().iter().all(Option::is_some));
     }

@@ -575,7 +575,7 @@ fn trains_while_the_library_can_be_searched() {
     window.press("Use it anyway");
     window.wait_for_text("In use now: Quick");
     window.wait_for_text("The new model is in use");
-    window.press_until("Revert to previous model", "In use now: Built in");
+    window.press_until("Revert to previous model", "In use now: Flowers");
     assert!(!window.wait_for_search().is_empty());
     window.press("Close the training panel");
     window.wait_until_gone("Result – Quick");

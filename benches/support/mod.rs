@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use florascope::artefact::{BUILT_IN, Model};
+use florascope::artefact::{GENERAL, Model};
 use florascope::catalog::{Catalog, FileStamp, ModelKey, NewPhoto};
 use florascope::device::DeviceChoice;
 use florascope::embed::Embedder;
@@ -41,12 +41,12 @@ pub struct Indexed {
 }
 
 impl Indexed {
-    /// Indexes a folder where that is not done yet, with the built-in model.
+    /// Indexes a folder where that is not done yet, with the general network: its figures compare with all earlier ones.
     pub fn new(data: &DataFolder, folder: &Path, device: DeviceChoice) -> Self {
         let library = data.library(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         let lock = library.lock().unwrap().expect("the folder is in use by another Florascope");
         let mut catalog = Catalog::open(&library.folder).unwrap();
-        let embedder = Embedder::start(device, Model::built_in()).unwrap();
+        let embedder = Embedder::start(device, Model::general()).unwrap();
         ingest(&library, &mut catalog, &embedder, &Cancel::default(), &mut |_| {});
         Self { library, catalog, embedder, _lock: lock }
     }
@@ -139,9 +139,14 @@ fn drawn_garden(data: &DataFolder) -> PathBuf {
     folder
 }
 
-/// The built-in model's embeddings.
+/// Chooses the general network for a library, whose embeddings nobody makes anew then.
+pub fn use_general(catalog: &mut Catalog) {
+    catalog.set_fact("model in use", GENERAL.as_bytes()).unwrap();
+}
+
+/// The general network's embeddings.
 pub fn key() -> ModelKey<'static> {
-    ModelKey::features(BUILT_IN)
+    ModelKey::features(GENERAL)
 }
 
 /// A photo's row, made up. `path` is relative to the library's folder.

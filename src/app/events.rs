@@ -12,9 +12,10 @@ use crate::desktop::Answer as DesktopAnswer;
 use crate::job::Outcome;
 use crate::language::translate;
 use crate::libraries::Cleaned;
+use crate::model::Architecture;
 use crate::query::{Filter, Query};
 use crate::ui::files_of;
-use crate::ui::state::{Answer, Moved, OpenLibrary, Toast, Visit};
+use crate::ui::state::{Answer, ModelComparison, Moved, OpenLibrary, Toast, Visit};
 use crate::ui::textures::color_image;
 use crate::worker::{Event, LibraryNews, Request, TrainingEnd};
 
@@ -39,7 +40,10 @@ impl App {
 
     pub(super) fn handle_event(&mut self, ctx: &Context, event: Event) {
         match event {
-            Event::ModelReady(model) => self.state.model = Some(model),
+            Event::ModelReady(model) => {
+                self.state.model = Some(model);
+                self.ask_for_speeds();
+            }
             Event::Opened { library, writable, obstacle } => {
                 self.state.opening = false;
                 self.begin_anew();
@@ -61,6 +65,7 @@ impl App {
                 self.state.preview = None;
                 self.state.filter = Filter::All;
                 self.state.train.reset();
+                self.state.comparison = ModelComparison::default();
                 self.estimates_of = None;
                 self.refresh_recent();
                 self.show();
@@ -137,12 +142,24 @@ impl App {
             Event::Models { models, in_use } => {
                 self.models_panel.wanted.take_if(|wanted| in_use.as_ref() == Some(wanted));
                 (self.state.models, self.state.model_in_use) = (models, in_use);
+                self.ask_for_speeds();
             }
             Event::Libraries { libraries, unused } => {
                 (self.state.libraries, self.state.unused) = (Some(libraries), unused);
             }
             Event::LibrariesDone(done) => self.end_library_operation(done),
             Event::Closed => self.close_library(),
+            Event::Speed { architecture, device, photos_a_second } => {
+                if device == self.state.device {
+                    self.state.speeds.insert(architecture, photos_a_second);
+                }
+            }
+            Event::CompareStarted => self.state.comparison = ModelComparison { rows: Vec::new(), running: true },
+            Event::Compared(compared) => self.state.comparison.rows.push(compared),
+            Event::CompareEnded => {
+                self.state.comparison.running = false;
+                self.state.library.iter_mut().for_each(|library| library.progress = None);
+            }
             Event::ModelDone(text) => self.state.toasts.push(Toast::new(text, false)),
             Event::ModelFailed(message) => {
                 self.state.train.changing = false;
@@ -189,6 +206,17 @@ impl App {
     }
 
     /// The window is as it was before a folder was opened.
+    /// Has it measured how fast the networks in the list are, as far as nobody knows that.
+    fn ask_for_speeds(&self) {
+        let mut unknown: Vec<Architecture> = self.state.models.iter().map(|model| model.card.architecture).collect();
+        unknown.retain(|network| !self.state.speeds.contains_key(network));
+        unknown.sort_by_key(|network| network.id());
+        unknown.dedup();
+        if self.models_panel.open && !unknown.is_empty() {
+            self.worker.send(Request::MeasureSpeeds(unknown));
+        }
+    }
+
     fn close_library(&mut self) {
         self.textures.clear();
         let state = &mut self.state;
@@ -198,6 +226,7 @@ impl App {
         (state.history, state.at) = (Vec::new(), 0);
         state.train.open = false;
         state.train.reset();
+        state.comparison = ModelComparison::default();
     }
 
     fn end_training(&mut self, end: TrainingEnd) {
@@ -259,6 +288,7 @@ impl App {
                 if self.libraries_panel.open {
                     self.worker.send(Request::ListLibraries);
                 }
+                self.ask_for_speeds();
             }
             _ => {}
         }

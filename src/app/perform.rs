@@ -13,7 +13,7 @@ use crate::query::Query;
 use crate::settings::TILE_SIDES;
 use crate::ui::about::About;
 use crate::ui::state::training::Phase;
-use crate::ui::state::{Action, Answer, Toast, Visit};
+use crate::ui::state::{Action, Answer, ModelComparison, Toast, Visit};
 use crate::ui::{indexing, problems};
 use crate::worker::{Listing, Request};
 
@@ -81,7 +81,10 @@ impl App {
             Request::Open(_) | Request::OpenGarden | Request::OpenAnew(_) | Request::OpenMoved { .. } => {
                 (self.state.opening, self.opens_last, self.state.moved) = (true, false, None);
             }
-            Request::SetDevice(device) => (self.state.device, self.settings.device) = (*device, *device),
+            Request::SetDevice(device) => {
+                (self.state.device, self.settings.device) = (*device, *device);
+                self.state.speeds.clear();
+            }
             Request::Train { options, .. } => {
                 self.state.train.begin(options.clone(), self.state.model_in_use.clone());
             }
@@ -89,6 +92,9 @@ impl App {
                 if let Phase::Running(run) = &mut self.state.train.phase {
                     run.stopping = true;
                 }
+            }
+            Request::CompareModels(_) => {
+                self.state.comparison = ModelComparison { rows: Vec::new(), running: true };
             }
             Request::UseModel(id) => {
                 self.state.train.changing = true;

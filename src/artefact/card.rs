@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArtefactError, BUILT_IN, Flaw, MAX_TITLE, Model, ModelId, TrainedBy};
+use super::{ArtefactError, Flaw, GENERAL, MAX_TITLE, ModelId, TrainedBy};
 use crate::model::{Architecture, Head};
 use crate::photo::Metric;
 use crate::text::sanitise_line;
@@ -21,7 +21,7 @@ pub struct Card {
     pub title: String,
     pub architecture: Architecture,
     /// Names the backbone with its weights: features of one name can be compared, and are kept in catalogs under it.
-    /// For a model without a head this is its own id. It follows from the numbers, see [`Model::pack`].
+    /// For a model without a head this is its own id. It follows from the numbers, see [`super::Model::pack`].
     pub backbone: ModelId,
     pub metric: Metric,
     /// Seconds since 1970.
@@ -66,8 +66,7 @@ pub(super) fn is_model(metadata: &HashMap<String, String>) -> bool {
 /// What the card says must be possible with what the file holds.
 pub(super) fn check_card(card: &Card, head: Option<&Head>) -> Result<(), String> {
     let Card { architecture, .. } = card;
-    let on_built_in = card.backbone == BUILT_IN;
-    if on_built_in && *architecture != Model::built_in().card.architecture {
+    if card.backbone == GENERAL && *architecture != Architecture::EfficientNetLite0 {
         return Err(format!("it lacks the weights of {}", architecture.name()));
     }
     let dimension = architecture.dimension();

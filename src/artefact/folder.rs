@@ -6,12 +6,14 @@ use std::sync::Arc;
 use safetensors::tensor::SafeTensors;
 
 use super::card::{Description, description, metadata};
-use super::{ArtefactError, BUILT_IN, Card, EXTENSION, Flaw, MAX_TITLE, Model, ModelSummary};
+use super::{
+    ArtefactError, BUILT_IN, Card, EXTENSION, Flaw, GENERAL, MAX_TITLE, Model, ModelId, ModelSummary, is_built_in,
+};
 use crate::atomic_file::{self, Survives};
 use crate::model::{ModelError, metadata_in, read_header};
 use crate::text::sanitise_line;
 
-/// Models beyond this are not ours: the largest network here has 100 MB.
+/// Models beyond this are not ours: the largest network here has 350 MB.
 const MAX_BYTES: u64 = 1 << 30;
 
 /// The models on this computer.
@@ -36,7 +38,7 @@ impl ModelFolder {
         if is_name && path.is_file() { Ok(path) } else { Err(ArtefactError::Unknown(sanitise_line(id, MAX_TITLE))) }
     }
 
-    /// All models, the one in the program first, then the newest first. Only their descriptions are read. A file that
+    /// All models, those in the program first, then the newest first. Only their descriptions are read. A file that
     /// cannot be read is passed over with a word in the log.
     pub fn list(&self) -> Vec<ModelSummary> {
         let files = std::fs::read_dir(&self.0).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -44,11 +46,11 @@ impl ModelFolder {
             .filter(|path| path.extension().is_some_and(|extension| extension == EXTENSION))
             .filter_map(|path| read_summary(&path).inspect_err(|error| log::warn!("{error}")).ok())
             // What was put here by hand under another name cannot be found by its id; importing is the way.
-            .filter(|summary| self.path(&summary.id).is_file())
+            .filter(|summary| self.path(&summary.id).is_file() && !summary.is_built_in())
             .collect();
         models.sort_by(|a, b| b.card.made.cmp(&a.card.made).then_with(|| a.id.cmp(&b.id)));
         models.dedup_by(|a, b| a.id == b.id);
-        models.insert(0, Model::built_in().summary());
+        models.splice(0..0, built_in());
         models
     }
 
@@ -59,7 +61,7 @@ impl ModelFolder {
     /// When the folder, or a single file in it, cannot be read.
     pub(crate) fn list_all(&self) -> Result<Vec<ModelSummary>, ArtefactError> {
         let io_error = |error| ArtefactError::Io { path: self.0.clone(), error };
-        let mut models = vec![Model::built_in().summary()];
+        let mut models = built_in().to_vec();
         for entry in std::fs::read_dir(&self.0).map_err(io_error)? {
             let path = entry.map_err(io_error)?.path();
             if path.extension().is_some_and(|extension| extension == EXTENSION) {
@@ -74,8 +76,10 @@ impl ModelFolder {
     /// # Errors
     /// When there is none or its file is damaged.
     pub(crate) fn load(&self, id: &str) -> Result<Model, ArtefactError> {
-        if id == BUILT_IN {
-            return Ok(Model::built_in());
+        match id {
+            BUILT_IN => return Ok(Model::built_in()),
+            GENERAL => return Ok(Model::general()),
+            _ => {}
         }
         let path = self.existing(id)?;
         let model = read(&path)?;
@@ -104,7 +108,7 @@ impl ModelFolder {
             return Err(ArtefactError::NoTitle);
         }
         let model = self.load(id)?;
-        let Some(file) = &model.file else { return Err(ArtefactError::BuiltIn) };
+        let Some(file) = model.file.as_ref().filter(|_| !is_built_in(id)) else { return Err(ArtefactError::BuiltIn) };
         let card = Card { title, ..Card::clone(&model.card) };
         let bytes = safetensors::serialize(SafeTensors::deserialize(file)?.tensors(), Some(metadata(id, &card)?))?;
         let renamed =
@@ -118,7 +122,7 @@ impl ModelFolder {
     /// # Errors
     /// When there is no such model, or the file cannot be deleted.
     pub(crate) fn delete(&self, id: &str) -> Result<(), ArtefactError> {
-        if id == BUILT_IN {
+        if is_built_in(id) {
             return Err(ArtefactError::BuiltIn);
         }
         let path = self.existing(id)?;
@@ -130,9 +134,8 @@ impl ModelFolder {
     /// # Errors
     /// When the file cannot be written, or the model is the one in the program.
     pub fn export(&self, model: &Model, path: &Path) -> Result<(), ArtefactError> {
-        let file = model.file.as_ref().ok_or(ArtefactError::BuiltIn)?;
-        atomic_file::write(path, file, Survives::PowerCut)
-            .map_err(|error| ArtefactError::Io { path: path.to_owned(), error })
+        let file = model.file.as_ref().filter(|_| !is_built_in(&model.id)).ok_or(ArtefactError::BuiltIn)?;
+        write(path, file)
     }
 
     /// Takes a model in from a file that was exported elsewhere. All that is in it is checked, its backbone by opening
@@ -142,11 +145,39 @@ impl ModelFolder {
     /// When the file is no such model.
     pub(crate) fn import(&self, path: &Path) -> Result<Model, ArtefactError> {
         let model = read(path)?;
+        if is_built_in(&model.id) {
+            return self.load(&model.id);
+        }
         let damaged = |error: ModelError| Flaw::Damaged(error.to_string()).at(path);
         model.check_backbone().map_err(damaged)?;
         self.save(&model)?;
         Ok(model)
     }
+}
+
+impl Model {
+    /// Writes the model with half the bits for each number: a file of half the size, and a model of another id, which is
+    /// told.
+    ///
+    /// # Errors
+    /// When the file cannot be written, or the model is one in the program.
+    pub(crate) fn export_halved(&self, path: &Path) -> Result<ModelId, ArtefactError> {
+        if is_built_in(&self.id) {
+            return Err(ArtefactError::BuiltIn);
+        }
+        let (id, bytes) = self.halved()?;
+        write(path, &bytes)?;
+        Ok(id)
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), ArtefactError> {
+    atomic_file::write(path, bytes, Survives::PowerCut)
+        .map_err(|error| ArtefactError::Io { path: path.to_owned(), error })
+}
+
+fn built_in() -> [ModelSummary; 2] {
+    [Model::built_in(), Model::general()].map(|model| model.summary())
 }
 
 fn read(path: &Path) -> Result<Model, ArtefactError> {
@@ -187,20 +218,25 @@ mod tests {
         assert_eq!((imported.id.as_str(), imported.card.title.as_str()), (saved.id.as_str(), "Garden roses"));
         assert_eq!(imported.head().unwrap(), saved.head().unwrap());
         let listed = models.list();
-        assert_eq!(listed, [Model::built_in().summary(), imported.summary()]);
-        assert_eq!(listed[1].size, std::fs::metadata(&file).unwrap().len());
+        assert_eq!(listed, [Model::built_in().summary(), Model::general().summary(), imported.summary()]);
+        assert_eq!(listed[2].size, std::fs::metadata(&file).unwrap().len());
         let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left.len(), 2, "{left:?}");
     }
 
     #[test]
-    fn the_model_in_the_program_stays() {
+    fn the_models_in_the_program_stay() {
         let (folder, models) = models();
-        let built_in = models.load(BUILT_IN).unwrap();
-        assert!(matches!(models.rename(BUILT_IN, "Mine"), Err(ArtefactError::BuiltIn)));
-        assert!(matches!(models.delete(BUILT_IN), Err(ArtefactError::BuiltIn)));
-        assert!(matches!(models.export(&built_in, &folder.path().join("x")), Err(ArtefactError::BuiltIn)));
-        assert_eq!(models.list(), [built_in.summary()]);
+        for id in [BUILT_IN, GENERAL] {
+            let built_in = models.load(id).unwrap();
+            assert_eq!(built_in.id, id);
+            assert!(matches!(models.rename(id, "Mine"), Err(ArtefactError::BuiltIn)));
+            assert!(matches!(models.delete(id), Err(ArtefactError::BuiltIn)));
+            let file = folder.path().join("x");
+            assert!(matches!(models.export(&built_in, &file), Err(ArtefactError::BuiltIn)));
+            assert!(matches!(built_in.export_halved(&file), Err(ArtefactError::BuiltIn)));
+        }
+        assert_eq!(models.list(), built_in());
     }
 
     #[test]
@@ -232,13 +268,13 @@ mod tests {
         for model in [&old, &new] {
             models.save(model).unwrap();
         }
-        assert_eq!(models.list_all().unwrap().len(), 3);
+        assert_eq!(models.list_all().unwrap().len(), 4);
         std::fs::write(models.0.join("notes.safetensors"), b"no model").unwrap();
         assert!(models.list_all().is_err(), "it may be a model that cannot be read now");
         models.export(&model(0.75), &models.0.join("copied by hand.safetensors")).unwrap();
         models.export(&old, &models.0.join("twice.safetensors")).unwrap();
         let ids: Vec<_> = models.list().into_iter().map(|summary| summary.id).collect();
-        assert_eq!(ids, [BUILT_IN, new.id.as_str(), old.id.as_str()]);
+        assert_eq!(ids, [BUILT_IN, GENERAL, new.id.as_str(), old.id.as_str()]);
         assert!(ids.iter().all(|id| models.load(id).is_ok()));
     }
 }

@@ -97,8 +97,16 @@ mod tests {
 
     #[test]
     fn weights_of_others_become_a_model_that_works() {
-        for architecture in [Architecture::ResNet18, Architecture::DinoV2Small] {
-            let mut tensors = formula::weights(architecture);
+        for (architecture, mut tensors) in [
+            (Architecture::ResNet18, formula::weights(Architecture::ResNet18)),
+            (Architecture::DinoV2Small, formula::weights(Architecture::DinoV2Small)),
+            (
+                Architecture::DinoV2SmallRegisters,
+                formula::as_hugging_face(&formula::weights(Architecture::DinoV2SmallRegisters), true),
+            ),
+            (Architecture::DinoV2BaseRegisters, formula::as_timm(&formula::weights(Architecture::DinoV2BaseRegisters))),
+            (Architecture::EfficientNetLite2, formula::weights(Architecture::EfficientNetLite2)),
+        ] {
             tensors.iter_mut().for_each(|tensor| tensor.name.insert_str(0, "module.backbone."));
             // Safetensors, though the name says otherwise.
             let file = written(&tensors);
@@ -107,8 +115,9 @@ mod tests {
             assert_eq!(model.card.title, file.path().file_stem().unwrap().to_str().unwrap());
             assert_eq!(model.card.backbone, model.id);
             assert_eq!(model.id.strip_prefix(architecture.id()).map(str::len), Some(13), "{}", model.id);
+            let picture = formula::picture(architecture.input_side());
             let backbone = Backbone::open(architecture, &model.weights().unwrap(), Device::Cpu).unwrap();
-            let features = backbone.features(&[formula::picture(), formula::picture()]).unwrap();
+            let features = backbone.features(&[picture.clone(), picture]).unwrap();
             let (one, two) = features.split_at(architecture.dimension());
             assert_eq!(two.len(), one.len());
             // Fewer digits where the processor computes with half the bits.
@@ -129,7 +138,8 @@ mod tests {
         assert_eq!(
             unknown,
             "This file holds the weights of an unknown network (first names: encoder.a, encoder.b). Florascope reads \
-             EfficientNet-Lite0 to 2, ResNet18, 34 and 50 and DINOv2 ViT-S/14"
+             EfficientNet-Lite0 to 2, ResNet18, 34 and 50 and DINOv2 ViT-S/14 and ViT-B/14, with registers and \
+             without"
         );
         let mut tensors = formula::weights(Architecture::ResNet18);
         let place = tensors.iter().position(|t| t.name == "layer1.0.conv1.weight").unwrap();

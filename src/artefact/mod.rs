@@ -14,7 +14,8 @@ mod pack;
 mod tests;
 mod trained;
 
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
 
 use safetensors::tensor::SafeTensors;
 
@@ -35,8 +36,13 @@ pub use crate::model::NamedTensor;
 use crate::model::{Architecture, Backbone, Head, ModelError, Weights, floats};
 use crate::photo::Metric;
 
-/// The id of the model that is built into the program, which names its features in every catalog.
-pub const BUILT_IN: &str = "efficientnet-lite0-imagenet-1";
+/// The id of the model that every library uses until another is chosen: the general network, taught flowers.
+pub const BUILT_IN: &str = "full-ff15aba36192";
+/// The id of the network that has learnt from ImageNet and never been taught a flower. It names its features in every
+/// catalog.
+pub const GENERAL: &str = "efficientnet-lite0-imagenet-1";
+/// The same network with the features of several levels, to teach.
+pub(crate) const MULTILEVEL: &str = "efficientnet-lite0-multilevel-imagenet-1";
 /// What model files end in.
 pub(crate) const EXTENSION: &str = "safetensors";
 /// Comes before the names of the backbone's weights.
@@ -52,7 +58,7 @@ pub struct Model {
     pub card: Arc<Card>,
     /// Floats in an embedding.
     pub dimension: usize,
-    /// The safetensors file; `None` for the model in the program.
+    /// The safetensors file; `None` for ImageNet's weights in the program.
     file: Option<Arc<[u8]>>,
 }
 
@@ -62,23 +68,55 @@ pub struct ModelSummary {
     /// [`Model::id`].
     pub id: ModelId,
     pub card: Arc<Card>,
-    /// Bytes on disk; 0 for the model in the program.
+    /// Bytes on disk; 0 for those in the program.
     pub size: u64,
 }
 
+impl ModelSummary {
+    /// Whether it is in the program, and cannot be renamed, exported or deleted.
+    pub(crate) fn is_built_in(&self) -> bool {
+        is_built_in(&self.id)
+    }
+}
+
+pub(crate) fn is_built_in(id: &str) -> bool {
+    [BUILT_IN, GENERAL, MULTILEVEL].contains(&id)
+}
+
 impl Model {
-    /// EfficientNet-Lite0 with ImageNet weights, as it is in the program.
+    /// The model that every library uses until another is chosen, `assets/flowers.safetensors`: its card tells how it was
+    /// made. The general network where that file is damaged, which a test looks after.
     pub fn built_in() -> Self {
+        static FLOWERS: LazyLock<Model> = LazyLock::new(|| {
+            let file = include_bytes!("../../assets/flowers.safetensors").to_vec();
+            Model::from_bytes(file, Path::new("flowers.safetensors")).unwrap_or_else(|error| {
+                log::error!("{error}");
+                Model::general()
+            })
+        });
+        FLOWERS.clone()
+    }
+
+    /// EfficientNet-Lite0 with ImageNet weights.
+    pub fn general() -> Self {
+        Self::with_imagenet_weights(GENERAL, "General", Architecture::EfficientNetLite0)
+    }
+
+    /// The same weights, but features of several levels: what a model for other species is taught from.
+    pub(crate) fn multilevel() -> Self {
+        Self::with_imagenet_weights(MULTILEVEL, "General, several levels", Architecture::EfficientNetLite0Multilevel)
+    }
+
+    fn with_imagenet_weights(id: &str, title: &str, architecture: Architecture) -> Self {
         let card = Card {
-            title: "Built in".into(),
-            architecture: Architecture::EfficientNetLite0,
-            backbone: BUILT_IN.into(),
+            title: title.into(),
+            architecture,
+            backbone: id.into(),
             metric: Metric::Cosine,
             made: 0,
             trained: None,
         };
-        let dimension = card.architecture.dimension();
-        Self { id: BUILT_IN.into(), card: Arc::new(card), dimension, file: None }
+        Self { id: id.into(), card: Arc::new(card), dimension: architecture.dimension(), file: None }
     }
 
     /// What its embeddings are called in the catalog.
@@ -91,9 +129,9 @@ impl Model {
     /// # Errors
     /// When they are damaged.
     pub(crate) fn weights(&self) -> Result<Weights<'_>, ModelError> {
-        match self.file.as_ref().filter(|_| self.card.backbone != BUILT_IN) {
+        match self.file.as_ref().filter(|_| self.card.backbone != GENERAL) {
             Some(file) => Weights::from_bytes(file, BACKBONE),
-            None => Weights::built_in(),
+            None => Weights::general(),
         }
     }
 
@@ -119,7 +157,7 @@ impl Model {
     /// # Errors
     /// When they are not.
     fn check_backbone(&self) -> Result<(), ModelError> {
-        if self.card.backbone == BUILT_IN { Ok(()) } else { Backbone::check(self.card.architecture, &self.weights()?) }
+        if self.card.backbone == GENERAL { Ok(()) } else { Backbone::check(self.card.architecture, &self.weights()?) }
     }
 
     /// The head, where there is one.

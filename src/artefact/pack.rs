@@ -4,12 +4,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use half::f16;
 use safetensors::SafeTensorError;
-use safetensors::tensor::{Dtype, SafeTensors, View};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
 use sha2::{Digest, Sha256};
 
 use super::card::{Description, check_card, description, metadata};
-use super::{ArtefactError, BACKBONE, BUILT_IN, Card, Flaw, MAX_TITLE, Model, ModelId};
+use super::{ArtefactError, BACKBONE, Card, Flaw, GENERAL, MAX_TITLE, Model, ModelId};
 use crate::model::{Head, HeadPart, NamedTensor, floats};
 use crate::photo::hex;
 use crate::text::sanitise_line;
@@ -57,8 +58,45 @@ impl Model {
         Self::parse(bytes).map_err(|flaw| flaw.at(path))
     }
 
+    /// The model with its numbers rounded to 16 bits, in a file of half the size. It has ids of its own, for its numbers are
+    /// others.
+    ///
+    /// # Errors
+    /// When a number is too large for 16 bits, or the model has no file.
+    pub(crate) fn halved(&self) -> Result<(ModelId, Vec<u8>), ArtefactError> {
+        let file = self.file.as_ref().ok_or(ArtefactError::BuiltIn)?;
+        let mut backbone = self.backbone_tensors()?;
+        let mut head = head_in(&SafeTensors::deserialize(file)?).map_err(ArtefactError::Pack)?;
+        let of_head = head.iter_mut().flat_map(|head| &mut head.parts).flat_map(|part| {
+            let HeadPart { weight, power, centre, matrix } = part;
+            [weight, power].into_iter().chain(centre).chain(matrix)
+        });
+        for value in backbone.iter_mut().flat_map(|tensor| &mut tensor.values).chain(of_head) {
+            *value = f16::from_f32(*value).to_f32();
+            if !value.is_finite() {
+                return Err(ArtefactError::Pack("it holds numbers that are too large for 16 bits".into()));
+            }
+        }
+        let rounded = Self::pack(Card::clone(&self.card), backbone, head.as_ref())?;
+        let wide = rounded.file.as_ref().ok_or(ArtefactError::BuiltIn)?;
+        let tensors = SafeTensors::deserialize(wide)?;
+        let halves: Vec<(&str, Vec<usize>, Vec<u8>)> = tensors
+            .iter()
+            .map(|(name, view)| {
+                let halves = floats(view.data()).flat_map(|value| f16::from_f32(value).to_le_bytes()).collect();
+                (name, view.shape().to_vec(), halves)
+            })
+            .collect();
+        let views = halves
+            .iter()
+            .map(|(name, shape, bytes)| Ok((*name, TensorView::new(Dtype::F16, shape.clone(), bytes)?)))
+            .collect::<Result<Vec<_>, SafeTensorError>>()?;
+        Ok((rounded.id.clone(), safetensors::serialize(views, Some(metadata(&rounded.id, &rounded.card)?))?))
+    }
+
     /// Checks all but the shapes of the backbone's weights, which opening it does.
     fn parse(bytes: Vec<u8>) -> Result<Self, Flaw> {
+        let bytes = widened(bytes)?;
         let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| match error {
             SafeTensorError::MetadataIncompleteBuffer => Flaw::Damaged("its length is wrong".into()),
             error => Flaw::NotOurs(format!("not a safetensors file: {error}")),
@@ -71,13 +109,33 @@ impl Model {
         }
         check_numbers(&tensors)?;
         let head = head_in(&tensors)?;
-        if head.is_none() && id == BUILT_IN {
+        if head.is_none() && id == GENERAL {
             return Err(Flaw::Damaged("it holds no weights".into()));
         }
         check_card(&card, head.as_ref())?;
         let dimension = head.map_or(card.architecture.dimension(), |head| head.dimension());
         Ok(Self { id, card: Arc::new(card), dimension, file: Some(bytes.into()) })
     }
+}
+
+/// The same file with 32 bits for each number, where it was written with 16.
+fn widened(bytes: Vec<u8>) -> Result<Vec<u8>, Flaw> {
+    let Ok(tensors) = SafeTensors::deserialize(&bytes) else { return Ok(bytes) };
+    if tensors.iter().all(|(_, view)| view.dtype() != Dtype::F16) {
+        return Ok(bytes);
+    }
+    let widen = |(name, view): (&str, TensorView)| {
+        let values = if view.dtype() == Dtype::F16 {
+            view.data().chunks_exact(2).map(|half| f16::from_le_bytes([half[0], half[1]]).to_f32()).collect()
+        } else {
+            floats(view.data()).collect()
+        };
+        NamedTensor { name: name.to_owned(), shape: view.shape().to_vec(), values }
+    };
+    let wide: Vec<NamedTensor> = tensors.iter().map(widen).collect();
+    let wide = wide.iter().map(|tensor| (tensor.name.as_str(), tensor));
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| error.to_string())?;
+    Ok(safetensors::serialize(wide, metadata.metadata().clone()).map_err(|error| error.to_string())?)
 }
 
 /// Names that follow from the numbers.
@@ -92,7 +150,7 @@ impl Ids {
         tensors.sort_by_key(|(name, _)| *name);
         let (weights, head): (Vec<_>, Vec<_>) = tensors.into_iter().partition(|(name, _)| name.starts_with(BACKBONE));
         let backbone = if weights.is_empty() {
-            ModelId::from(BUILT_IN)
+            ModelId::from(GENERAL)
         } else {
             name_by_numbers(card.architecture.id(), "", &weights)
         };

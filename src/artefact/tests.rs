@@ -6,7 +6,7 @@ use super::pack::Ids;
 use super::*;
 use crate::model::HeadPart;
 
-/// A head on the built-in backbone.
+/// A head on the general network.
 pub(super) fn head(weight: f32) -> Head {
     let inputs = Architecture::EfficientNetLite0.dimension();
     let matrix = (0..2 * inputs).map(|i| i as f32 / 1000.0).collect();
@@ -14,7 +14,7 @@ pub(super) fn head(weight: f32) -> Head {
 }
 
 pub(super) fn card(title: &str) -> Card {
-    Card { title: title.into(), made: 7, ..Card::clone(&Model::built_in().card) }
+    Card { title: title.into(), made: 7, ..Card::clone(&Model::general().card) }
 }
 
 pub(super) fn model(weight: f32) -> Model {
@@ -48,11 +48,26 @@ fn tensors_of(model: &Model) -> Vec<NamedTensor> {
 }
 
 #[test]
+fn the_model_for_every_library_is_whole_and_small_and_says_how_it_was_made() {
+    let model = Model::built_in();
+    assert_eq!(model.id, BUILT_IN);
+    assert!(include_bytes!("../../assets/flowers.safetensors").len() <= 14_000_000);
+    model.check_backbone().unwrap();
+    assert_eq!(model.dimension, 512);
+    let trained = model.card.trained.as_ref().unwrap();
+    assert_eq!((trained.options.recipe, trained.options.focus), (Recipe::Full, Focus::OtherSpecies));
+    assert!(trained.options.learn_from_all);
+    // Nothing of the computer that it was made on.
+    assert_eq!(trained.folder, Path::new("/oxford102"));
+    assert_eq!((trained.photos, trained.classes), (7370, 102));
+}
+
+#[test]
 fn the_ids_follow_from_the_numbers() {
     assert_eq!(model(0.5).id, model(0.5).id);
     assert_ne!(model(0.5).id, model(0.25).id);
     let titled = Model::pack(card("Other"), Vec::new(), Some(&head(0.5))).unwrap();
-    assert_eq!((&titled.id, titled.card.backbone.as_str()), (&model(0.5).id, BUILT_IN));
+    assert_eq!((&titled.id, titled.card.backbone.as_str()), (&model(0.5).id, GENERAL));
     let trained = TrainedBy { options: TrainOptions::default(), ..TrainedBy::default() };
     let trained = Card { trained: Some(trained), ..card("Trained") };
     assert!(Model::pack(trained, Vec::new(), Some(&head(0.5))).unwrap().id.starts_with("quick-"));
@@ -213,7 +228,8 @@ fn a_model_of_the_first_version_keeps_its_id_and_all_that_its_card_says() {
         epochs: Some(3),
         seed: 7,
         focus: Focus::OnlyThese,
-        start: Some(BUILT_IN.into()),
+        start: Some(GENERAL.into()),
+        learn_from_all: false,
     };
     assert_eq!(trained.options, options);
     let rows = &trained.evaluation.as_ref().unwrap().rows;
@@ -246,7 +262,11 @@ fn stored_names_stay() {
     for (loss, name) in losses {
         assert_eq!(stored(serde_json::to_value(loss).unwrap()), name);
     }
-    for (focus, name) in [(Focus::NewSpeciesToo, "new-species-too"), (Focus::OnlyThese, "only-these")] {
+    for (focus, name) in [
+        (Focus::NewSpeciesToo, "new-species-too"),
+        (Focus::OnlyThese, "only-these"),
+        (Focus::OtherSpecies, "other-species"),
+    ] {
         assert_eq!(stored(serde_json::to_value(focus).unwrap()), name);
     }
     for (metric, name) in [(Metric::Cosine, "cosine"), (Metric::Euclidean, "euclidean")] {

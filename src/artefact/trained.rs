@@ -79,6 +79,9 @@ pub enum Focus {
     /// Only the species that the folders are named after.
     #[serde(rename = "only-these")]
     OnlyThese,
+    /// Species that no folder is named after, as for a model that others are to use on theirs.
+    #[serde(rename = "other-species")]
+    OtherSpecies,
 }
 
 /// What the user asks for.
@@ -94,6 +97,9 @@ pub struct TrainOptions {
     /// The model whose backbone is the starting point; `None` for the one in use or, where that one's whole network was
     /// trained, the one in the program.
     pub start: Option<ModelId>,
+    /// Learn from all photos, and hold none out: then nothing is measured.
+    #[serde(default)]
+    pub learn_from_all: bool,
 }
 
 /// A share of queries, 0 to 1, with its 95 % interval by resampling species and their photos; or the difference of two.
@@ -156,6 +162,8 @@ pub enum NotMeasured {
     OneShotPerSpecies,
     /// Most are, so that too few can be held out.
     TooFewShots,
+    /// The user wanted all photos to be learnt from.
+    NothingHeldOut,
 }
 
 /// What an evaluation comes to.
@@ -177,7 +185,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Better,
         Self::Trade,
         Self::Worse,
@@ -186,6 +194,7 @@ impl Verdict {
         Self::NotMeasured(NotMeasured::TooFewPhotos),
         Self::NotMeasured(NotMeasured::OneShotPerSpecies),
         Self::NotMeasured(NotMeasured::TooFewShots),
+        Self::NotMeasured(NotMeasured::NothingHeldOut),
         Self::NotBetter,
     ];
 
@@ -200,6 +209,7 @@ impl Verdict {
             Self::NotMeasured(NotMeasured::TooFewPhotos) => "too_few_photos",
             Self::NotMeasured(NotMeasured::OneShotPerSpecies) => "one_shot_per_species",
             Self::NotMeasured(NotMeasured::TooFewShots) => "too_few_shots",
+            Self::NotMeasured(NotMeasured::NothingHeldOut) => "nothing_held_out",
             Self::NotBetter => "not_better",
         }
     }

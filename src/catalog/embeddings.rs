@@ -95,6 +95,18 @@ impl Catalog {
         })
     }
 
+    /// Whether there is a photo that a model has not embedded.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub(crate) fn lacks_embeddings(&self, model: &str) -> Result<bool, CatalogError> {
+        self.run(|connection| {
+            let lacking = "SELECT EXISTS (SELECT 1 FROM photos WHERE content NOT IN (
+                SELECT content FROM embeddings WHERE model = (SELECT id FROM models WHERE name = ?)))";
+            connection.query_row(lacking, [model], |row| row.get(0))
+        })
+    }
+
     /// Adds embeddings, and the features that they come with, of contents that are in the catalog already. The photos
     /// stay as they are.
     ///

@@ -50,7 +50,7 @@ pub(super) fn identify(data: &DataFolder, arguments: &IdentifyArguments, common:
     let mut near: Vec<(&PathBuf, Vec<Found>)> = Vec::new();
     let mut answers: Vec<Value> = Vec::new();
     for path in &arguments.photos {
-        let found = read_photo(path, &Cancel::default())
+        let found = read_photo(path, model.architecture, &Cancel::default())
             .and_then(|picture| embed_picture(&embedder, &picture))
             .map(|embedding| gallery.near(&embedding, None));
         match found {

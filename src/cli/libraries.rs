@@ -57,7 +57,7 @@ fn print_list(libraries: &[LibrarySummary], common: &Common) -> anyhow::Result<u
     Ok(exit::DONE)
 }
 
-/// "12 photos, 3.4 MB, Built in, used 2026-11-24: /home/ann/Garden".
+/// "12 photos, 3.4 MB, Flowers, used 2026-11-24: /home/ann/Garden".
 fn line(library: &LibrarySummary) -> String {
     let (photos, model) = match &library.contents {
         Some(contents) => (count_of(contents.photos, "photo", "photos"), escape(&contents.model_title)),

@@ -15,17 +15,18 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Value, json};
 
+use self::models::show_ingest;
 pub use self::output::print_error;
 use self::output::{
     Bar, count_of, path_to_text, percent, print_account, print_json, print_lines, print_problems, problems_json,
     put_account, put_metadata, put_path,
 };
-use crate::active_model::{active_model, forget_unneeded};
+use crate::active_model::{active_model, change_model, forget_unneeded, model_wanted, newer_default};
 use crate::catalog::Catalog;
 use crate::device::DeviceChoice;
 use crate::embed::Embedder;
 use crate::evaluate::Evaluation;
-use crate::ingest::{COMPLETE, IngestEvent, YES, account, describe_library, ingest_again};
+use crate::ingest::{COMPLETE, YES, account, describe_library, ingest_again};
 use crate::job::{Cancel, Outcome, Progress, Stage};
 use crate::library::{DataFolder, Library, WriterLock};
 use crate::metadata::Days;
@@ -249,17 +250,27 @@ fn index(data: &DataFolder, folder: &Path, anew: bool, again: &Again, common: &C
         return Ok(exit::IN_USE);
     };
     let mut catalog = Catalog::open(&library.folder)?;
-    let embedder = Embedder::start(common.device.unwrap_or_default(), active_model(&catalog, &data.models())?)?;
+    // A change of the model that was interrupted, or that a newer version of the program asks for, goes on.
+    let wanted = match model_wanted(&catalog, &data.models())? {
+        Some(model) => Some(model),
+        None => newer_default(&library, &catalog)?,
+    };
+    let model = wanted.clone().map_or_else(|| active_model(&catalog, &data.models()), Ok)?;
+    let embedder = Embedder::start(common.device.unwrap_or_default(), model)?;
     let device = embedder.info()?.device;
     let cancel = Cancel::default();
     stop_on_interrupt(&cancel)?;
     let bar = Bar::new(common.json);
     let started = Instant::now();
-    let outcome = ingest_again(&library, &mut catalog, &embedder, again, &cancel, &mut |event| {
-        if let IngestEvent::Progress(progress) = event {
-            bar.show(&progress);
-        }
+    let changed = wanted.map(|model| {
+        change_model(&library, &mut catalog, &model.id, &embedder, &cancel, &mut |progress| bar.show(&progress))
     });
+    let outcome = match changed {
+        Some(stopped @ (Outcome::Cancelled { .. } | Outcome::Failed { .. })) => stopped,
+        Some(Outcome::Done { .. }) | None => {
+            ingest_again(&library, &mut catalog, &embedder, again, &cancel, &mut |event| show_ingest(&bar, event))
+        }
+    };
     if matches!(outcome, Outcome::Done { .. }) {
         describe_library(&library, &mut catalog, &cancel, &mut |progress, _| bar.show(&progress))?;
     }
@@ -323,7 +334,7 @@ fn search(
     let mut code = exit::DONE;
     let mut answers = Vec::new();
     for path in photos {
-        let answer = read_photo(path, &Cancel::default())
+        let answer = read_photo(path, model.architecture, &Cancel::default())
             .and_then(|picture| embed_picture(&embedder, &picture))
             .map(|embedding| gallery.rank(&embedding, None, filter, Some(results)));
         match answer {
@@ -523,7 +534,7 @@ fn embed_labelled(
         for file in files {
             // A photo right in the folder carries the folder's own name.
             let label = label_of(&file.path).or_else(|| root.file_name().map(composed));
-            let input = read_photo(&root.join(&file.path), &Cancel::default()).and_then(|picture| {
+            let input = read_photo(&root.join(&file.path), info.architecture, &Cancel::default()).and_then(|picture| {
                 NetworkInput::from_picture(&picture, info.architecture).map_err(QueryError::Picture)
             });
             match (input, label) {

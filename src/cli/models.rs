@@ -7,10 +7,11 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::output::{Bar, percent, print_error, print_json, print_lines};
-use super::{Common, exit, open_to_write, stop_on_interrupt};
+use super::{Common, exit, open_indexed, open_to_write, stop_on_interrupt};
 use crate::active_model::{change_model, delete_model, forget_unneeded, forget_unneeded_everywhere, names};
-use crate::artefact::{ArtefactError, Model, ModelFolder, ModelSummary, load_weights};
+use crate::artefact::{ArtefactError, Model, ModelFolder, ModelId, ModelSummary, load_weights};
 use crate::catalog::Catalog;
+use crate::compare::{CompareEvent, compare};
 use crate::embed::Embedder;
 use crate::ingest::{IngestEvent, ingest};
 use crate::job::{Cancel, Outcome};
@@ -25,12 +26,24 @@ pub enum ModelsCommand {
     List,
     /// Use a model for a folder: bring its index up to date with it, then answer with it
     Use { model: String, folder: PathBuf },
+    /// Compare models on the labelled photos of an indexed folder: accuracy, and speed on this computer
+    Compare {
+        folder: PathBuf,
+        #[arg(required = true)]
+        models: Vec<String>,
+    },
     /// Give a model another name
     Rename { model: String, name: String },
     /// Delete a model that no folder uses
     Delete { model: String },
     /// Write a model to a file that can be imported elsewhere
-    Export { model: String, file: PathBuf },
+    Export {
+        model: String,
+        file: PathBuf,
+        /// Round its numbers to 16 bits: half the size, and nearly the same model, by another id
+        #[arg(long)]
+        half: bool,
+    },
     /// Take in an exported model; or a network's weights (.safetensors, .pt, .pth), to use or to start training from
     Import { file: PathBuf },
 }
@@ -41,12 +54,18 @@ pub(crate) fn models(data: &DataFolder, command: &ModelsCommand, common: &Common
     match command {
         ModelsCommand::List => list(&models, common)?,
         ModelsCommand::Use { model, folder } => return use_for_folder(data, &models, model, folder, common),
+        ModelsCommand::Compare { folder, models: ids } => return compare_on(data, &models, folder, ids, common),
         ModelsCommand::Rename { model, name } => report(common, &models.rename(model, name)?.summary(), "renamed")?,
         ModelsCommand::Delete { model } => delete(data, &models, model, common)?,
-        ModelsCommand::Export { model, file } => {
+        ModelsCommand::Export { model, file, half } => {
             let exported = models.load(model)?;
-            models.export(&exported, file)?;
-            report(common, &exported.summary(), "exported")?;
+            let mut summary = exported.summary();
+            if *half {
+                summary.id = exported.export_halved(file)?;
+            } else {
+                models.export(&exported, file)?;
+            }
+            report(common, &summary, "exported")?;
         }
         ModelsCommand::Import { file } => report(common, &import(&models, file)?.summary(), "imported")?,
     }
@@ -138,6 +157,51 @@ fn use_for_folder(
         Outcome::Cancelled { .. } => Ok(exit::STOPPED),
         Outcome::Failed { message } => bail!(message),
     }
+}
+
+/// Slow networks embed less than one.
+fn rate_text(rate: f64) -> String {
+    if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") }
+}
+
+fn compare_on(
+    data: &DataFolder,
+    models: &ModelFolder,
+    folder: &Path,
+    ids: &[String],
+    common: &Common,
+) -> anyhow::Result<u8> {
+    let Some((library, catalog)) = open_indexed(data, folder)? else { return Ok(exit::NOT_INDEXED) };
+    let ids: Vec<ModelId> = ids.iter().map(|id| id.as_str().into()).collect();
+    let cancel = Cancel::default();
+    stop_on_interrupt(&cancel)?;
+    let (bar, mut rows) = (Bar::new(common.json), Vec::new());
+    let device = common.device.unwrap_or_default();
+    let is_done = compare(&library, &catalog, models, &ids, device, &cancel, &mut |event| match event {
+        CompareEvent::Progress(progress) => bar.show(&progress),
+        CompareEvent::Compared(row) => rows.push(row),
+    });
+    bar.clear();
+    if common.json {
+        print_json(&serde_json::to_value(&rows)?)?;
+    } else {
+        let width = rows.iter().map(|row| row.model.len()).max().unwrap_or(0);
+        for row in &rows {
+            let quality = row.score.map_or_else(
+                || "not measured: no photos in folders named after species".to_owned(),
+                |score| {
+                    let [recall, map] = [score.recall_at_1, score.map_at_r].map(|interval| {
+                        format!("{} ± {:.1}", percent(interval.value), (interval.high - interval.low) * 50.0)
+                    });
+                    format!("R@1 {recall}  MAP@R {map}  ({} queries)", row.queries)
+                },
+            );
+            let known = if row.has_learnt_these { "  trained on these photos: flattered" } else { "" };
+            let speed = format!("{} photos a second", rate_text(row.photos_a_second));
+            print_lines(&format!("{:width$}  {quality}  {speed}{known}", row.model))?;
+        }
+    }
+    Ok(if is_done? { exit::DONE } else { exit::STOPPED })
 }
 
 /// Changes a library to a model, and brings it up to date with its folder. The caller holds the library's lock.

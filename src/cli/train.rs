@@ -42,6 +42,9 @@ pub struct TrainArguments {
     /// where that one's whole network was trained]
     #[arg(long, value_name = "MODEL")]
     start: Option<ModelId>,
+    /// Learn from all photos: a better model, perhaps, of which nothing is measured
+    #[arg(long)]
+    learn_from_all: bool,
     /// Go on from the last checkpoint of a training that was stopped or killed
     #[arg(long)]
     resume: bool,
@@ -65,6 +68,7 @@ pub(crate) fn train(data: &DataFolder, arguments: &TrainArguments, common: &Comm
         seed: arguments.seed,
         focus: arguments.focus,
         start: arguments.start.clone(),
+        learn_from_all: arguments.learn_from_all,
     };
     let (stop, cancel) = (Cancel::default(), Cancel::default());
     stop_on_interrupt(&cancel)?;

@@ -2,18 +2,19 @@
 //! not looked through, and no photo is added, removed or changed, so that the model in use goes on answering with all of
 //! them; the next [`super::ingest`] finds what has changed on disk meanwhile.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::pipeline::{Pipeline, Read, Told};
 use super::reader::Reader;
-use super::{IngestError, WANTED, account, check_folder, outcome, project_features};
+use super::{IngestError, account, check_folder, outcome, project_features, size_wanted};
 use crate::catalog::Catalog;
 use crate::decode;
 use crate::embed::Embedder;
 use crate::job::{Cancel, Outcome, Progress, Stage};
 use crate::library::Library;
 use crate::model::{Architecture, NetworkInput};
-use crate::photo::{ContentHash, Embedded};
+use crate::photo::{ContentHash, Embedded, Embedding};
 
 /// What a file has at most, where its size is not known here: a drive gets the time to give so many bytes.
 const USUAL_BYTES: u64 = 16 << 20;
@@ -49,32 +50,12 @@ fn run(
         return Ok(());
     }
     check_folder(library, contents.len(), cancel)?;
-    let (total, architecture) = (contents.len(), info.architecture);
-    let drives = account(catalog)?.drives().map(Path::to_owned).collect();
-    let reader = Reader::new(&library.root, drives, cancel);
-    let read =
-        move |_: Option<&Catalog>, (content, paths): (ContentHash, Vec<PathBuf>), late: &dyn Fn()| match read_content(
-            &reader,
-            architecture,
-            content,
-            &paths,
-            late,
-        ) {
-            Some(input) => Read::ToEmbed(content, input),
-            None => Read::Finished(None),
-        };
-    let finish = |content, embedded: Option<Embedded>| embedded.map(|embedded| (content, embedded));
+    let (total, drives) = (contents.len(), drives_of(catalog)?);
     let mut embedded = 0;
     let pipeline = Pipeline { library, info: &info, embedder, cancel };
-    pipeline.run(Stage::Embedding, contents, read, finish, &mut |told| {
-        match told {
-            Told::Progress(told) => progress(told),
-            Told::Finished(finished) => {
-                let finished: Vec<_> = finished.into_iter().flatten().collect();
-                catalog.add_embeddings(info.key(), &finished)?;
-                embedded += finished.len();
-            }
-        }
+    embed_contents(pipeline, Stage::Embedding, contents, drives, progress, &mut |finished| {
+        catalog.add_embeddings(info.key(), &finished)?;
+        embedded += finished.len();
         Ok(())
     })?;
     *completed += embedded as u64;
@@ -86,6 +67,59 @@ fn run(
         }
     }
     Ok(())
+}
+
+/// Embeds some photos of a library for those who only want to look at the embeddings: nothing is written. In any order,
+/// without those whose files are gone or changed; `None` where it was stopped.
+///
+/// # Errors
+/// When the folder is not there, or the model fails.
+pub(crate) fn embed_some(
+    library: &Library,
+    catalog: &Catalog,
+    embedder: &Embedder,
+    stage: Stage,
+    contents: Vec<(ContentHash, Vec<PathBuf>)>,
+    cancel: &Cancel,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Option<HashMap<ContentHash, Embedding>>, IngestError> {
+    let info = embedder.info()?;
+    check_folder(library, contents.len(), cancel)?;
+    let mut embedded = HashMap::new();
+    let pipeline = Pipeline { library, info: &info, embedder, cancel };
+    embed_contents(pipeline, stage, contents, drives_of(catalog)?, progress, &mut |finished| {
+        embedded.extend(finished.into_iter().map(|(content, embedded)| (content, embedded.embedding)));
+        Ok(())
+    })?;
+    Ok((!cancel.is_cancelled()).then_some(embedded))
+}
+
+fn drives_of(catalog: &Catalog) -> Result<Vec<PathBuf>, IngestError> {
+    Ok(account(catalog)?.drives().map(Path::to_owned).collect())
+}
+
+fn embed_contents(
+    pipeline: Pipeline,
+    stage: Stage,
+    contents: Vec<(ContentHash, Vec<PathBuf>)>,
+    drives: Vec<PathBuf>,
+    progress: &mut dyn FnMut(Progress),
+    take: &mut dyn FnMut(Vec<(ContentHash, Embedded)>) -> Result<(), IngestError>,
+) -> Result<(), IngestError> {
+    let architecture = pipeline.info.architecture;
+    let reader = Reader::new(&pipeline.library.root, drives, pipeline.cancel);
+    let read = move |_: Option<&Catalog>, (content, paths): (ContentHash, Vec<PathBuf>), late: &dyn Fn()| {
+        let input = read_content(&reader, architecture, content, &paths, late);
+        input.map_or(Read::Finished(None), |input| Read::ToEmbed(content, input))
+    };
+    let finish = |content, embedded: Option<Embedded>| embedded.map(|embedded| (content, embedded));
+    pipeline.run(stage, contents, read, finish, &mut |told| match told {
+        Told::Progress(told) => {
+            progress(told);
+            Ok(())
+        }
+        Told::Finished(finished) => take(finished.into_iter().flatten().collect()),
+    })
 }
 
 /// The network's input from the first of the files that has this content; `None` where none has it any more.
@@ -101,7 +135,7 @@ fn read_content(
         if ContentHash::of(&bytes) != content {
             return None;
         }
-        let picture = decode::decode_at_least(&bytes, WANTED).ok()?;
+        let picture = decode::decode_at_least(&bytes, size_wanted(architecture)).ok()?;
         NetworkInput::from_picture(&picture, architecture).ok()
     })
 }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub(crate) use self::describe::describe_library;
-pub(crate) use self::embed_library::embed_library;
+pub(crate) use self::embed_library::{embed_library, embed_some};
 use self::pipeline::{Pipeline, REPORT_EVERY, Read, Told};
 use self::reader::{Reader, Unread};
 use crate::catalog::{Catalog, CatalogError, Changes, FileStamp, ModelKey, NewPhoto, NewProblem, Problem};
@@ -30,14 +30,12 @@ use crate::embed::{EmbedError, Embedder, ModelInfo};
 use crate::job::{Cancel, Outcome, Progress, Stage};
 use crate::library::Library;
 use crate::metadata::Metadata;
-use crate::model::{INPUT_SIDE, NetworkInput};
+use crate::model::{Architecture, NetworkInput};
 use crate::patience::{LOOK_EVERY, has_entries, no_answer};
 use crate::photo::{ContentHash, Embedded, PhotoId};
 use crate::scan::{Account, Again, Before, FoundFile, Scan, ScanError, scan};
 use crate::text::sanitise_line;
 
-/// The network and the thumbnail are made from one decoded picture, and both only shrink it.
-pub const WANTED: AtLeast = AtLeast { shorter: INPUT_SIDE, longer: THUMBNAIL_SIDE };
 /// Photos whose features are projected at a time.
 const PROJECT_CHUNK: usize = 2048;
 /// The fact that tells whether a library was indexed to the end: [`YES`], or "no".
@@ -53,6 +51,11 @@ const LOOK_AGAIN: usize = 3;
 const FRESH: Duration = Duration::from_secs(2);
 /// Of a problem's text.
 const LONGEST_REASON: usize = 400;
+
+/// The network's input and the thumbnail are made from one decoded picture, and both only shrink it.
+pub fn size_wanted(architecture: Architecture) -> AtLeast {
+    AtLeast { shorter: architecture.input_side(), longer: THUMBNAIL_SIDE }
+}
 
 /// What the job tells while it runs.
 #[derive(Debug)]
@@ -85,7 +88,7 @@ pub(crate) fn account(catalog: &Catalog) -> Result<Account, CatalogError> {
 
 /// Why the job could not go on. A photo that cannot be read is never a reason.
 #[derive(Debug, thiserror::Error)]
-enum IngestError {
+pub(crate) enum IngestError {
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     #[error(transparent)]
@@ -488,7 +491,7 @@ fn prepare(
         return Ok(Read::Finished(photo.finish(known)));
     }
     let mut make = || {
-        let Decoded { picture, damage, size } = decode::decode_photo(&bytes, WANTED)?;
+        let Decoded { picture, damage, size } = decode::decode_photo(&bytes, size_wanted(model.architecture))?;
         photo.metadata.size = photo.metadata.size.or(size);
         photo.damage = damage.map(|words| DecodeError::Spoilt(words).to_string());
         if !has_thumbnail {

@@ -12,18 +12,19 @@
 use tch::{Device, Kind, Tensor};
 
 use super::convolution::{Activation, Convolution, Geometry};
-use super::{ModelError, Weights};
+use super::{ModelError, Weights, normalised};
 
 const BATCH_NORM_EPSILON: f64 = 1e-3;
 const STEM_CHANNELS: i64 = 32;
+const HEAD_CHANNELS: i64 = 1280;
 
 /// One row of the paper's table 1: inverted-residual blocks of one kind.
-struct Stage {
-    expansion: i64,
-    channels: i64,
-    blocks: usize,
+pub(super) struct Stage {
+    pub(super) expansion: i64,
+    pub(super) channels: i64,
+    pub(super) blocks: usize,
     stride: i64,
-    kernel: i64,
+    pub(super) kernel: i64,
 }
 
 const STAGES: [Stage; 7] = [
@@ -36,21 +37,37 @@ const STAGES: [Stage; 7] = [
     Stage { expansion: 6, channels: 320, blocks: 1, stride: 1, kernel: 3 },
 ];
 
-/// How much wider and deeper than Lite0 a network is.
+/// Stages whose outputs are features, too, where several levels are: what the last layer has given up in favour of what it
+/// was trained to tell apart, colours and textures, helps with species that no network has been trained on.
+const LEVELS: [usize; 3] = [4, 5, 6];
+/// Keeps the slope of a square root at 0 finite.
+const ROOT_EPSILON: f64 = 1e-2;
+
+/// How much wider and deeper than Lite0 a network is, and what it gives.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scale {
     width: f64,
     depth: f64,
+    /// Whether features come from several levels (Hariharan et al. 2015, "Hypercolumns for Object Segmentation and
+    /// Fine-grained Localization") instead of from the last one alone.
+    multilevel: bool,
 }
 
 impl Scale {
-    pub(crate) const LITE0: Self = Self { width: 1.0, depth: 1.0 };
-    pub(crate) const LITE1: Self = Self { width: 1.0, depth: 1.1 };
-    pub(crate) const LITE2: Self = Self { width: 1.1, depth: 1.2 };
+    pub(crate) const LITE0: Self = Self { width: 1.0, depth: 1.0, multilevel: false };
+    pub(crate) const LITE1: Self = Self { width: 1.0, depth: 1.1, multilevel: false };
+    pub(crate) const LITE2: Self = Self { width: 1.1, depth: 1.2, multilevel: false };
+    pub(crate) const LITE0_MULTILEVEL: Self = Self { multilevel: true, ..Self::LITE0 };
+
+    /// Floats in a feature vector.
+    pub(super) fn dimension(self) -> usize {
+        let levels = if self.multilevel { LEVELS.map(|level| self.stages()[level].channels as usize) } else { [0; 3] };
+        HEAD_CHANNELS as usize + levels.iter().sum::<usize>()
+    }
 
     /// [`STAGES`] at this scale: channels in eights, and never below nine tenths of the exact number; the first and the
     /// last stage keep their depth.
-    fn stages(self) -> [Stage; 7] {
+    pub(super) fn stages(self) -> [Stage; 7] {
         let mut stages = STAGES;
         for (number, stage) in stages.iter_mut().enumerate() {
             let exact = stage.channels as f64 * self.width;
@@ -69,15 +86,14 @@ impl Scale {
 pub(crate) struct EfficientNetLite {
     stem: Convolution,
     blocks: Vec<Block>,
+    /// Blocks whose outputs are features, too.
+    levels: Vec<usize>,
     head: Convolution,
     device: Device,
     kind: Kind,
 }
 
 impl EfficientNetLite {
-    /// Floats in a feature vector.
-    pub(crate) const DIMENSION: usize = 1280;
-
     /// Builds the network from weights with the names of the package `efficientnet_lite_pytorch`, in numbers of a kind.
     ///
     /// # Errors
@@ -86,18 +102,20 @@ impl EfficientNetLite {
         let loader = Loader { weights, device, kind };
         let stem = Shape { inputs: 3, outputs: STEM_CHANNELS, kernel: 3, stride: 2, groups: 1 };
         let stem = loader.convolution("_conv_stem", "_bn0", stem)?;
-        let mut blocks = Vec::new();
+        let (mut blocks, mut levels) = (Vec::new(), Vec::new());
         let mut channels = STEM_CHANNELS;
-        for stage in scale.stages() {
+        for (number, stage) in scale.stages().into_iter().enumerate() {
+            let is_level = scale.multilevel && LEVELS.contains(&number);
             for number in 0..stage.blocks {
                 let stride = if number == 0 { stage.stride } else { 1 };
                 blocks.push(loader.block(blocks.len(), channels, &stage, stride)?);
                 channels = stage.channels;
             }
+            levels.extend(is_level.then(|| blocks.len() - 1));
         }
-        let head = Shape { inputs: channels, outputs: Self::DIMENSION as i64, kernel: 1, stride: 1, groups: 1 };
+        let head = Shape { inputs: channels, outputs: HEAD_CHANNELS, kernel: 1, stride: 1, groups: 1 };
         let head = loader.convolution("_conv_head", "_bn1", head)?;
-        Ok(Self { stem, blocks, head, device, kind })
+        Ok(Self { stem, blocks, levels, head, device, kind })
     }
 
     /// Where the network computes.
@@ -106,18 +124,32 @@ impl EfficientNetLite {
     }
 
     /// Pictures that [`super::Channels`] has scaled, turned by 180 degrees, `[n, 3, height, width]` -> features
-    /// `[n, 1280]`.
+    /// `[n, dimension]`: the means of the last layer, or the square roots of these and the means of other levels, each level
+    /// of length 1.
     ///
     /// # Errors
     /// When libtorch fails.
     pub(crate) fn features(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
         let mut x = self.stem.forward(&pictures.f_to_kind(self.kind)?, Activation::Relu6)?;
-        for block in &self.blocks {
+        let mut levels = Vec::new();
+        for (number, block) in self.blocks.iter().enumerate() {
             x = block.forward(x)?;
+            if self.levels.contains(&number) {
+                levels.push(normalised(&pooled(&x)?)?);
+            }
         }
-        let x = self.head.forward(&x, Activation::Relu6)?;
-        Ok(x.f_to_kind(Kind::Float)?.f_mean_dim([2i64, 3].as_slice(), false, Kind::Float)?)
+        let last = pooled(&self.head.forward(&x, Activation::Relu6)?)?;
+        if levels.is_empty() {
+            return Ok(last);
+        }
+        levels.insert(0, normalised(&last.f_div(&last.f_add_scalar(ROOT_EPSILON)?.f_sqrt()?)?)?);
+        Ok(Tensor::f_cat(&levels, 1)?)
     }
+}
+
+/// `[n, channels, height, width]` -> means `[n, channels]`.
+fn pooled(x: &Tensor) -> Result<Tensor, ModelError> {
+    Ok(x.f_to_kind(Kind::Float)?.f_mean_dim([2i64, 3].as_slice(), false, Kind::Float)?)
 }
 
 /// Half the bits where the processor multiplies bfloat16 by itself: nearly twice as fast, and on Oxford 102 recall and
@@ -198,7 +230,7 @@ impl Loader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Architecture, Channels};
+    use crate::model::{Architecture, Channels, formula};
 
     /// What PyTorch gives in 64 bits for one picture with pixel (7 row + 13 column + 29 channel)
     /// mod 256, ImageNet weights, "SAME" padding.
@@ -214,7 +246,7 @@ mod tests {
             .collect();
         let picture = Tensor::from_data_size(&pixels, &[1, side, side, 3], Kind::Uint8).permute([0, 3, 1, 2]);
         let channels = Channels::new(Architecture::EfficientNetLite0.channels(), Device::Cpu).unwrap();
-        let network = EfficientNetLite::new(&Weights::built_in().unwrap(), Scale::LITE0, Device::Cpu, kind).unwrap();
+        let network = EfficientNetLite::new(&Weights::general().unwrap(), Scale::LITE0, Device::Cpu, kind).unwrap();
         let features = network.features(&channels.scale(&picture).unwrap().flip([2, 3])).unwrap();
         Vec::<f32>::try_from(features.view([-1])).unwrap().into_iter().map(f64::from).collect()
     }
@@ -228,6 +260,50 @@ mod tests {
         let length = features.iter().map(|v| v * v).sum::<f64>().sqrt();
         let sum: f64 = features.iter().sum();
         assert!((length / LENGTH - 1.0).abs() < 1e-3 && (sum / SUM - 1.0).abs() < 1e-3, "{length} {sum}");
+    }
+
+    #[test]
+    fn larger_networks_equal_the_reference_at_their_own_input_size() {
+        for (architecture, scale) in
+            [(Architecture::EfficientNetLite1, Scale::LITE1), (Architecture::EfficientNetLite2, Scale::LITE2)]
+        {
+            let side = i64::from(architecture.input_side());
+            let pixels = formula::picture(architecture.input_side()).0;
+            let picture = Tensor::from_data_size(&pixels, &[1, side, side, 3], Kind::Uint8).permute([0, 3, 1, 2]);
+            let tensors = formula::weights(architecture);
+            let file = safetensors::serialize(tensors.iter().map(|t| (t.name.as_str(), t)), None).unwrap();
+            let weights = Weights::from_bytes(&file, "").unwrap();
+            let network = EfficientNetLite::new(&weights, scale, Device::Cpu, Kind::Float).unwrap();
+            let channels = Channels::new(architecture.channels(), Device::Cpu).unwrap();
+            let features = network.features(&channels.scale(&picture).unwrap().flip([2, 3])).unwrap();
+            let features = Vec::<f32>::try_from(features.view([-1])).unwrap();
+            formula::reference(architecture).assert_equal(&features, 1e-4);
+        }
+    }
+
+    #[test]
+    fn features_of_several_levels_are_the_roots_of_the_last_and_the_means_of_others() {
+        let side = 224i64;
+        let pixels = formula::picture(224).0;
+        let picture = Tensor::from_data_size(&pixels, &[1, side, side, 3], Kind::Uint8).permute([0, 3, 1, 2]);
+        let channels = Channels::new(Architecture::EfficientNetLite0.channels(), Device::Cpu).unwrap();
+        let scaled = channels.scale(&picture).unwrap().flip([2, 3]);
+        let of = |scale: Scale| {
+            let weights = Weights::general().unwrap();
+            let network = EfficientNetLite::new(&weights, scale, Device::Cpu, Kind::Float).unwrap();
+            let features = Vec::<f32>::try_from(network.features(&scaled).unwrap().view([-1])).unwrap();
+            assert_eq!(features.len(), scale.dimension());
+            features
+        };
+        let (last, all) = (of(Scale::LITE0), of(Scale::LITE0_MULTILEVEL));
+        assert_eq!(all.len(), 1280 + 112 + 192 + 320);
+        let length = |part: &[f32]| part.iter().map(|v| v * v).sum::<f32>().sqrt();
+        for part in [&all[..1280], &all[1280..1392], &all[1392..1584], &all[1584..]] {
+            assert!((length(part) - 1.0).abs() < 1e-4);
+        }
+        let roots: Vec<f32> = last.iter().map(|v| v / (v + 0.01).sqrt()).collect();
+        let length = length(&roots);
+        assert!(roots.iter().zip(&all).all(|(root, found)| (root / length - found).abs() < 1e-4));
     }
 
     /// Those that the package `efficientnet_lite_pytorch` builds.

@@ -4,8 +4,10 @@
 //! asked of that and of [`Backbone`], so that a further network is a further variant, and a further family a file of its
 //! own beside `efficientnet.rs`.
 
+mod architecture;
 mod convolution;
 mod dinov2;
+mod dinov2_names;
 mod efficientnet;
 #[cfg(test)]
 pub(crate) mod formula;
@@ -22,9 +24,10 @@ mod weights;
 
 use half::bf16;
 use image::RgbImage;
-use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
+pub use architecture::Architecture;
+use architecture::Family;
 pub(crate) use dinov2::DinoV2;
 pub(crate) use efficientnet::{EfficientNetLite, Scale};
 pub use head::{Head, HeadPart, normalised, signed_power};
@@ -65,18 +68,15 @@ impl From<tch::TchError> for ModelError {
     }
 }
 
-/// A picture made ready for the network: `side * side` RGB pixels, rows first, 8 bits a channel.
+/// A picture made ready for a network: RGB pixels, rows first, 8 bits a channel, [`Architecture::input_side`] pixels wide
+/// and high.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkInput(pub Vec<u8>);
 
-/// The width and height of a [`NetworkInput`], in pixels.
-pub const INPUT_SIDE: u32 = 224;
-const INPUT_BYTES: usize = (INPUT_SIDE * INPUT_SIDE * 3) as usize;
-
 impl NetworkInput {
-    /// A picture of nothing, to try a network with.
-    pub(crate) fn black() -> Self {
-        Self(vec![0; INPUT_BYTES])
+    /// A picture of nothing but grey, to try a network with.
+    pub fn grey(architecture: Architecture) -> Self {
+        Self(vec![128; architecture.input_bytes()])
     }
 
     /// The part of an upright picture that a network looks at, at its size: the largest square in the middle. On Oxford
@@ -88,7 +88,8 @@ impl NetworkInput {
     pub fn from_picture(picture: &RgbImage, architecture: Architecture) -> Result<Self, DecodeError> {
         let resize =
             if architecture == Architecture::SiameseResNet18 { decode::resize } else { decode::resize_and_crop };
-        Ok(Self(resize(picture, INPUT_SIDE, INPUT_SIDE)?.into_raw()))
+        let side = architecture.input_side();
+        Ok(Self(resize(picture, side, side)?.into_raw()))
     }
 }
 
@@ -123,125 +124,6 @@ impl Channels {
     pub(crate) fn scale(&self, pictures: &Tensor) -> Result<Tensor, ModelError> {
         Ok(pictures.f_to_kind(Kind::Float)?.f_mul(&self.factor)?.f_add_(&self.shift)?)
     }
-}
-
-/// The networks that the program knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Architecture {
-    #[serde(rename = "efficientnet-lite0")]
-    EfficientNetLite0,
-    #[serde(rename = "efficientnet-lite1")]
-    EfficientNetLite1,
-    #[serde(rename = "efficientnet-lite2")]
-    EfficientNetLite2,
-    #[serde(rename = "resnet18")]
-    ResNet18,
-    #[serde(rename = "resnet34")]
-    ResNet34,
-    #[serde(rename = "resnet50")]
-    ResNet50,
-    #[serde(rename = "dinov2-small")]
-    DinoV2Small,
-    /// The siamese tutorial's: a ResNet18 whose 1,000 outputs are the features.
-    #[serde(rename = "siamese-resnet18")]
-    SiameseResNet18,
-}
-
-impl Architecture {
-    /// For people.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::EfficientNetLite0 => "EfficientNet-Lite0",
-            Self::EfficientNetLite1 => "EfficientNet-Lite1",
-            Self::EfficientNetLite2 => "EfficientNet-Lite2",
-            Self::ResNet18 => "ResNet18",
-            Self::ResNet34 => "ResNet34",
-            Self::ResNet50 => "ResNet50",
-            Self::DinoV2Small => "DINOv2 ViT-S/14",
-            Self::SiameseResNet18 => "Siamese ResNet18",
-        }
-    }
-
-    /// For files and ids: the same as in a card.
-    pub fn id(self) -> &'static str {
-        match self {
-            Self::EfficientNetLite0 => "efficientnet-lite0",
-            Self::EfficientNetLite1 => "efficientnet-lite1",
-            Self::EfficientNetLite2 => "efficientnet-lite2",
-            Self::ResNet18 => "resnet18",
-            Self::ResNet34 => "resnet34",
-            Self::ResNet50 => "resnet50",
-            Self::DinoV2Small => "dinov2-small",
-            Self::SiameseResNet18 => "siamese-resnet18",
-        }
-    }
-
-    /// Floats in a feature vector.
-    pub fn dimension(self) -> usize {
-        match self.family() {
-            Family::EfficientNet(_) => EfficientNetLite::DIMENSION,
-            Family::ResNet(layout) => layout.dimension(),
-            Family::DinoV2 => DinoV2::DIMENSION,
-        }
-    }
-
-    /// Whether the network takes a weight of this name; a classifier's, say, it does not.
-    pub(crate) fn needs(self, weight: &str) -> bool {
-        let beginnings: &[&str] = match self.family() {
-            Family::EfficientNet(_) => &["_conv_stem.", "_bn0.", "_blocks.", "_conv_head.", "_bn1."],
-            Family::ResNet(layout) if layout.classifier => &["conv1.", "bn1.", "layer", "fc."],
-            Family::ResNet(_) => &["conv1.", "bn1.", "layer"],
-            Family::DinoV2 => &["cls_token", "pos_embed", "patch_embed.", "blocks.", "norm."],
-        };
-        beginnings.iter().any(|beginning| weight.starts_with(beginning))
-    }
-
-    /// Mean and deviation of red, green and blue in the pictures that the network learnt from, 0 to 1.
-    fn channels(self) -> [[f32; 3]; 2] {
-        match self.family() {
-            Family::EfficientNet(_) => [[0.498; 3], [0.502; 3]],
-            // The siamese tutorial's: CIFAR-10's.
-            Family::ResNet(layout) if layout.classifier => [[0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]],
-            Family::ResNet(_) | Family::DinoV2 => [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]],
-        }
-    }
-
-    /// Numbers to compute features in. The tutorial's distances are told exactly, for they are compared with those that
-    /// it prints, and the transformer has no need.
-    fn inference_dtype(self, device: Device) -> Kind {
-        match self {
-            Self::SiameseResNet18 | Self::DinoV2Small => Kind::Float,
-            _ => efficientnet::inference_dtype(device),
-        }
-    }
-
-    /// Numbers to learn in: half the bits on a GPU and where the processor has them, the weights themselves aside. The
-    /// tutorial is repeated as it was.
-    pub(crate) fn training_dtype(self, device: Device) -> Kind {
-        let exact = matches!(self, Self::SiameseResNet18 | Self::DinoV2Small);
-        if device.is_cuda() && !exact { Kind::BFloat16 } else { self.inference_dtype(device) }
-    }
-
-    fn family(self) -> Family {
-        let resnet = |blocks, bottleneck, classifier| Family::ResNet(resnet::Layout { blocks, bottleneck, classifier });
-        match self {
-            Self::EfficientNetLite0 => Family::EfficientNet(Scale::LITE0),
-            Self::EfficientNetLite1 => Family::EfficientNet(Scale::LITE1),
-            Self::EfficientNetLite2 => Family::EfficientNet(Scale::LITE2),
-            Self::ResNet18 => resnet([2, 2, 2, 2], false, false),
-            Self::ResNet34 => resnet([3, 4, 6, 3], false, false),
-            Self::ResNet50 => resnet([3, 4, 6, 3], true, false),
-            Self::DinoV2Small => Family::DinoV2,
-            Self::SiameseResNet18 => resnet([2, 2, 2, 2], false, true),
-        }
-    }
-}
-
-/// An architecture as its family builds it.
-enum Family {
-    EfficientNet(Scale),
-    ResNet(resnet::Layout),
-    DinoV2,
 }
 
 /// A network that gives features. One thread owns it: a tensor may be sent to another thread but not shared.
@@ -283,7 +165,7 @@ impl Backbone {
         let network = match architecture.family() {
             Family::EfficientNet(scale) => Network::EfficientNet(EfficientNetLite::new(weights, scale, device, kind)?),
             Family::ResNet(layout) => Network::ResNet(ResNet::new(weights, layout, device, kind)?),
-            Family::DinoV2 => Network::DinoV2(DinoV2::new(weights, device)?),
+            Family::DinoV2(layout) => Network::DinoV2(DinoV2::new(weights, layout, device)?),
         };
         Ok(Self { architecture, channels: Channels::new(architecture.channels(), device)?, network, kind })
     }
@@ -294,6 +176,10 @@ impl Backbone {
     /// When they are not.
     pub(crate) fn check(architecture: Architecture, weights: &Weights) -> Result<(), ModelError> {
         Self::open(architecture, weights, Device::Cpu).map(drop)
+    }
+
+    pub(crate) fn architecture(&self) -> Architecture {
+        self.architecture
     }
 
     /// Floats in a feature vector.
@@ -311,7 +197,7 @@ impl Backbone {
     }
 
     /// 8-bit RGB pictures `[n, 3, height, width]` on the network's device -> 32-bit features `[n, dimension]`, not
-    /// normalised. The transformer wants 224 pixels a side, the others any size.
+    /// normalised. A transformer wants its own input size, the others take any.
     ///
     /// # Errors
     /// When libtorch fails, out of memory among other things.
@@ -356,7 +242,7 @@ impl Backbone {
                 these.iter_mut().zip(pixels).for_each(|(to, pixel)| *to = scaled(pixel));
             }
         }
-        Ok(by_rows(numbers.as_flattened().as_flattened(), inputs.len(), kind)?)
+        Ok(self.by_rows(numbers.as_flattened().as_flattened(), inputs.len(), kind)?)
     }
 
     fn scaled_features(&self, scaled: &Tensor) -> Result<Tensor, ModelError> {
@@ -384,8 +270,8 @@ impl Backbone {
                 let mut pixels = inputs.iter().map(|input| input.0.as_slice()).collect::<Vec<_>>().concat();
                 // For each size of a batch a GPU plans all convolutions, for a second or two: few sizes serve them all.
                 let count = inputs.len().next_power_of_two();
-                pixels.resize(count * INPUT_BYTES, 0);
-                let features = self.forward(&by_rows(&pixels, count, Kind::Uint8)?.f_to_device(device)?)?;
+                pixels.resize(count * self.architecture.input_bytes(), 0);
+                let features = self.forward(&self.by_rows(&pixels, count, Kind::Uint8)?.f_to_device(device)?)?;
                 features.f_narrow(0, 0, inputs.len() as i64)?
             }
         };
@@ -395,13 +281,13 @@ impl Backbone {
         features.f_copy_data(&mut values, length)?;
         Ok(values)
     }
-}
 
-/// Numbers of `count` pictures as bytes, rows first -> `[count, 3, height, width]`. Permuted, not copied: this is the
-/// channels-last layout that the convolutions are fastest on.
-fn by_rows(numbers: &[u8], count: usize, kind: Kind) -> Result<Tensor, tch::TchError> {
-    let side = i64::from(INPUT_SIDE);
-    Tensor::f_from_data_size(numbers, &[count as i64, side, side, 3], kind)?.f_permute([0, 3, 1, 2])
+    /// Numbers of `count` pictures as bytes, rows first -> `[count, 3, height, width]`. Permuted, not copied: this is the
+    /// channels-last layout that the convolutions are fastest on.
+    fn by_rows(&self, numbers: &[u8], count: usize, kind: Kind) -> Result<Tensor, tch::TchError> {
+        let side = i64::from(self.architecture.input_side());
+        Tensor::f_from_data_size(numbers, &[count as i64, side, side, 3], kind)?.f_permute([0, 3, 1, 2])
+    }
 }
 
 #[cfg(test)]
@@ -415,12 +301,12 @@ mod tests {
             .map(|n: usize| NetworkInput((0..3 * 224 * 224).map(|i| ((i / 7) * (n + 3) % 251) as u8).collect()))
             .collect();
         for kind in [Kind::Float, Kind::BFloat16] {
-            let backbone = Weights::built_in()
+            let backbone = Weights::general()
                 .and_then(|weights| Backbone::build(Architecture::EfficientNetLite0, &weights, Device::Cpu, kind))
                 .unwrap();
             let features = backbone.features(&inputs).unwrap();
             for (input, found) in inputs.iter().zip(features.chunks_exact(backbone.dimension())) {
-                let plain = backbone.forward(&by_rows(&input.0, 1, Kind::Uint8).unwrap()).unwrap();
+                let plain = backbone.forward(&backbone.by_rows(&input.0, 1, Kind::Uint8).unwrap()).unwrap();
                 let plain = Vec::<f32>::try_from(plain.view([-1])).unwrap();
                 let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
                 let cosine = product(found, &plain) / (product(found, found) * product(&plain, &plain)).sqrt();
@@ -436,22 +322,5 @@ mod tests {
         let error = ModelError::from(tch::TchError::Torch("CUDA error: no\nException raised from f\nframe #0".into()));
         assert!(error.to_string().ends_with("CUDA error: no"), "{error}");
         assert!(error.source().is_none());
-    }
-
-    #[test]
-    fn an_architecture_has_one_name_in_cards_and_ids() {
-        const ALL: [Architecture; 8] = [
-            Architecture::EfficientNetLite0,
-            Architecture::EfficientNetLite1,
-            Architecture::EfficientNetLite2,
-            Architecture::ResNet18,
-            Architecture::ResNet34,
-            Architecture::ResNet50,
-            Architecture::DinoV2Small,
-            Architecture::SiameseResNet18,
-        ];
-        for architecture in ALL {
-            assert_eq!(serde_json::to_value(architecture).unwrap(), architecture.id());
-        }
     }
 }

@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn features_equal_torchvisions() {
-        let pixels = formula::picture().0;
+        let pixels = formula::picture(224).0;
         let picture = Tensor::from_data_size(&pixels, &[1, 224, 224, 3], Kind::Uint8).permute([0, 3, 1, 2]);
         for architecture in
             [Architecture::ResNet18, Architecture::ResNet34, Architecture::ResNet50, Architecture::SiameseResNet18]

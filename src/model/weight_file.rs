@@ -6,11 +6,12 @@ use std::path::Path;
 
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
+use super::dinov2_names::use_original_names;
 use super::pickle::DType;
 use super::weight_format::{WeightFormatError, short};
 use super::{Architecture, NamedTensor, state_dict};
 
-/// The largest network here has 100 MB.
+/// The largest network here has 350 MB.
 const MAX_BYTES: u64 = 1 << 30;
 /// Put before every name by what trained or wrapped the network.
 const WRAPPERS: [&str; 4] = ["module.", "backbone.", "_orig_mod.", "model."];
@@ -28,10 +29,12 @@ pub enum WeightFileError {
     Unknown { found: String },
 }
 
-const KNOWN: &str = "EfficientNet-Lite0 to 2, ResNet18, 34 and 50 and DINOv2 ViT-S/14";
+const KNOWN: &str =
+    "EfficientNet-Lite0 to 2, ResNet18, 34 and 50 and DINOv2 ViT-S/14 and ViT-B/14, with registers and without";
 
-/// The floating-point tensors of a file as 32-bit floats, without the prefixes of wrappers; PyTorch's in the file's
-/// order, others by name. The format is told by the content, whatever the file is called.
+/// The floating-point tensors of a file as 32-bit floats, without the prefixes of wrappers and under the names of their
+/// authors; PyTorch's in the file's order, others by name. The format is told by the content, whatever the file is
+/// called.
 ///
 /// # Errors
 /// When the file cannot be read, is damaged, or is no such file.
@@ -50,6 +53,7 @@ pub fn read(path: &Path) -> Result<Vec<NamedTensor>, WeightFileError> {
             tensor.name = rest.to_owned();
         }
     }
+    use_original_names(&mut tensors);
     Ok(tensors)
 }
 
@@ -120,9 +124,14 @@ pub(crate) fn recognise(tensors: &[NamedTensor]) -> Result<Architecture, WeightF
             _ => None,
         }
     } else {
-        let patches = matches!(shape("patch_embed.proj.weight"), Some([384, _, 14, 14]));
-        let dinov2 = patches && has("blocks.0.ls1.gamma") && blocks("blocks.") == 12 && !has("register_tokens");
-        dinov2.then_some(Architecture::DinoV2Small)
+        let is_dinov2 = has("blocks.0.ls1.gamma") && blocks("blocks.") == 12;
+        match shape("patch_embed.proj.weight").filter(|_| is_dinov2) {
+            Some([384, _, 14, 14]) if has("register_tokens") => Some(Architecture::DinoV2SmallRegisters),
+            Some([384, _, 14, 14]) => Some(Architecture::DinoV2Small),
+            Some([768, _, 14, 14]) if has("register_tokens") => Some(Architecture::DinoV2BaseRegisters),
+            Some([768, _, 14, 14]) => Some(Architecture::DinoV2Base),
+            _ => None,
+        }
     };
     known.ok_or_else(|| WeightFileError::Unknown { found: first_names(tensors) })
 }
@@ -144,7 +153,13 @@ mod tests {
 
     #[test]
     fn the_network_is_known_by_names_and_shapes() {
-        for architecture in [Architecture::ResNet34, Architecture::ResNet50] {
+        for architecture in [
+            Architecture::ResNet34,
+            Architecture::ResNet50,
+            Architecture::DinoV2SmallRegisters,
+            Architecture::DinoV2Base,
+            Architecture::DinoV2BaseRegisters,
+        ] {
             assert_eq!(recognise(&formula::weights(architecture)).unwrap(), architecture);
         }
         let shaped = |name: &str, shape: &[usize]| NamedTensor {

@@ -13,8 +13,8 @@ use crate::photo::hex;
 
 /// The ImageNet weights, put here by `make setup`, which converts them from the package that ships them. They are part
 /// of the program, so that it can never start without them.
-static BUILT_IN: &[u8] = include_bytes!("../../.deps/weights/efficientnet_lite0.safetensors");
-const BUILT_IN_SHA256: &str = "0c677c314df2a69239bef9609a095a957201d5092462c5ace5d8bf3e0201bbd7";
+static GENERAL: &[u8] = include_bytes!("../../.deps/weights/efficientnet_lite0.safetensors");
+const GENERAL_SHA256: &str = "0c677c314df2a69239bef9609a095a957201d5092462c5ace5d8bf3e0201bbd7";
 
 /// Tensors in memory by name. Networks that are built from those that require gradients hand them on.
 pub type NamedTensors = BTreeMap<String, Tensor>;
@@ -49,16 +49,16 @@ enum Source<'a> {
 }
 
 impl Weights<'static> {
-    /// The weights in the program.
+    /// The ImageNet weights.
     ///
     /// # Errors
     /// When they are not the ones that this source was written for.
-    pub(crate) fn built_in() -> Result<Self, ModelError> {
-        let found = hex(&Sha256::digest(BUILT_IN));
-        if found != BUILT_IN_SHA256 {
+    pub(crate) fn general() -> Result<Self, ModelError> {
+        let found = hex(&Sha256::digest(GENERAL));
+        if found != GENERAL_SHA256 {
             return Err(ModelError::WrongHash { found });
         }
-        Self::from_bytes(BUILT_IN, "")
+        Self::from_bytes(GENERAL, "")
     }
 }
 

@@ -55,29 +55,28 @@ struct Query {
 type Measures = [f64; 3];
 
 impl Tally {
-    /// Searches `queries` among `gallery`, positions in the data set; a query never finds itself. Right is what has the
-    /// same label.
+    /// Searches `queries` among `gallery`, positions among all photos; a query never finds itself. Right is what has the
+    /// same label; `labels` are those of all photos.
     ///
     /// # Errors
     /// When libtorch fails.
     pub fn add(
         &mut self,
-        data: &Dataset,
+        labels: &[i64],
         embedded: &ModelEmbeddings,
         queries: &[usize],
         gallery: &[usize],
     ) -> Result<(), ModelError> {
-        let labels = data.labels_of(gallery);
         let mut sizes: HashMap<i64, usize> = HashMap::new();
-        labels.iter().for_each(|label| *sizes.entry(*label).or_default() += 1);
-        let largest = queries.iter().filter_map(|query| sizes.get(&data.labels[*query])).max().copied().unwrap_or(0);
+        gallery.iter().for_each(|photo| *sizes.entry(labels[*photo]).or_default() += 1);
+        let largest = queries.iter().filter_map(|query| sizes.get(&labels[*query])).max().copied().unwrap_or(0);
         let k = (largest.max(EXAMPLE_RESULTS) + 1).min(gallery.len());
         let there = rows_of(&embedded.rows, gallery)?;
         let in_gallery: std::collections::HashSet<usize> = gallery.iter().copied().collect();
         for some in queries.chunks(CHUNK as usize) {
             let nearest = nearest(&rows_of(&embedded.rows, some)?, &there, embedded.metric, k)?;
             for (query, nearest) in some.iter().zip(nearest.chunks_exact(k)) {
-                let label = data.labels[*query];
+                let label = labels[*query];
                 let others: Vec<usize> =
                     nearest.iter().map(|n| gallery[*n as usize]).filter(|other| other != query).collect();
                 let itself = usize::from(in_gallery.contains(query));
@@ -85,7 +84,7 @@ impl Tally {
                 if relevant == 0 {
                     continue;
                 }
-                self.count(label as usize, others.iter().map(|other| data.labels[*other] == label), relevant);
+                self.count(label as usize, others.iter().map(|other| labels[*other] == label), relevant);
                 self.found.push((*query, others.into_iter().take(EXAMPLE_RESULTS).collect()));
             }
         }
@@ -232,8 +231,8 @@ impl Comparison {
         split: &Split,
     ) -> Result<(), ModelError> {
         for (number, embedded) in models.into_iter().enumerate() {
-            self.seen[number].add(data, embedded, &subsample(&split.seen, MAX_QUERIES), &split.learn)?;
-            self.unseen[number].add(data, embedded, &subsample(&split.unseen, MAX_QUERIES), &split.unseen)?;
+            self.seen[number].add(&data.labels, embedded, &subsample(&split.seen, MAX_QUERIES), &split.learn)?;
+            self.unseen[number].add(&data.labels, embedded, &subsample(&split.unseen, MAX_QUERIES), &split.unseen)?;
         }
         Ok(())
     }
@@ -324,8 +323,12 @@ fn gain_apart(before: &Score, after: &Score) -> Score {
 /// one of them is more than chance: its 95 % interval does not reach down to 0. With few queries that takes a large gain;
 /// without such evidence the model in use stays. `None` where no task that counts was measured.
 fn verdict(rows: &[TaskResult], focus: Focus) -> Option<Verdict> {
-    let mut counted =
-        rows.iter().filter(|row| focus == Focus::NewSpeciesToo || row.task != Task::UnseenSpecies).peekable();
+    let counts = |row: &&TaskResult| match focus {
+        Focus::NewSpeciesToo => true,
+        Focus::OnlyThese => row.task != Task::UnseenSpecies,
+        Focus::OtherSpecies => row.task != Task::SeenSpecies,
+    };
+    let mut counted = rows.iter().filter(counts).peekable();
     counted.peek()?;
     let (mut worse, mut evidence) = (false, false);
     for TaskResult { gain, .. } in counted {

@@ -4,7 +4,7 @@ use tch::Device;
 
 use super::crops::Crop;
 use crate::artefact::{Loss, Recipe, TrainOptions};
-use crate::model::{Architecture, INPUT_SIDE};
+use crate::model::Architecture;
 
 /// The tutorial draws so many triplets for each class in an epoch.
 pub(super) const TRIPLETS_PER_CLASS: usize = 8;
@@ -38,7 +38,7 @@ impl Hyperparameters {
         if options.recipe == Recipe::Tutorial {
             return Self {
                 crop: Crop::Squeezed,
-                side: INPUT_SIDE,
+                side: Architecture::SiameseResNet18.input_side(),
                 batch_size: 32,
                 epochs: options.epochs.unwrap_or(8),
                 learning_rates: [1e-3; 3],
@@ -49,10 +49,11 @@ impl Hyperparameters {
             };
         }
         let is_gpu = device != Device::Cpu;
-        let is_transformer = start == Architecture::DinoV2Small;
         Self {
             crop: Crop::Random,
-            side: if is_gpu || is_transformer { INPUT_SIDE } else { 192 },
+            // Crops show flowers larger than whole photos do: at six sevenths of the side they look alike to the network
+            // (Touvron et al. 2019, "Fixing the train-test resolution discrepancy"), and a quarter of the work is saved.
+            side: if is_gpu || start.is_transformer() { start.input_side() } else { start.input_side() / 7 * 6 },
             batch_size: if is_gpu { 64.min(photos) } else { 32.min(photos) },
             epochs: options.epochs.unwrap_or(if is_gpu { 30 } else { 8 }),
             learning_rates: [2e-4, 1e-4, 1e-2],

@@ -36,7 +36,9 @@ use std::time::Instant;
 
 use tch::Tensor;
 
-use crate::artefact::{ArtefactError, Card, EvaluationReport, Model, ModelId, NamedTensor, Recipe, TrainedBy, Verdict};
+use crate::artefact::{
+    ArtefactError, Card, EvaluationReport, Focus, Model, ModelId, NamedTensor, NotMeasured, Recipe, TrainedBy, Verdict,
+};
 use crate::catalog::{Catalog, CatalogError, ModelKey};
 use crate::device::{NoSuchDevice, open_device, says_out_of_memory};
 use crate::embed::{EmbedError, Embedder};
@@ -48,7 +50,7 @@ use crate::system::{cores, now};
 use dataset::{Dataset, DatasetError, rows_of};
 use evaluation::{Comparison, ModelEmbeddings};
 use head::{HeadOptions, HeadProgress};
-use holdout::{HoldOut, Scheme};
+use holdout::{HoldOut, Scheme, Split};
 use plan::{TrainingPlan, start_model};
 use progress::TrainEvent;
 use reporter::ProgressReporter;
@@ -187,7 +189,7 @@ impl<'a> Training<'a> {
             return Err(TrainError::NoClasses);
         }
         let hold_out = HoldOut::new(&data, self.scheme(data.photos.len()))?;
-        if let Some(reason) = hold_out.not_measured() {
+        if let Some(reason) = self.not_measured(&hold_out) {
             reporter.tell(TrainEvent::Notice(wording::not_measured_before(reason)));
         }
         let trained = match self.plan.options.recipe {
@@ -299,7 +301,8 @@ impl<'a> Training<'a> {
         reporter: &mut ProgressReporter,
     ) -> Result<Option<TrainedWeights>, TrainError> {
         let active = self.active_embeddings(data, catalog)?;
-        let split = hold_out.first_split();
+        let all = Split { learn: data.all(), ..Split::default() };
+        let split = if self.plan.options.learn_from_all { all } else { hold_out.first_split() };
         let is_full = self.plan.options.recipe == Recipe::Full;
         reporter.stage(Stage::Training, 0);
         let device = open_device(self.plan.device)?;
@@ -366,7 +369,17 @@ impl<'a> Training<'a> {
         // All features, and labels for some: a copy of these features would take as much memory again.
         let mut labels = vec![-1; data.photos.len()];
         positions.iter().for_each(|position| labels[*position] = data.labels[*position]);
-        Ok(head::fit(features, &labels, &options, tell)?)
+        let started_with =
+            self.start.head().map_err(EmbedError::Head)?.filter(|_| is_quick && self.starts_for_others());
+        let base = started_with.as_ref().and_then(|head| head.parts.first());
+        Ok(head::fit(features, &labels, &options, base, tell)?)
+    }
+
+    /// Whether the training begins with a model that was made for species that it does not know, and is to stay good at
+    /// those.
+    fn starts_for_others(&self) -> bool {
+        let made_for = self.start.card.trained.as_ref().map(|trained| trained.options.focus);
+        made_for == Some(Focus::OtherSpecies) && self.plan.options.focus == Focus::NewSpeciesToo
     }
 
     fn fit_to_all(
@@ -392,7 +405,8 @@ impl<'a> Training<'a> {
         reporter: &mut ProgressReporter,
     ) -> Result<Option<EvaluationReport>, TrainError> {
         let is_quick = self.plan.options.recipe == Recipe::Quick;
-        let splits = hold_out.splits();
+        let is_measured = self.not_measured(hold_out) != Some(NotMeasured::NothingHeldOut);
+        let splits = if is_measured { hold_out.splits() } else { Vec::new() };
         let mut comparison = Comparison::default();
         for (number, split) in splits.iter().enumerate() {
             reporter.stage(Stage::TrainingWithoutHeldOut, 0);
@@ -415,7 +429,16 @@ impl<'a> Training<'a> {
 
     fn report(&self, comparison: Comparison, data: &Dataset, folds: u32, hold_out: &HoldOut) -> EvaluationReport {
         let earlier = self.earlier_evaluation(data);
-        comparison.report(data, self.plan.options.focus, folds, earlier, hold_out.not_measured())
+        comparison.report(data, self.plan.options.focus, folds, earlier, self.not_measured(hold_out))
+    }
+
+    /// Why nothing can be measured, where that is so. A network that has learnt from all photos here knows also what would be
+    /// held out.
+    fn not_measured(&self, hold_out: &HoldOut) -> Option<NotMeasured> {
+        let started_here = self.start.card.trained.as_ref().filter(|it| it.folder == self.plan.library.root);
+        let knows_all = started_here.is_some_and(|trained| trained.options.learn_from_all);
+        let all = self.plan.options.learn_from_all || knows_all;
+        all.then_some(NotMeasured::NothingHeldOut).or(hold_out.not_measured())
     }
 
     fn evaluate_without_labels(
@@ -467,7 +490,8 @@ impl<'a> Training<'a> {
     /// What the model in use reached when it was trained, where that was on the same photos with the same labels.
     fn earlier_evaluation(&self, data: &Dataset) -> Option<&EvaluationReport> {
         let evaluation = self.plan.active.card.trained.as_ref()?.evaluation.as_ref()?;
-        (evaluation.dataset == data.fingerprint(&data.all())).then_some(evaluation)
+        let is_measured = !evaluation.rows.is_empty();
+        (is_measured && evaluation.dataset == data.fingerprint(&data.all())).then_some(evaluation)
     }
 
     /// Whether the model in use was trained on this folder.

@@ -1,6 +1,6 @@
 //! What a training is to do, and what it begins with: the same for the window and the command line.
 
-use crate::artefact::{ArtefactError, Model, ModelFolder, Recipe, TrainOptions};
+use crate::artefact::{ArtefactError, Focus, GENERAL, Model, ModelFolder, Recipe, TrainOptions, is_built_in};
 use crate::device::DeviceChoice;
 use crate::embed::Embedder;
 use crate::job::Cancel;
@@ -32,11 +32,18 @@ pub(super) fn start_model(
     active: &Model,
     options: &TrainOptions,
 ) -> Result<Model, ArtefactError> {
+    let start = chosen_start(models, active, options)?;
+    // What serves species that it was not trained on comes from more than the last layer.
+    let can_give_more = options.focus == Focus::OtherSpecies && options.recipe == Recipe::Full;
+    Ok(if can_give_more && start.card.backbone == GENERAL { Model::multilevel() } else { start })
+}
+
+fn chosen_start(models: &ModelFolder, active: &Model, options: &TrainOptions) -> Result<Model, ArtefactError> {
     if let Some(id) = &options.start {
         return models.load(id);
     }
     let trained = active.card.trained.as_ref();
-    let is_fresh = trained.is_none_or(|trained| trained.options.recipe == Recipe::Quick);
+    let is_fresh = trained.is_none_or(|trained| trained.options.recipe == Recipe::Quick) || is_built_in(&active.id);
     let fits = is_fresh && active.card.metric == Metric::Cosine;
     Ok(if fits { active.clone() } else { Model::built_in() })
 }

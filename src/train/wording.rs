@@ -25,6 +25,9 @@ fn name_within(task: Task) -> &'static str {
 pub(crate) fn not_measured(reason: NotMeasured) -> String {
     match reason {
         NotMeasured::TooFewPhotos => "Too few photos to measure whether the new model is better".into(),
+        NotMeasured::NothingHeldOut => {
+            "All photos were learnt from, as was wanted: nothing is left to measure with".into()
+        }
         NotMeasured::OneShotPerSpecies => format!(
             "All photos of each species are one shot (more than {SAME_SHOT} alike), so none can be held out to measure \
              whether the new model is better"

@@ -1,18 +1,22 @@
 //! The models on this computer: what each was made from, how good it was measured to be, which one is in use; and what
 //! can be done with them.
 
-use eframe::egui::{self, Align, Button, Context, Frame, Key, Layout, Response, RichText, ScrollArea, Ui};
+use std::collections::BTreeSet;
+
+use eframe::egui::{self, Align, Button, Context, Frame, Grid, Key, Layout, Response, RichText, ScrollArea, Ui};
 use time::OffsetDateTime;
 use tr::tr;
 
 use super::dates::day_text;
-use super::state::{Action, OpenLibrary, State};
+use super::state::{Action, ModelComparison, OpenLibrary, State};
 use super::train::recipe_name;
 use super::{command_button, megabytes, photos_of, theme, window_over_grid};
-use crate::artefact::{BUILT_IN, ModelId, ModelSummary, TaskResult};
+use crate::artefact::{BUILT_IN, GENERAL, Interval, ModelId, ModelSummary, Score, TaskResult};
 use crate::command::Command;
+use crate::compare::Compared;
 use crate::desktop::Purpose;
 use crate::language::translate;
+use crate::model::Architecture;
 use crate::system::now;
 use crate::text::sanitise_line;
 use crate::train::wording::task_name;
@@ -23,6 +27,8 @@ const WIDTH: f32 = 800.0;
 const QUALITY_WIDTH: f32 = 236.0;
 const FIGURE_WIDTH: f32 = 54.0;
 const ACTIONS_WIDTH: f32 = 128.0;
+/// Height of the line under the list.
+const FOOT: f32 = 36.0;
 /// Days after which a date is told instead of how long ago it was.
 const RECENT_DAYS: u64 = 7;
 
@@ -33,6 +39,8 @@ pub(crate) struct Models {
     edit: Option<Edit>,
     /// The model that the library is changing to.
     pub(crate) wanted: Option<ModelId>,
+    /// What is to be compared.
+    ticked: BTreeSet<ModelId>,
 }
 
 /// What is being done to one model, by its id.
@@ -66,13 +74,17 @@ pub(crate) fn models_ui(ctx: &Context, panel: &mut Models, state: &State, action
             });
         });
         ui.add_space(theme::GAP);
+        let height = height - FOOT;
         ScrollArea::vertical().min_scrolled_height(height).max_height(height).show(ui, |ui| {
+            comparison_ui(ui, state);
             for model in state.models.iter() {
                 let usage =
                     Usage::of(model, state.model_in_use.as_deref(), panel.wanted.as_deref(), state.library.as_ref());
-                model_ui(ui, model, usage, panel, actions);
+                let speed = state.speeds.get(&model.card.architecture).copied();
+                model_ui(ui, model, usage, speed, panel, actions);
             }
         });
+        compare_ui(ui, state, panel, actions);
     });
     panel.open = open;
     if !open {
@@ -107,15 +119,125 @@ impl Usage {
     }
 }
 
-fn model_ui(ui: &mut Ui, model: &ModelSummary, usage: Usage, panel: &mut Models, actions: &mut Vec<Action>) {
+/// The line under the list: what to compare, and the button that begins it.
+fn compare_ui(ui: &mut Ui, state: &State, panel: &mut Models, actions: &mut Vec<Action>) {
+    panel.ticked.retain(|id| state.models.iter().any(|model| model.id == *id));
+    let obstacle = match &state.library {
+        None => Some(tr!("Open a folder first")),
+        Some(library) if library.obstacle.is_some() => Some(tr!("The program's data cannot be written")),
+        Some(library) if !library.writable => Some(tr!("Another Florascope window has this folder open")),
+        Some(_) if state.comparison.running => Some(tr!("Models are being compared")),
+        Some(_) if panel.ticked.is_empty() => Some(tr!("Tick models first")),
+        Some(_) => None,
+    };
+    ui.add_space(theme::GAP);
+    ui.horizontal(|ui| {
+        ui.weak(tr!("Which is best for this folder? Tick models and compare them."));
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let button = ui.add_enabled(obstacle.is_none(), Button::new(tr!("Compare models")));
+            let hint = tr!("Search with labelled photos of this folder among the others, with each of these models");
+            if button.on_hover_text(hint).on_disabled_hover_text(obstacle.unwrap_or_default()).clicked() {
+                let models = state.models.iter().map(|model| &model.id).filter(|id| panel.ticked.contains(*id));
+                actions.push(Action::Request(Request::CompareModels(models.cloned().collect())));
+            }
+        });
+    });
+}
+
+/// What came of the last comparison, side by side.
+fn comparison_ui(ui: &mut Ui, state: &State) {
+    let ModelComparison { rows, running } = &state.comparison;
+    if rows.is_empty() && !running {
+        return;
+    }
+    let palette = theme::palette(ui);
+    let frame = Frame::new().fill(ui.visuals().faint_bg_color).corner_radius(theme::ROUNDING);
+    frame.inner_margin(theme::MARGIN).show(ui, |ui| {
+        ui.set_width(ui.available_width());
+        ui.label(RichText::new(tr!("On this folder")).strong().size(theme::TITLE_SIZE));
+        Grid::new("comparison").num_columns(4).spacing([theme::WIDE_GAP, 4.0]).show(ui, |ui| {
+            let titles = [tr!("Model"), tr!("Top-1 accuracy"), tr!("MAP@R"), tr!("Photos a second")];
+            titles.into_iter().for_each(|title| drop(ui.weak(title)));
+            ui.end_row();
+            // What is compared of a model, and how it is written.
+            let cells = |row: &Compared| {
+                let [recall, map] = [|score: &Score| score.recall_at_1, |score: &Score| score.map_at_r]
+                    .map(|of| row.score.as_ref().map(|score| (of(score).value, in_percent(&of(score)))));
+                [recall, map, Some((row.photos_a_second, rate_text(row.photos_a_second)))]
+            };
+            let all: Vec<_> = rows.iter().map(cells).collect();
+            for (row, own) in rows.iter().zip(&all) {
+                let model = state.models.iter().find(|model| model.id == row.model);
+                let title = model.map_or_else(|| row.model.to_string(), title_of);
+                let title = if row.has_learnt_these { format!("{title} *") } else { title };
+                ui.add(egui::Label::new(title).truncate());
+                for (column, cell) in own.iter().enumerate() {
+                    let Some((value, text)) = cell else {
+                        ui.weak(tr!("Not measured"));
+                        continue;
+                    };
+                    let is_best =
+                        all.iter().filter_map(|other| other[column].as_ref()).all(|(other, _)| other <= value);
+                    let text = RichText::new(text);
+                    ui.label(if is_best && rows.len() > 1 { text.strong().color(palette.accent) } else { text });
+                }
+                ui.end_row();
+            }
+        });
+        if *running {
+            ui.horizontal(|ui| {
+                ui.spinner();
+                ui.weak(tr!("Comparing models"));
+            });
+        }
+        let queries = rows.first().map_or(0, |row| row.queries);
+        if queries > 0 {
+            ui.weak(tr!("{} of this folder, each searched among the others", photos_of(queries as usize)));
+        } else if !rows.is_empty() {
+            ui.weak(tr!("To compare accuracy, photos have to lie in folders named after their species"));
+        }
+        if rows.iter().any(|row| row.has_learnt_these) {
+            ui.weak(tr!("* was trained on these photos, which flatters it"));
+        }
+    });
+    ui.add_space(theme::GAP);
+}
+
+/// Slow networks embed less than one photo a second.
+fn rate_text(rate: f64) -> String {
+    if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") }
+}
+
+/// "86.4 % ± 1.2".
+fn in_percent(interval: &Interval) -> String {
+    format!("{:.1} % ± {:.1}", interval.value * 100.0, (interval.high - interval.low) * 50.0)
+}
+
+fn model_ui(
+    ui: &mut Ui,
+    model: &ModelSummary,
+    usage: Usage,
+    speed: Option<f64>,
+    panel: &mut Models,
+    actions: &mut Vec<Action>,
+) {
     let accent = theme::palette(ui).accent;
     let border = ui.visuals().widgets.noninteractive.bg_stroke.color;
     let stroke = if usage == Usage::InUse { (1.5, accent) } else { (1.5, border.gamma_multiply(0.5)) };
     let frame = Frame::new().fill(ui.visuals().faint_bg_color).stroke(stroke).corner_radius(theme::ROUNDING);
     let drawn = frame.inner_margin(theme::MARGIN).show(ui, |ui| {
         ui.horizontal_top(|ui| {
+            let mut ticked = panel.ticked.contains(&model.id);
+            let tick = ui.checkbox(&mut ticked, "").on_hover_text(tr!("Compare this model with others"));
+            if tick.accessible_name(tr!("Compare {}", title_of(model))).changed() {
+                if ticked {
+                    panel.ticked.insert(model.id.clone())
+                } else {
+                    panel.ticked.remove(&model.id)
+                };
+            }
             let width = ui.available_width() - QUALITY_WIDTH - ACTIONS_WIDTH - 2.0 * theme::WIDE_GAP;
-            column(ui, width, |ui| name_ui(ui, model, panel, actions));
+            column(ui, width, |ui| name_ui(ui, model, speed, panel, actions));
             ui.add_space(theme::GAP);
             column(ui, QUALITY_WIDTH, |ui| quality_ui(ui, model));
             ui.add_space(theme::GAP);
@@ -141,7 +263,7 @@ fn column(ui: &mut Ui, width: f32, contents: impl FnOnce(&mut Ui)) {
     });
 }
 
-fn name_ui(ui: &mut Ui, model: &ModelSummary, panel: &mut Models, actions: &mut Vec<Action>) {
+fn name_ui(ui: &mut Ui, model: &ModelSummary, speed: Option<f64>, panel: &mut Models, actions: &mut Vec<Action>) {
     match &mut panel.edit {
         Some(Edit::Rename { id, title, begun }) if *id == model.id => {
             let field = egui::TextEdit::singleline(title).desired_width(f32::INFINITY).char_limit(60);
@@ -162,7 +284,12 @@ fn name_ui(ui: &mut Ui, model: &ModelSummary, panel: &mut Models, actions: &mut 
             ui.add(egui::Label::new(title).truncate());
         }
     }
-    for line in origin(model) {
+    let mut lines = origin(model);
+    // The last line is the shortest.
+    if let (Some(speed), Some(line)) = (speed, lines.last_mut()) {
+        *line += &tr!(", {} photos/s here", rate_text(speed));
+    }
+    for line in lines {
         ui.add(egui::Label::new(RichText::new(&line).weak()).truncate()).on_hover_text(line);
     }
 }
@@ -170,8 +297,11 @@ fn name_ui(ui: &mut Ui, model: &ModelSummary, panel: &mut Models, actions: &mut 
 /// Where a model comes from: one or two lines.
 fn origin(model: &ModelSummary) -> Vec<String> {
     let card = &model.card;
-    if model.id == BUILT_IN {
-        return vec![tr!("{}, trained on ImageNet", card.architecture.name()), tr!("Built-in")];
+    let network = Architecture::EfficientNetLite0.name();
+    match model.id.as_str() {
+        BUILT_IN => return vec![tr!("{}, taught 102 species of flowers", network), tr!("Built-in")],
+        GENERAL => return vec![tr!("{}, trained on ImageNet", network), tr!("Built-in")],
+        _ => {}
     }
     let when = date(card.made, now());
     let Some(trained) = &card.trained else {
@@ -182,14 +312,18 @@ fn origin(model: &ModelSummary) -> Vec<String> {
     let photos = photos_of(trained.photos as usize);
     let recipe = recipe_name(trained.options.recipe);
     vec![
-        tr!("{recipe} training, {when}, {}", megabytes(model.size), recipe, when),
         tr!("On {photos} in {folder}", photos, folder),
+        tr!("{recipe} training, {when}, {}", megabytes(model.size), recipe, when),
     ]
 }
 
 /// What a model is called.
-fn title_of(model: &ModelSummary) -> String {
-    if model.id == BUILT_IN { tr!("Built in") } else { model.card.title.clone() }
+pub(super) fn title_of(model: &ModelSummary) -> String {
+    match model.id.as_str() {
+        BUILT_IN => tr!("Flowers"),
+        GENERAL => tr!("General"),
+        _ => model.card.title.clone(),
+    }
 }
 
 fn quality_ui(ui: &mut Ui, model: &ModelSummary) {
@@ -264,7 +398,7 @@ fn buttons_ui(ui: &mut Ui, model: &ModelSummary, usage: Usage, panel: &mut Model
 }
 
 fn more_ui(ui: &mut Ui, model: &ModelSummary, usage: &Usage, panel: &mut Models, actions: &mut Vec<Action>) {
-    if model.id == BUILT_IN {
+    if model.is_built_in() {
         return;
     }
     let menu = ui.menu_button("•••", |ui| {

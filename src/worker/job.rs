@@ -1,4 +1,5 @@
-//! A long work on the open library, on a thread of its own: indexing, training, the change to another model.
+//! A long work on the open library, on a thread of its own: indexing, training, the change to another model, the comparison
+//! of several.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -8,9 +9,10 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::error::OpenError;
 use super::messages::TrainingEnd;
-use crate::active_model::{cancel_model_change, change_model, forget_unneeded};
+use crate::active_model::{change_model, forget_unneeded};
 use crate::artefact::{Model, ModelFolder, ModelId, TrainOptions};
 use crate::catalog::Catalog;
+use crate::compare::{CompareError, CompareEvent, Compared, compare};
 use crate::device::DeviceChoice;
 use crate::embed::{Embedder, ModelInfo};
 use crate::garden;
@@ -49,6 +51,8 @@ pub(super) enum JobKind {
     },
     /// Take the model of this id into use.
     Use(ModelId),
+    /// Say what these models reach on the library's photos.
+    Compare(Vec<ModelId>),
 }
 
 pub(super) enum JobMessage {
@@ -57,6 +61,7 @@ pub(super) enum JobMessage {
     Event(IngestEvent),
     Training(TrainEvent),
     TrainingEnded(TrainingEnd),
+    Compared(Compared),
     ModelFailed(String),
     Changed(Box<Changed>),
     /// The library as it is in the catalog now.
@@ -80,6 +85,7 @@ pub(super) struct RunningJob {
     pub(super) thread: JoinHandle<()>,
     pub(super) device: DeviceChoice,
     pub(super) is_training: bool,
+    pub(super) is_comparison: bool,
     /// It ends, if all goes well, with another model in use.
     pub(super) changes_model: bool,
     /// The window says nothing of it.
@@ -103,7 +109,8 @@ impl RunningJob {
     ) -> std::io::Result<Self> {
         let (cancel, stop, device) = (work.cancel.clone(), work.stop.clone(), work.device);
         let is_training = matches!(work.kind, JobKind::Train { .. });
-        let changes_model = !matches!(work.kind, JobKind::Index(_));
+        let is_comparison = matches!(work.kind, JobKind::Compare(_));
+        let changes_model = matches!(work.kind, JobKind::Train { .. } | JobKind::Use(_));
         let is_quiet = matches!(work.kind, JobKind::Index(Check { is_quiet: true, .. }));
         let thread = std::thread::Builder::new().name(format!("job-{number}")).spawn(move || {
             work.run();
@@ -116,6 +123,7 @@ impl RunningJob {
             thread,
             device,
             is_training,
+            is_comparison,
             changes_model,
             is_quiet,
             cancelled_by_user: false,
@@ -154,6 +162,7 @@ impl JobWork {
                 }
             },
             JobKind::Train { options, resume } => self.train(options, *resume),
+            JobKind::Compare(models) => self.compare(models),
         });
         self.send(JobMessage::Ended(outcome));
     }
@@ -198,9 +207,6 @@ impl JobWork {
                 // What has been embedded anew is no news of the folder.
                 return Ok(Outcome::Done { completed: 0 });
             }
-            if !matches!(outcome, Outcome::Cancelled { .. }) {
-                cancel_model_change(&mut catalog)?;
-            }
             Ok(outcome)
         };
         change().unwrap_or_else(|error| Outcome::Failed { message: error.to_string() })
@@ -238,6 +244,24 @@ impl JobWork {
         match better {
             Some(model) => self.use_model(model),
             None => self.forget_training(unused.as_deref()),
+        }
+    }
+
+    /// Compares models; whatever comes of it, the library stays as it is.
+    fn compare(&self, ids: &[ModelId]) -> Outcome {
+        let compare = || -> Result<bool, CompareError> {
+            let catalog = Catalog::open(&self.library.folder)?;
+            compare(&self.library, &catalog, &self.models, ids, self.device, &self.cancel, &mut |event| {
+                self.send(match event {
+                    CompareEvent::Progress(progress) => JobMessage::Event(IngestEvent::Progress(progress)),
+                    CompareEvent::Compared(compared) => JobMessage::Compared(compared),
+                });
+            })
+        };
+        match compare() {
+            Ok(true) => Outcome::Done { completed: 0 },
+            Ok(false) => Outcome::Cancelled { completed: 0 },
+            Err(error) => Outcome::Failed { message: error.to_string() },
         }
     }
 

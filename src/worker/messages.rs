@@ -9,12 +9,14 @@ use image::RgbImage;
 
 use crate::artefact::{ModelId, ModelSummary, TrainOptions};
 use crate::catalog::Problem;
+use crate::compare::Compared;
 use crate::device::DeviceChoice;
 use crate::embed::ModelInfo;
 use crate::identify::Identification;
 use crate::job::{Outcome, Progress};
 use crate::libraries::{CleanUp, Cleaned, LibrarySummary, Unused};
 use crate::library::{Library, Obstacle};
+use crate::model::Architecture;
 use crate::query::{Facets, Filter, Hit, Order, Query};
 use crate::scan::Account;
 use crate::train::progress::{LabelPreview, TrainEvent};
@@ -69,6 +71,10 @@ pub enum Request {
     StopTraining,
     /// Use a model for the open library.
     UseModel(ModelId),
+    /// Say how fast these networks are on the device in use; not while a job needs the processor.
+    MeasureSpeeds(Vec<Architecture>),
+    /// Compare models on the photos of the open library.
+    CompareModels(Vec<ModelId>),
     /// List the models on this computer.
     ListModels,
     RenameModel {
@@ -182,6 +188,18 @@ pub enum Event {
         models: Arc<[ModelSummary]>,
         in_use: Option<ModelId>,
     },
+    /// Photos a second that a network embeds on a device.
+    Speed {
+        architecture: Architecture,
+        device: DeviceChoice,
+        photos_a_second: f64,
+    },
+    /// Models are being compared.
+    CompareStarted,
+    /// What one of them reached.
+    Compared(Compared),
+    /// All of them have been compared, or it was stopped.
+    CompareEnded,
     /// Something about a model went well, in words.
     ModelDone(String),
     /// Or wrong.
@@ -277,6 +295,7 @@ impl Message for Request {
             Self::Show { .. }
             | Self::PreviewTraining
             | Self::EstimateTraining(_)
+            | Self::MeasureSpeeds(_)
             | Self::ListModels
             | Self::ListLibraries => true,
             Self::Open(_)
@@ -292,6 +311,7 @@ impl Message for Request {
             | Self::Train { .. }
             | Self::StopTraining
             | Self::UseModel(_)
+            | Self::CompareModels(_)
             | Self::RenameModel { .. }
             | Self::DeleteModel(_)
             | Self::ExportModel { .. }

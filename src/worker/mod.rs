@@ -1,5 +1,5 @@
 //! Owns the open library on a thread of its own: loads it, runs its jobs (indexing, training, the change to another
-//! model) one at a time, answers queries. The window sends [`Request`]s, which never block, and picks up [`Event`]s when
+//! model, the comparison of several) one at a time, answers queries. The window sends [`Request`]s, which never block, and picks up [`Event`]s when
 //! it is woken.
 
 mod calibrating;
@@ -34,6 +34,7 @@ use self::tasks::BackgroundTasks;
 use crate::artefact::{Model, ModelFolder, ModelId, TrainOptions, load_weights};
 use crate::device::DeviceChoice;
 use crate::embed::{EmbedError, Embedder, ModelInfo};
+use crate::job::Cancel;
 use crate::library::{DataFolder, WriterLock};
 use crate::scan::Again;
 
@@ -82,6 +83,7 @@ impl Worker {
             next: None,
             index_next: None,
             postponed_estimate: None,
+            speeds: Cancel::default(),
             loading: None,
             device_change: None,
             file_tasks: tasks("files", 1)?,
@@ -157,6 +159,8 @@ struct Loop {
     index_next: Option<Check>,
     /// What the window would like to know the time of, when no job is running any more.
     postponed_estimate: Option<TrainOptions>,
+    /// Ends the measuring of speeds.
+    speeds: Cancel,
     /// Gives the model in use, once it is loaded.
     loading: Option<Receiver<Loaded>>,
     /// Gives what has come of the newest choice of a device.
@@ -280,6 +284,8 @@ impl Loop {
                 }
             }
             Request::UseModel(id) => self.start(JobKind::Use(id)),
+            Request::CompareModels(models) => self.start(JobKind::Compare(models)),
+            Request::MeasureSpeeds(networks) => self.measure_speeds(networks),
             Request::ListModels => self.list_models(),
             Request::ListLibraries => self.list_libraries(),
             Request::ForgetLibrary(library) => self.forget_library(library),
@@ -308,6 +314,7 @@ impl Loop {
 
 impl Drop for Loop {
     fn drop(&mut self) {
+        self.speeds.cancel();
         if let Some(open) = self.open.take() {
             open.finish();
         }

@@ -9,11 +9,15 @@ use crate::active_model::{delete_model, forget_deleted, names};
 use crate::artefact::{ModelFolder, ModelId};
 use crate::device::DeviceChoice;
 use crate::embed::{EmbedError, Embedder, ModelInfo};
+use crate::job::Cancel;
+use crate::model::Architecture;
+use crate::tune::quick_rate;
 
 impl Loop {
     /// Opens the model in use on another device, while the present one goes on answering.
     pub(super) fn change_device(&mut self, device: DeviceChoice) {
         self.device = device;
+        self.speeds.cancel();
         let model = self.model.clone();
         // What comes of an earlier choice has no one to receive it any more.
         self.device_change = Some(self.model_tasks.ask(Slot::Device, move || {
@@ -69,6 +73,33 @@ impl Loop {
         let (models, outbox) = (self.models.clone(), self.outbox.clone());
         let in_use = self.open.as_ref().map(|open| open.model.id.clone());
         self.file_tasks.run_newest(Slot::ModelList, move || send_models(&models, in_use, &outbox));
+    }
+
+    /// Says how fast networks are on the device in use. Not while a job needs the processor: it ends with the next one.
+    pub(super) fn measure_speeds(&mut self, networks: Vec<Architecture>) {
+        self.speeds.cancel();
+        if self.open.as_ref().is_some_and(|open| open.job.is_some()) {
+            return;
+        }
+        self.speeds = Cancel::default();
+        let (device, cancel) = (self.device, self.speeds.clone());
+        let (models, outbox) = (self.models.clone(), self.outbox.clone());
+        self.training_tasks.run_newest(Slot::Speeds, move || {
+            let known = models.list();
+            for architecture in networks {
+                let model = known.iter().find(|model| model.card.architecture == architecture);
+                let Some(model) = model.filter(|_| !cancel.is_cancelled()) else { continue };
+                let measure = || -> Result<f64, Box<dyn std::error::Error>> {
+                    let embedder = Embedder::start(device, models.load(&model.id)?)?;
+                    Ok(quick_rate(&embedder, &cancel)?)
+                };
+                match measure() {
+                    Ok(_) if cancel.is_cancelled() => {}
+                    Ok(photos_a_second) => outbox.send(Event::Speed { architecture, device, photos_a_second }),
+                    Err(error) => log::warn!("The speed of {} could not be measured: {error}", model.id),
+                }
+            }
+        });
     }
 
     /// Does something with the models, says what came of it, and lists them anew.

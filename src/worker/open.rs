@@ -9,7 +9,7 @@ use super::error::OpenError;
 use super::job::{Check, JobKind};
 use super::messages::Event;
 use super::session::Session;
-use crate::active_model::{active_model, model_wanted};
+use crate::active_model::{active_model, model_wanted, newer_default};
 use crate::catalog::Catalog;
 use crate::embed::Embedder;
 use crate::ingest::account;
@@ -68,7 +68,11 @@ impl Loop {
         };
         let library = Arc::new(library);
         let Opened { catalog, lock, obstacle } = open_catalog(&library, lock)?;
-        let wanted = model_wanted(&catalog, &self.models)?.filter(|_| lock.is_some());
+        let wanted = match model_wanted(&catalog, &self.models)? {
+            Some(model) => Some(model),
+            None => newer_default(&library, &catalog)?,
+        };
+        let wanted = wanted.filter(|_| lock.is_some());
         let model = active_model(&catalog, &self.models)?;
         let (problems, account) = (catalog.problems()?, account(&catalog)?);
         if model.id != self.model.id {
@@ -89,8 +93,10 @@ impl Loop {
         self.open = Some(session);
         (self.next, self.index_next, self.postponed_estimate) = (None, None, None);
         self.list_models();
-        // A change of the model that the end of the program interrupted goes on.
-        Ok(Some(wanted.map_or(JobKind::Index(Check::default()), |model| JobKind::Use(model.id))))
+        // First what is new in the folder; then a change of the model that the end of the program interrupted, or that this
+        // version brings, for that may take hours.
+        self.next = wanted.map(|model| JobKind::Use(model.id));
+        Ok(Some(JobKind::Index(Check::default())))
     }
 
     /// Makes a library that of the folder its photos are in now. Where it is the open one, that is closed first: its

@@ -35,22 +35,39 @@ impl Loop {
                     }
                     self.index_next = Some(self.index_next.take().map_or(check.clone(), |other| other.and(check)));
                 }
-                JobKind::Train { .. } | JobKind::Use(_) if running.is_training => {
+                JobKind::Train { .. } | JobKind::Use(_) | JobKind::Compare(_) if running.is_training => {
+                    if matches!(kind, JobKind::Compare(_)) {
+                        self.outbox.send(Event::CompareEnded);
+                    }
                     let message = "A training is running; stop it or wait for its end first";
                     self.outbox.send(Event::ModelFailed(message.into()));
                 }
                 JobKind::Train { .. } | JobKind::Use(_) => {
                     running.cancel.cancel();
+                    if let Some(JobKind::Compare(_)) = self.next.replace(kind) {
+                        self.outbox.send(Event::CompareEnded);
+                    }
+                }
+                JobKind::Compare(_) if self.next.as_ref().is_none_or(|next| matches!(next, JobKind::Compare(_))) => {
                     self.next = Some(kind);
+                }
+                JobKind::Compare(_) => {
+                    self.outbox.send(Event::CompareEnded);
+                    self.outbox
+                        .send(Event::ModelFailed("Something else is about to begin; compare the models then".into()));
                 }
             }
             return;
         }
         open.pause_reading_dates();
+        self.speeds.cancel();
         self.jobs += 1;
         let (sender, messages) = bounded(16);
         let is_training = matches!(kind, JobKind::Train { .. });
         let is_asked_for = matches!(kind, JobKind::Index(Check { is_quiet: false, .. }));
+        if matches!(kind, JobKind::Compare(_)) {
+            self.outbox.send(Event::CompareStarted);
+        }
         let work = JobWork {
             kind,
             library: Arc::clone(&open.library),
@@ -95,8 +112,10 @@ impl Loop {
 
     /// What was to follow the job that is running does not any more.
     pub(super) fn cancel_next(&mut self) {
-        if matches!(self.next.take(), Some(JobKind::Train { .. })) {
-            self.outbox.send(Event::TrainingEnded(TrainingEnd::Stopped));
+        match self.next.take() {
+            Some(JobKind::Train { .. }) => self.outbox.send(Event::TrainingEnded(TrainingEnd::Stopped)),
+            Some(JobKind::Compare(_)) => self.outbox.send(Event::CompareEnded),
+            Some(JobKind::Use(_) | JobKind::Index(_)) | None => {}
         }
     }
 
@@ -132,6 +151,7 @@ impl Loop {
                 }
             }
             Some(JobMessage::Training(event)) => self.outbox.send(Event::Training(event)),
+            Some(JobMessage::Compared(compared)) => self.outbox.send(Event::Compared(compared)),
             Some(JobMessage::ModelFailed(message)) => self.outbox.send(Event::ModelFailed(message)),
             Some(JobMessage::TrainingEnded(end)) => {
                 // The change of the model that may follow is none any more.
@@ -148,7 +168,13 @@ impl Loop {
                 open.change_model(embedder, model, gallery);
                 open.job.iter_mut().for_each(|job| job.changes_model = false);
                 // What is new in the folder was not looked for.
-                self.next.get_or_insert(JobKind::Index(Check::default()));
+                match &self.next {
+                    None => self.next = Some(JobKind::Index(Check::default())),
+                    // Which goes first, and then leaves the word to this.
+                    Some(JobKind::Compare(_)) => drop(self.index_next.get_or_insert_default()),
+                    // They bring the library up to date themselves.
+                    Some(_) => {}
+                }
                 self.list_models();
                 self.device_in_use = device.unwrap_or(self.device);
                 if self.device_in_use != self.device {
@@ -165,6 +191,10 @@ impl Loop {
         let Some(open) = &mut self.open else { return };
         let (mut outcome, job) = (outcome, open.job.take());
         open.refresh();
+        let is_comparison = job.as_ref().is_some_and(|job| job.is_comparison);
+        if let (Outcome::Failed { message }, true) = (&outcome, is_comparison) {
+            self.outbox.send(Event::ModelFailed(message.clone()));
+        }
         if let Some(job) = job {
             if job.is_quiet && matches!(outcome, Outcome::Done { .. }) {
                 // The grid follows; there is nothing to be said.
@@ -185,10 +215,14 @@ impl Loop {
                 outcome = Outcome::Done { completed: 0 };
             }
         }
-        self.outbox.send(Event::JobEnded(outcome));
-        let index = self.index_next.take().map(JobKind::Index);
-        if let Some(next) = self.next.take().or(index) {
-            self.start(next);
+        self.outbox.send(if is_comparison { Event::CompareEnded } else { Event::JobEnded(outcome) });
+        let next = self.next.take();
+        if !matches!(next, Some(JobKind::Compare(_))) {
+            // What comes next checks the folder itself, or is to do just that.
+            let index = self.index_next.take().map(JobKind::Index);
+            next.or(index).into_iter().for_each(|next| self.start(next));
+        } else if let Some(comparison) = next {
+            self.start(comparison);
         }
         if let Some(options) = self.postponed_estimate.take() {
             self.estimate_training(options);

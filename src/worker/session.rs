@@ -317,7 +317,8 @@ impl Session {
                     return self.outbox.send(Event::QueryFailed { number, message: error.to_string() });
                 }
             }
-            preview_of = Some((self.library.root.join(&photo.path), cancel.clone()));
+            let architecture = self.model.card.architecture;
+            preview_of = Some((self.library.root.join(&photo.path), architecture, cancel.clone()));
         }
         let Some(mean) = Embedding::mean(embeddings, self.model.card.metric) else { return };
         let itself = match query {
@@ -339,12 +340,12 @@ impl Session {
         }
         self.outbox.send(Event::Answer { number, hits: hits.into(), identification });
         // The search does not need this picture; where its file is gone meanwhile, there is just no preview.
-        if let Some((path, cancel)) = preview_of {
+        if let Some((path, architecture, cancel)) = preview_of {
             let outbox = self.outbox.clone();
             self.queries.run_newest(Slot::Query, move || {
-                if let Err(error) =
-                    read_photo(&path, &cancel).and_then(|picture| send_preview(number, &picture, &outbox))
-                {
+                let sent = read_photo(&path, architecture, &cancel)
+                    .and_then(|picture| send_preview(number, &picture, &outbox));
+                if let Err(error) = sent {
                     log::warn!("{error}");
                 }
             });
@@ -355,7 +356,7 @@ impl Session {
     fn embed_query(&mut self) {
         let Some(shown) = &mut self.shown else { return };
         let (number, embedder, outbox) = (shown.number, self.embedder.clone(), self.outbox.clone());
-        let cancel = shown.cancel.clone();
+        let (architecture, cancel) = (self.model.card.architecture, shown.cancel.clone());
         let Some(query) = shown.listing.query.clone().filter(|query| !matches!(query, Query::Photo(_))) else { return };
         shown.awaited = Some(self.queries.ask(Slot::Query, move || {
             // The first one stands beside the results.
@@ -368,8 +369,10 @@ impl Session {
                 embed_picture(&embedder, &picture)
             };
             match query {
-                Query::File(path) => Ok(vec![embed(read_photo(&path, &cancel))?]),
-                Query::Files(paths) => paths.iter().map(|path| embed(read_photo(path, &cancel))).collect(),
+                Query::File(path) => Ok(vec![embed(read_photo(&path, architecture, &cancel))?]),
+                Query::Files(paths) => {
+                    paths.iter().map(|path| embed(read_photo(path, architecture, &cancel))).collect()
+                }
                 Query::Picture(jpeg) => Ok(vec![embed(decode(&jpeg).map_err(QueryError::Picture))?]),
                 // Not reached: its embedding is in the index.
                 Query::Photo(_) => Ok(Vec::new()),

@@ -20,6 +20,7 @@ pub(super) enum Slot {
     LibraryList,
     TrainingPreview,
     TrainingEstimate,
+    Speeds,
 }
 
 type Work = Box<dyn FnOnce() + Send>;

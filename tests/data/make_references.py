@@ -1,5 +1,5 @@
 """Makes what the tests of `src/model` compare with: small state dicts as PyTorch writes them, and features of the
-networks with weights that follow from a formula. Needs torch, torchvision and timm; run it in this folder.
+networks with weights that follow from a formula. Needs torch, torchvision, timm and transformers; run it in this folder.
 
 `python make_references.py` writes the state dicts and prints the features.
 """
@@ -39,7 +39,7 @@ def formula(name, shape):
     x = x * 0x2C1B3C6D & 0xFFFFFFFF
     x ^= x >> 12
     unit = x.astype(numpy.float64) / 2**32
-    if name in ("pos_embed", "cls_token"):
+    if name in ("pos_embed", "cls_token", "register_tokens"):
         values = 2 * unit - 1
     elif len(shape) > 1:
         values = (2 * unit - 1) * math.sqrt(3 / math.prod(shape[1:]))
@@ -59,29 +59,80 @@ def fill(network):
     return network.eval()
 
 
-def picture(mean, deviation):
-    i = torch.arange(224 * 224 * 3)
-    pixels = (7 * (i // 3 // 224) + 13 * (i // 3 % 224) + 29 * (i % 3)) % 256
-    scaled = pixels.double().reshape(1, 224, 224, 3).permute(0, 3, 1, 2) / 255
+def picture(mean, deviation, side):
+    i = torch.arange(side * side * 3)
+    pixels = (7 * (i // 3 // side) + 13 * (i // 3 % side) + 29 * (i % 3)) % 256
+    scaled = pixels.double().reshape(1, side, side, 3).permute(0, 3, 1, 2) / 255
     as_channels = lambda values: torch.tensor(values, dtype=torch.float64).reshape(1, 3, 1, 1)
     return (scaled - as_channels(mean)) / as_channels(deviation)
 
 
-def dinov2():
-    network = timm.create_model("vit_small_patch14_dinov2", img_size=224, num_classes=0)
+def dinov2(size, width):
+    network = timm.create_model(f"vit_{size}_patch14_dinov2", img_size=224, num_classes=0)
     # As facebookresearch/dinov2 interpolates: by the scale, with an offset, without antialiasing.
-    trained = formula("pos_embed", (1, 1370, 384))
-    grid = trained[:, 1:].reshape(1, 37, 37, 384).permute(0, 3, 1, 2)
+    trained = formula("pos_embed", (1, 1370, width))
+    grid = trained[:, 1:].reshape(1, 37, 37, width).permute(0, 3, 1, 2)
     grid = torch.nn.functional.interpolate(grid, scale_factor=(16.1 / 37, 16.1 / 37), mode="bicubic")
-    positions = torch.cat([trained[:, :1], grid.permute(0, 2, 3, 1).reshape(1, 256, 384)], 1)
+    positions = torch.cat([trained[:, :1], grid.permute(0, 2, 3, 1).reshape(1, 256, width)], 1)
     fill(network)
     network.pos_embed.data = positions
     return network
 
 
-def report(name, network, mean, deviation):
+def dinov2_with_registers(size, width):
+    network = timm.create_model(f"vit_{size}_patch14_reg4_dinov2", img_size=224, num_classes=0)
+    # As facebookresearch/dinov2 interpolates for these: by the size, with antialiasing.
+    trained = formula("pos_embed", (1, 1370, width))
+    grid = trained[:, 1:].reshape(1, 37, 37, width).permute(0, 3, 1, 2)
+    grid = torch.nn.functional.interpolate(grid, size=(16, 16), mode="bicubic", antialias=True)
+    fill(network)
+    network.pos_embed.data = grid.permute(0, 2, 3, 1).reshape(1, 256, width)
+    # The class token has its position in it.
+    network.cls_token.data = formula("cls_token", (1, 1, width)) + trained[:, :1]
+    network.reg_token.data = formula("register_tokens", (1, 4, width))
+    return network
+
+
+def efficientnet_lite(number):
+    """timm's network under the names of efficientnet_lite_pytorch, whose padding it has."""
+    network = timm.create_model(f"tf_efficientnet_lite{number}", num_classes=0)
+    names = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1"}
+    first = {"conv_dw": "_depthwise_conv", "bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
+    other = {
+        **{"conv_pw": "_expand_conv", "bn1": "_bn0", "conv_dw": "_depthwise_conv", "bn2": "_bn1"},
+        **{"conv_pwl": "_project_conv", "bn3": "_bn2"},
+    }
+    blocks = [(f"blocks.{stage}.{n}", b) for stage, bs in enumerate(network.blocks) for n, b in enumerate(bs)]
+    for place, (name, _) in enumerate(blocks):
+        parts = (first if place == 0 else other).items()
+        names.update({f"{name}.{part}": f"_blocks.{place}.{ours}" for part, ours in parts})
+    state = network.state_dict()
+    for name, tensor in state.items():
+        if tensor.is_floating_point():
+            module, part = name.rsplit(".", 1)
+            state[name] = formula(f"{names[module]}.{part}", tuple(tensor.shape))
+    network.double().load_state_dict(state)
+    return network.eval()
+
+
+def report_names():
+    """What the two packages call the weights of DINOv2: `formula::as_timm` and `as_hugging_face` do the same."""
+    import transformers
+
+    for name in ("vit_small_patch14_dinov2", "vit_small_patch14_reg4_dinov2"):
+        state = timm.create_model(name, num_classes=0).state_dict()
+        print(name, {n: list(t.shape) for n, t in state.items() if not n.startswith("blocks.") or n.startswith("blocks.0.")})
+    for config, make in (
+        (transformers.Dinov2Config, transformers.Dinov2Model),
+        (transformers.Dinov2WithRegistersConfig, transformers.Dinov2WithRegistersModel),
+    ):
+        state = make(config(hidden_size=384, num_attention_heads=6, image_size=518, patch_size=14)).state_dict()
+        print(make.__name__, {n: list(t.shape) for n, t in state.items() if ".layer." not in n or ".layer.0." in n})
+
+
+def report(name, network, mean, deviation, side=224):
     with torch.no_grad():
-        features = network(picture(mean, deviation)).flatten()
+        features = network(picture(mean, deviation, side)).flatten()
     first = ", ".join(f"{value:.6f}" for value in features[:6].tolist())
     print(f"{name}: {features.numel()} floats, first [{first}], length {features.norm():.6f}, sum {features.sum():.6f}")
 
@@ -101,4 +152,11 @@ if __name__ == "__main__":
     report("resnet34", resnet(torchvision.models.resnet34), *imagenet)
     report("resnet50", resnet(torchvision.models.resnet50), *imagenet)
     report("siamese-resnet18", resnet(torchvision.models.resnet18, pooled=False), *tutorial)
-    report("dinov2-small", dinov2(), *imagenet)
+    report("dinov2-small", dinov2("small", 384), *imagenet)
+    report("dinov2-small-registers", dinov2_with_registers("small", 384), *imagenet)
+    report("dinov2-base", dinov2("base", 768), *imagenet)
+    report("dinov2-base-registers", dinov2_with_registers("base", 768), *imagenet)
+    lite = ((0.498,) * 3, (0.502,) * 3)
+    report("efficientnet-lite1", efficientnet_lite(1), *lite, side=240)
+    report("efficientnet-lite2", efficientnet_lite(2), *lite, side=260)
+    report_names()

@@ -11,7 +11,7 @@ use eframe::egui::{Event as Input, Key, Modifiers};
 use egui_kittest::kittest::NodeT;
 use florascope::active_model::active_model;
 use florascope::artefact::{
-    BUILT_IN, Card, EvaluationReport, Interval, Model, ModelId, Recipe, Score, Task, TaskResult, TrainOptions,
+    BUILT_IN, Card, EvaluationReport, GENERAL, Interval, Model, ModelId, Recipe, Score, Task, TaskResult, TrainOptions,
     TrainedBy,
 };
 use florascope::catalog::Catalog;
@@ -59,7 +59,7 @@ pub(super) fn trained(title: &str, recipe: Recipe, weight: f32) -> Model {
         title: title.into(),
         made: 1_700_000_000,
         trained: Some(trained),
-        ..Card::clone(&Model::built_in().card)
+        ..Card::clone(&Model::general().card)
     };
     Model::pack(made, Vec::new(), Some(&head)).unwrap()
 }
@@ -124,7 +124,9 @@ impl DerefMut for Panel {
 fn each_model_says_where_it_comes_from_and_what_it_is_worth() {
     let window = Panel::open();
     for text in [
-        "Built in",
+        "Flowers",
+        "EfficientNet-Lite0, taught 102 species of flowers",
+        "General",
         "EfficientNet-Lite0, trained on ImageNet",
         "Built-in",
         "Quick training, 14 Nov 2023, 0.2 MB",
@@ -142,9 +144,32 @@ fn each_model_says_where_it_comes_from_and_what_it_is_worth() {
     }
     // The one in use and the one in the program.
     assert_eq!(window.texts().iter().filter(|text| *text == "In use").count(), 1);
-    assert!(window.button("Use Built in").is_none() && window.button("More for Built in").is_none());
+    assert!(window.button("Use Flowers").is_none() && window.button("More for Flowers").is_none());
     assert!(window.button("Import…").is_some() && window.button("Load weights…").is_some());
     window.harness.check_accessibility();
+}
+
+#[test]
+fn models_are_ticked_and_compared_side_by_side() {
+    let mut window = Panel::open();
+    window.wait_for_text("photos/s here");
+    let is_disabled = |window: &Window| window.button("Compare models").unwrap().accesskit_node().is_disabled();
+    assert!(is_disabled(&window), "nothing is ticked");
+    for model in ["Compare Flowers", "Compare Roses"] {
+        let tick = window.all(Role::CheckBox).find(|node| node.accesskit_node().label().as_deref() == Some(model));
+        tick.unwrap().click();
+        window.harness.step();
+    }
+    window.wait_for("ticks", |window| (!is_disabled(window)).then_some(()));
+    window.press("Compare models");
+    window.wait_for_text("6 photos of this folder, each searched among the others");
+    window.wait_for("the end", |window| (!is_disabled(window)).then_some(()));
+    for text in ["On this folder", "MAP@R", "Photos a second"] {
+        assert!(window.says(text), "{text}: {:?}", window.texts());
+    }
+    // R@1 and MAP@R of two models, with their intervals.
+    assert_eq!(window.texts().iter().filter(|text| text.contains(" % ± ")).count(), 4, "{:?}", window.texts());
+    assert_eq!(window.in_use(), BUILT_IN);
 }
 
 #[test]
@@ -152,7 +177,7 @@ fn another_model_is_taken_into_use() {
     let mut window = Panel::open();
     assert_eq!(window.in_use(), BUILT_IN);
     window.press("Use Roses");
-    window.wait_for("the change", |window| window.button("Use Built in").map(drop));
+    window.wait_for("the change", |window| window.button("Use Flowers").map(drop));
     assert!(window.button("Use Roses").is_none() && window.button("Use Lilies").is_some());
     assert_eq!(window.in_use(), trained("Roses", Recipe::Quick, 0.5).id);
     // Nobody deletes it now.
@@ -162,20 +187,29 @@ fn another_model_is_taken_into_use() {
     assert!(delete);
     window.key(Key::Escape);
     // And back, quickly: what it gave before is kept.
-    window.press("Use Built in");
+    window.press("Use Flowers");
     window.wait_for("the change back", |window| window.button("Use Roses").map(drop));
     assert_eq!(window.in_use(), BUILT_IN);
     let library = window.data().library(window.photos.path()).unwrap();
-    assert_eq!(embedded_by(&library).len(), 2);
+    assert_eq!(embedded_by(&library).len(), 4, "of each, embeddings and features");
     window.choose("Roses", "Delete…");
     window.press("Delete Roses");
     window.wait_for("its end", |window| window.button("Use Roses").is_none().then_some(()));
-    assert_eq!(embedded_by(&library), [BUILT_IN]);
+    // What the other model that begins with the general network needs, stays.
+    assert_eq!(embedded_by(&library), [&[GENERAL.to_owned()][..], &names_of_built_in()].concat());
 }
 
 /// The models and backbones that have embeddings in a catalog.
 fn embedded_by(library: &Library) -> Vec<String> {
-    Catalog::open_read_only(&library.folder).unwrap().unwrap().models().unwrap()
+    let mut names = Catalog::open_read_only(&library.folder).unwrap().unwrap().models().unwrap();
+    names.sort();
+    names
+}
+
+/// Those of the built-in model, whose head has features of its own.
+fn names_of_built_in() -> Vec<String> {
+    let model = Model::built_in();
+    vec![model.card.backbone.to_string(), model.id.to_string()]
 }
 
 #[test]
@@ -213,11 +247,11 @@ fn a_model_is_deleted_only_after_a_yes() {
     window.wait_for("the question", |window| window.says("Delete this model for good?").then_some(()));
     window.press("Keep");
     window.wait_for("its end", |window| (!window.says("Delete this model for good?")).then_some(()));
-    assert_eq!(window.titles().len(), 3);
+    assert_eq!(window.titles().len(), 4);
     window.choose("Lilies", "Delete…");
     window.press("Delete Lilies");
     window.wait_for("its end", |window| window.button("Use Lilies").is_none().then_some(()));
-    assert_eq!(window.titles(), ["Built in", "Roses"]);
+    assert_eq!(window.titles(), ["Flowers", "General", "Roses"]);
     window.key(Key::Escape);
     window.wait_for("the grid", |window| (!window.says("A model decides")).then_some(()));
 }
@@ -339,6 +373,25 @@ fn every_photo_stays_when_a_model_on_another_backbone_fails() {
 }
 
 #[test]
+fn a_comparison_makes_way_for_the_change_to_another_model() {
+    let (_folder, data, photos, model) = with_another_backbone();
+    let mut open = Open::on(&data, &photos, 84);
+    let before = open.photos();
+    open.worker.send(Request::CompareModels(vec![BUILT_IN.into(), GENERAL.into()]));
+    open.until(|event| matches!(event, Event::CompareStarted));
+    open.worker.send(Request::UseModel(model.id.clone()));
+    open.until(|event| matches!(event, Event::CompareEnded));
+    open.until(|event| matches!(event, Event::ModelDone(text) if text.contains("In use now")));
+    open.expect_all(&before);
+    // One that waits, too; and a folder that is gone is said.
+    open.until(|event| matches!(event, Event::JobEnded(Outcome::Done { .. })));
+    std::fs::rename(photos.path(), photos.path().with_file_name("away")).unwrap();
+    open.worker.send(Request::CompareModels(vec![BUILT_IN.into()]));
+    open.until(|event| matches!(event, Event::ModelFailed(_)));
+    open.until(|event| matches!(event, Event::CompareEnded));
+}
+
+#[test]
 fn photos_that_are_new_on_disk_follow_a_change_of_the_model() {
     let (_folder, data, photos, model) = with_another_backbone();
     let mut open = Open::on(&data, &photos, 84);
@@ -357,14 +410,14 @@ fn every_photo_stays_after_a_training_whose_model_is_not_used() {
         let mut open = Open::on(&data, &photos, 12);
         let before = open.photos();
         let library = data.library(photos.path()).unwrap();
-        assert_eq!(embedded_by(&library), [BUILT_IN]);
+        assert_eq!(embedded_by(&library), names_of_built_in());
         let options = TrainOptions { recipe, epochs: Some(1), ..TrainOptions::default() };
         open.worker.send(Request::Train { options, resume: false });
         let end = open.until(|event| matches!(event, Event::TrainingEnded(_)));
         assert!(matches!(end, Event::TrainingEnded(TrainingEnd::Done { used: false, .. })), "{end:?}");
         open.until(|event| matches!(event, Event::JobEnded(_)));
         open.expect_all(&before);
-        assert_eq!(embedded_by(&library), [BUILT_IN], "nothing is kept of the model that is not used");
+        assert_eq!(embedded_by(&library), names_of_built_in(), "nothing is kept of the model that is not used");
         // What the gallery calls its photos is what the catalog calls them.
         std::fs::remove_file(photos.path().join(&before[0].path)).unwrap();
         open.worker.send(Request::Index);
@@ -415,7 +468,7 @@ fn a_wrong_file_is_named_with_what_was_expected() {
     let exported = folder.path().join("roses.safetensors");
     data.models().export(&model, &exported).unwrap();
     refuses(Request::LoadWeights(exported.clone()), &exported, &["a Florascope model", "Import…"]);
-    assert_eq!(data.models().list().len(), 1);
-    assert_eq!(answer(&worker, Request::ImportModel(exported)).unwrap(), "Imported: Roses");
     assert_eq!(data.models().list().len(), 2);
+    assert_eq!(answer(&worker, Request::ImportModel(exported)).unwrap(), "Imported: Roses");
+    assert_eq!(data.models().list().len(), 3);
 }

@@ -148,7 +148,7 @@ impl Panel {
 fn present() -> ModelInfo {
     ModelInfo {
         name: PRESENT.into(),
-        title: "Built in".into(),
+        title: "Flowers".into(),
         backbone: PRESENT.into(),
         dimension: 1280,
         architecture: florascope::model::Architecture::EfficientNetLite0,

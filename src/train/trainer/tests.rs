@@ -2,7 +2,7 @@
 
 use super::recovery::MAX_RECOVERIES;
 use super::*;
-use crate::artefact::{BUILT_IN, Loss, Model, Recipe, TrainOptions};
+use crate::artefact::{GENERAL, Loss, Model, Recipe, TrainOptions};
 use crate::catalog::Catalog;
 use crate::device::DeviceChoice;
 use crate::embed::Embedder;
@@ -38,9 +38,9 @@ impl World {
         let library = data.library(&photos).unwrap();
         let _lock = library.lock().unwrap();
         let mut catalog = Catalog::open(&library.folder).unwrap();
-        let embedder = Embedder::start(DeviceChoice::Cpu, Model::built_in()).unwrap();
+        let embedder = Embedder::start(DeviceChoice::Cpu, Model::general()).unwrap();
         ingest(&library, &mut catalog, &embedder, &Cancel::default(), &mut |_| {});
-        let dataset = Dataset::load(&catalog, BUILT_IN).unwrap();
+        let dataset = Dataset::load(&catalog, GENERAL).unwrap();
         assert_eq!(dataset.photos.len(), 16);
         Self { _folder: folder, data, library, embedder, dataset }
     }
@@ -53,7 +53,7 @@ impl World {
         change: impl FnOnce(&mut Trainer),
         mut hear: impl FnMut(&TrainEvent, &Cancel),
     ) -> Result<Option<Vec<NamedTensor>>, TrainError> {
-        let (models, present, cancel) = (self.data.models(), Model::built_in(), Cancel::default());
+        let (models, present, cancel) = (self.data.models(), Model::general(), Cancel::default());
         let plan = TrainingPlan {
             library: &self.library,
             models: &models,

@@ -3,6 +3,7 @@
 
 pub(crate) mod training;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use tr::tr;
 use crate::artefact::{ModelId, ModelSummary, TrainOptions};
 use crate::catalog::Problem;
 use crate::command::Command;
+use crate::compare::Compared;
 use crate::desktop::Purpose;
 use crate::device::DeviceChoice;
 use crate::embed::ModelInfo;
@@ -21,6 +23,7 @@ use crate::job::{Outcome, Progress};
 use crate::language::LanguageChoice;
 use crate::libraries::{LibrarySummary, Unused};
 use crate::library::{Library, Obstacle};
+use crate::model::Architecture;
 use crate::photo::Photo;
 use crate::query::{Facets, Filter, Hit, Order, Query};
 use crate::scan::Account;
@@ -130,6 +133,15 @@ pub enum Facet {
     Dates,
 }
 
+/// Models side by side on the photos of the open library.
+#[derive(Default)]
+pub struct ModelComparison {
+    /// Those that have been compared so far.
+    pub(crate) rows: Vec<Compared>,
+    /// There are more to come.
+    pub(crate) running: bool,
+}
+
 /// What the grid has been answered.
 #[derive(Default)]
 pub enum Answer {
@@ -176,6 +188,9 @@ pub struct State {
     /// All models on this computer, and the id of the one that the open library uses.
     pub models: Arc<[ModelSummary]>,
     pub model_in_use: Option<ModelId>,
+    /// Photos a second that networks embed on this computer, as far as it has been measured.
+    pub speeds: HashMap<Architecture, f64>,
+    pub comparison: ModelComparison,
     /// All libraries on this computer, once they have been listed, and what of them and the models nothing uses.
     pub libraries: Option<Arc<[LibrarySummary]>>,
     pub unused: Arc<Unused>,

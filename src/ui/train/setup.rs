@@ -14,6 +14,7 @@ use crate::train::dataset::MIN_PHOTOS_PER_CLASS;
 use crate::train::progress::LabelPreview;
 use crate::train::{MIN_PHOTOS, wording};
 use crate::ui::indexing::reason;
+use crate::ui::models::title_of;
 use crate::ui::state::training::{Train, Usable};
 use crate::ui::state::{Action, OpenLibrary, State};
 use crate::ui::{count, duration, files_of, photos_of, theme};
@@ -225,6 +226,7 @@ fn advanced_ui(ui: &mut Ui, state: &State, is_labelled: bool, options: &mut Trai
             radio_outline(ui);
             ui.radio_value(&mut options.focus, Focus::NewSpeciesToo, tr!("Unseen species too"));
             ui.radio_value(&mut options.focus, Focus::OnlyThese, tr!("Only these species"));
+            ui.radio_value(&mut options.focus, Focus::OtherSpecies, tr!("Other species"));
         });
         explain(
             ui,
@@ -234,6 +236,9 @@ fn advanced_ui(ui: &mut Ui, state: &State, is_labelled: bool, options: &mut Trai
                         "Species that have no folder here are found well, too; your own a little less surely than they could be."
                     )
                 }
+                Focus::OtherSpecies => tr!(
+                    "For photos of species that have no folder here, on this computer or another: what your folders teach about flowers, and not which species are in them."
+                ),
                 Focus::OnlyThese => tr!(
                     "The species of your folders are told apart as surely as possible; other species may be found less well \
                      than before."
@@ -306,13 +311,13 @@ fn epochs_ui(ui: &mut Ui, epochs: &mut Option<u32>) -> egui::Response {
 fn start_ui(ui: &mut Ui, state: &State, start: &mut Option<ModelId>) -> egui::Response {
     let title = |id: &str| {
         let model = state.models.iter().find(|model| model.id == id);
-        model.map_or_else(|| id.to_owned(), |model| model.card.title.clone())
+        model.map_or_else(|| id.to_owned(), title_of)
     };
     let chosen = start.as_deref().map_or_else(|| tr!("Recipe default"), title);
     let combo = ComboBox::from_id_salt("start").selected_text(chosen).width(180.0).truncate().show_ui(ui, |ui| {
         ui.selectable_value(start, None, tr!("Recipe default"));
         for model in state.models.iter() {
-            ui.selectable_value(start, Some(model.id.clone()), &model.card.title);
+            ui.selectable_value(start, Some(model.id.clone()), title_of(model));
         }
     });
     combo.response.on_hover_text(tr!("The model whose network is the starting point"))
