@@ -13,8 +13,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use common::random::{Random, new_seed};
 use common::{BINARY, FLOWERS, Place, another_backbone, commented, encode, listing, plain};
-use florascope::artefact::BUILT_IN;
-use florascope::catalog::{Catalog, ModelKey};
+use florascope::artefact::Model;
+use florascope::catalog::Catalog;
 use florascope::cli::exit;
 use florascope::garden;
 use florascope::library::DataFolder;
@@ -109,8 +109,7 @@ fn assert_whole(place: &Place) {
     let catalog = place.catalog().unwrap();
     assert!(catalog.is_sound().unwrap());
     let sql = place.sql();
-    let model: String = sql.query_row("SELECT name FROM models", [], |row| row.get(0)).unwrap();
-    let stored = catalog.photos_after(PhotoId(0), usize::MAX >> 1, ModelKey::features(&model)).unwrap();
+    let stored = catalog.photos_after(PhotoId(0), usize::MAX >> 1, Model::built_in().key()).unwrap();
     let paths: Vec<PathBuf> = stored.iter().map(|(photo, _)| place.photos().join(&photo.path)).collect();
     assert_eq!(paths.len(), files.len(), "each once");
     assert_eq!(paths.into_iter().collect::<BTreeSet<_>>(), files);
@@ -119,7 +118,7 @@ fn assert_whole(place: &Place) {
     let contents: HashSet<[u8; 16]> = stored.iter().map(|(photo, _)| photo.content.0).collect();
     let mut embedded = sql.prepare("SELECT content FROM embeddings").unwrap();
     let embedded: Vec<[u8; 16]> = embedded.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-    assert_eq!(embedded.len(), contents.len(), "no embedding without a photo");
+    assert_eq!(embedded.len(), 2 * contents.len(), "an embedding and its features, and none without a photo");
     assert_eq!(embedded.into_iter().collect::<HashSet<_>>(), contents);
 
     let files = listing(&place.library().folder).into_keys().filter(|path| path.is_file());
@@ -207,7 +206,7 @@ fn a_change_of_the_model_that_is_killed_leaves_every_photo_to_the_model_in_use()
     let model = another_backbone(1.0);
     DataFolder::open(Some(place.data())).unwrap().models().save(&model).unwrap();
     let active = || {
-        let stored = place.catalog().unwrap().photos_after(PhotoId(0), 1000, ModelKey::features(BUILT_IN)).unwrap();
+        let stored = place.catalog().unwrap().photos_after(PhotoId(0), 1000, Model::built_in().key()).unwrap();
         stored.into_iter().map(|(photo, embedding)| (photo, embedding.is_some())).collect::<Vec<_>>()
     };
     let before = active();

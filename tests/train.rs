@@ -9,18 +9,20 @@ use florascope::cli::exit;
 use image::{ImageFormat, Rgb, RgbImage};
 use serde_json::Value;
 
-/// A picture of stripes: their colour and width belong to the class, their place and a stain to the number.
+/// A picture of stripes: their colour and width belong to the class; where they run, the paper and a stain to the number.
 fn picture(class: usize, number: usize) -> Vec<u8> {
     let colours = [[200, 40, 40], [40, 40, 200], [220, 200, 40], [40, 160, 60]];
     let (colour, width) = (colours[class % 4], 4 + 5 * (class as u32 / 2));
     let (shift, stain) = (number as u32 * 3, (number as u32 * 17 % 50, number as u32 * 29 % 50));
+    let (across, down) = [(2, 1), (1, 2), (2, 0), (0, 2), (1, 1)][number % 5];
+    let paper = [[235, 235, 230], [30, 30, 40], [140, 90, 160], [90, 140, 130]][number % 4];
     let picture = RgbImage::from_fn(64, 64, |x, y| {
         if x.abs_diff(stain.0) + y.abs_diff(stain.1) < 9 {
             Rgb([number as u8 * 10, 120, 255 - number as u8 * 10])
-        } else if (x + y / 2 + shift) / width % 2 == 0 {
+        } else if (x * across + y * down + shift) / (width * 2) % 2 == 0 {
             Rgb(colour)
         } else {
-            Rgb([235, 235, 230])
+            Rgb(paper)
         }
     });
     encode(&picture, ImageFormat::Jpeg)

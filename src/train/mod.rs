@@ -369,17 +369,19 @@ impl<'a> Training<'a> {
         // All features, and labels for some: a copy of these features would take as much memory again.
         let mut labels = vec![-1; data.photos.len()];
         positions.iter().for_each(|position| labels[*position] = data.labels[*position]);
-        let started_with =
-            self.start.head().map_err(EmbedError::Head)?.filter(|_| is_quick && self.starts_for_others());
-        let base = started_with.as_ref().and_then(|head| head.parts.first());
-        Ok(head::fit(features, &labels, &options, base, tell)?)
+        let base = if is_quick { self.base()? } else { None };
+        Ok(head::fit(features, &labels, &options, base.as_ref().and_then(|head| head.parts.first()), tell)?)
     }
 
-    /// Whether the training begins with a model that was made for species that it does not know, and is to stay good at
-    /// those.
-    fn starts_for_others(&self) -> bool {
-        let made_for = self.start.card.trained.as_ref().map(|trained| trained.options.focus);
-        made_for == Some(Focus::OtherSpecies) && self.plan.options.focus == Focus::NewSpeciesToo
+    /// The head for other species that was made on the same backbone, where the new one is to stay good at those.
+    fn base(&self) -> Result<Option<Head>, TrainError> {
+        let is_one = |model: &Model| {
+            let made_for = model.card.trained.as_ref().map(|trained| trained.options.focus);
+            made_for == Some(Focus::OtherSpecies) && model.card.backbone == self.start.card.backbone
+        };
+        let wanted = self.plan.options.focus == Focus::NewSpeciesToo;
+        let model = [self.start.clone(), Model::built_in()].into_iter().find(|model| wanted && is_one(model));
+        Ok(model.map(|model| model.head()).transpose().map_err(EmbedError::Head)?.flatten())
     }
 
     fn fit_to_all(
@@ -489,9 +491,9 @@ impl<'a> Training<'a> {
 
     /// What the model in use reached when it was trained, where that was on the same photos with the same labels.
     fn earlier_evaluation(&self, data: &Dataset) -> Option<&EvaluationReport> {
-        let evaluation = self.plan.active.card.trained.as_ref()?.evaluation.as_ref()?;
-        let is_measured = !evaluation.rows.is_empty();
-        (is_measured && evaluation.dataset == data.fingerprint(&data.all())).then_some(evaluation)
+        let trained = self.plan.active.card.trained.as_ref().filter(|trained| !trained.options.learn_from_all)?;
+        let evaluation = trained.evaluation.as_ref()?;
+        (evaluation.dataset == data.fingerprint(&data.all())).then_some(evaluation)
     }
 
     /// Whether the model in use was trained on this folder.
