@@ -22,12 +22,15 @@ const WANTED: &str = "model wanted";
 /// # Errors
 /// When the catalog cannot be read.
 pub fn active_model(catalog: &Catalog, models: &ModelFolder) -> Result<Model, CatalogError> {
-    let chosen = catalog.fact(ACTIVE)?.and_then(|id| load(&id, models));
-    Ok(match chosen {
-        Some(model) => model,
-        None if has_older_default(catalog)? => Model::general(),
-        None => Model::built_in(),
-    })
+    match catalog.fact(ACTIVE)?.and_then(|id| load(&id, models)) {
+        Some(model) => Ok(model),
+        None => unchosen(catalog),
+    }
+}
+
+/// The model of a library that has chosen none.
+fn unchosen(catalog: &Catalog) -> Result<Model, CatalogError> {
+    Ok(if has_older_default(catalog)? { Model::general() } else { Model::built_in() })
 }
 
 /// Whether only the general network has embedded the whole library, as in a version in which that was the built-in model:
@@ -37,22 +40,21 @@ fn has_older_default(catalog: &Catalog) -> Result<bool, CatalogError> {
     Ok(has_general && catalog.lacks_embeddings(BUILT_IN)?)
 }
 
-/// The model that a library was changing to when the program ended.
+/// The model that a library was changing to when the program ended; or that one of an older version has to change to: what
+/// is built in now, unless the user has chosen another, or a stopped training goes on with the older one.
 ///
 /// # Errors
 /// When the catalog cannot be read.
-pub(crate) fn model_wanted(catalog: &Catalog, models: &ModelFolder) -> Result<Option<Model>, CatalogError> {
-    Ok(catalog.fact(WANTED)?.and_then(|id| load(&id, models)))
-}
-
-/// The model that a library of an older version has to change to: what is built in now, unless the user has chosen another,
-/// or a stopped training goes on with the older one.
-///
-/// # Errors
-/// When the catalog cannot be read.
-pub(crate) fn newer_default(library: &Library, catalog: &Catalog) -> Result<Option<Model>, CatalogError> {
-    let has_chosen = catalog.fact(ACTIVE)?.is_some() || catalog.fact(WANTED)?.is_some();
-    let changes = !has_chosen && has_older_default(catalog)? && checkpoint::pending(&library.folder).is_none();
+pub(crate) fn model_wanted(
+    library: &Library,
+    catalog: &Catalog,
+    models: &ModelFolder,
+) -> Result<Option<Model>, CatalogError> {
+    if let Some(id) = catalog.fact(WANTED)? {
+        return Ok(load(&id, models));
+    }
+    let is_unchosen = catalog.fact(ACTIVE)?.is_none();
+    let changes = is_unchosen && has_older_default(catalog)? && checkpoint::pending(&library.folder).is_none();
     Ok(changes.then(Model::built_in))
 }
 
@@ -118,7 +120,7 @@ pub(crate) fn needs(catalog: &Catalog) -> Result<Needs, CatalogError> {
     let id = |fact| Ok::<_, CatalogError>(catalog.fact(fact)?.map(|id| String::from_utf8_lossy(&id).as_ref().into()));
     let active = match id(ACTIVE)? {
         Some(active) => active,
-        None => if has_older_default(catalog)? { GENERAL } else { BUILT_IN }.into(),
+        None => unchosen(catalog)?.id,
     };
     Ok(Needs { active, wanted: id(WANTED)? })
 }

@@ -1,7 +1,7 @@
 //! Pictures -> embeddings. Each embed thread owns a network; everybody else holds an [`Embedder`] and sends batches.
 //!
-//! On a GPU there is one such thread. On a CPU there is one for each core (fewer of large networks), and libtorch uses a single thread in each:
-//! that is faster than one network on all cores, since nobody waits for the slowest at every layer.
+//! On a GPU there is one such thread. On a CPU there is one for each core (fewer of large networks), and libtorch uses a
+//! single thread in each: that is faster than one network on all cores, since nobody waits for the slowest at every layer.
 //!
 //! There are two queues: a query waits for at most one batch of the indexing job, never for the whole of it. When a
 //! batch does not fit into the device's memory it is halved, and at last the work moves to the CPU.

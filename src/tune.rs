@@ -137,6 +137,11 @@ pub(crate) fn quick_rate(embedder: &Embedder, cancel: &Cancel) -> Result<f64, Em
     if batches > 1 && !cancel.is_cancelled() { rate(embedder, config, batches, cancel) } else { Ok(once) }
 }
 
+/// A rate for people: slow networks embed less than one photo a second.
+pub(crate) fn rate_text(rate: f64) -> String {
+    if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

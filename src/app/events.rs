@@ -205,7 +205,6 @@ impl App {
         }
     }
 
-    /// The window is as it was before a folder was opened.
     /// Has it measured how fast the networks in the list are, as far as nobody knows that.
     fn ask_for_speeds(&self) {
         let mut unknown: Vec<Architecture> = self.state.models.iter().map(|model| model.card.architecture).collect();
@@ -217,6 +216,7 @@ impl App {
         }
     }
 
+    /// The window is as it was before a folder was opened.
     fn close_library(&mut self) {
         self.textures.clear();
         let state = &mut self.state;

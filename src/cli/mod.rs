@@ -21,7 +21,7 @@ use self::output::{
     Bar, count_of, path_to_text, percent, print_account, print_json, print_lines, print_problems, problems_json,
     put_account, put_metadata, put_path,
 };
-use crate::active_model::{active_model, change_model, forget_unneeded, model_wanted, newer_default};
+use crate::active_model::{active_model, change_model, forget_unneeded, model_wanted};
 use crate::catalog::Catalog;
 use crate::device::DeviceChoice;
 use crate::embed::Embedder;
@@ -251,10 +251,7 @@ fn index(data: &DataFolder, folder: &Path, anew: bool, again: &Again, common: &C
     };
     let mut catalog = Catalog::open(&library.folder)?;
     // A change of the model that was interrupted, or that a newer version of the program asks for, goes on.
-    let wanted = match model_wanted(&catalog, &data.models())? {
-        Some(model) => Some(model),
-        None => newer_default(&library, &catalog)?,
-    };
+    let wanted = model_wanted(&library, &catalog, &data.models())?;
     let model = wanted.clone().map_or_else(|| active_model(&catalog, &data.models()), Ok)?;
     let embedder = Embedder::start(common.device.unwrap_or_default(), model)?;
     let device = embedder.info()?.device;

@@ -18,6 +18,7 @@ use crate::job::{Cancel, Outcome};
 use crate::library::{DataFolder, Library};
 use crate::text::escape;
 use crate::train::wording;
+use crate::tune::rate_text;
 
 /// What can be done with models.
 #[derive(Debug, Subcommand)]
@@ -157,11 +158,6 @@ fn use_for_folder(
         Outcome::Cancelled { .. } => Ok(exit::STOPPED),
         Outcome::Failed { message } => bail!(message),
     }
-}
-
-/// Slow networks embed less than one.
-fn rate_text(rate: f64) -> String {
-    if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") }
 }
 
 fn compare_on(

@@ -20,6 +20,7 @@ use crate::model::Architecture;
 use crate::system::now;
 use crate::text::sanitise_line;
 use crate::train::wording::task_name;
+use crate::tune::rate_text;
 use crate::worker::Request;
 
 /// Width of the window and of its columns, in points.
@@ -201,11 +202,6 @@ fn comparison_ui(ui: &mut Ui, state: &State) {
         }
     });
     ui.add_space(theme::GAP);
-}
-
-/// Slow networks embed less than one photo a second.
-fn rate_text(rate: f64) -> String {
-    if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") }
 }
 
 /// "86.4 % ± 1.2".

@@ -1,6 +1,6 @@
 //! Owns the open library on a thread of its own: loads it, runs its jobs (indexing, training, the change to another
-//! model, the comparison of several) one at a time, answers queries. The window sends [`Request`]s, which never block, and picks up [`Event`]s when
-//! it is woken.
+//! model, the comparison of several) one at a time, answers queries. The window sends [`Request`]s, which never block, and
+//! picks up [`Event`]s when it is woken.
 
 mod calibrating;
 mod dates;

@@ -9,7 +9,7 @@ use super::error::OpenError;
 use super::job::{Check, JobKind};
 use super::messages::Event;
 use super::session::Session;
-use crate::active_model::{active_model, model_wanted, newer_default};
+use crate::active_model::{active_model, model_wanted};
 use crate::catalog::Catalog;
 use crate::embed::Embedder;
 use crate::ingest::account;
@@ -68,11 +68,7 @@ impl Loop {
         };
         let library = Arc::new(library);
         let Opened { catalog, lock, obstacle } = open_catalog(&library, lock)?;
-        let wanted = match model_wanted(&catalog, &self.models)? {
-            Some(model) => Some(model),
-            None => newer_default(&library, &catalog)?,
-        };
-        let wanted = wanted.filter(|_| lock.is_some());
+        let wanted = model_wanted(&library, &catalog, &self.models)?.filter(|_| lock.is_some());
         let model = active_model(&catalog, &self.models)?;
         let (problems, account) = (catalog.problems()?, account(&catalog)?);
         if model.id != self.model.id {

@@ -217,12 +217,10 @@ impl Loop {
         }
         self.outbox.send(if is_comparison { Event::CompareEnded } else { Event::JobEnded(outcome) });
         let next = self.next.take();
-        if !matches!(next, Some(JobKind::Compare(_))) {
-            // What comes next checks the folder itself, or is to do just that.
-            let index = self.index_next.take().map(JobKind::Index);
-            next.or(index).into_iter().for_each(|next| self.start(next));
-        } else if let Some(comparison) = next {
-            self.start(comparison);
+        // But for a comparison, what comes next checks the folder itself, or is to do just that.
+        let index = if matches!(next, Some(JobKind::Compare(_))) { None } else { self.index_next.take() };
+        if let Some(next) = next.or(index.map(JobKind::Index)) {
+            self.start(next);
         }
         if let Some(options) = self.postponed_estimate.take() {
             self.estimate_training(options);
