@@ -26,11 +26,14 @@ commands! {
     OpenGarden,
     ChoosePhoto,
     Paste,
+    FindByName,
     ClearQuery,
     Back,
     Forward,
     FindSimilar,
     ViewLarge,
+    ShowDetails,
+    SelectAll,
     OpenPhoto,
     ShowInFileManager,
     CopyPath,
@@ -45,6 +48,7 @@ commands! {
     LargerThumbnails,
     SmallerThumbnails,
     ToggleSidebar,
+    FullScreen,
     ShowProblems,
     CopyProblems,
     ShowShortcuts,
@@ -91,9 +95,14 @@ impl Command {
                 (tr!("Try the sample garden"), tr!("Flower pictures that the program draws itself"), &[])
             }
             Self::ChoosePhoto => (
-                tr!("Choose photo…"),
+                tr!("Search with a photo…"),
                 tr!("Find the photos most similar to one on this computer"),
-                &const { [command(Key::F)] },
+                &const { [KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::O)] },
+            ),
+            Self::FindByName => (
+                tr!("Find by name"),
+                tr!("Find photos by words of their names, folders and labels"),
+                &const { [key(Key::Slash), command(Key::F)] },
             ),
             // egui turns this key into a paste event by itself.
             Self::Paste => {
@@ -111,6 +120,17 @@ impl Command {
             ),
             Self::ViewLarge => {
                 (tr!("View large"), tr!("Show the selected photo large"), &const { [key(Key::Space), key(Key::Enter)] })
+            }
+            Self::ShowDetails => (
+                tr!("Details"),
+                tr!("What is known of the selected photo: date, camera, size, place"),
+                &const { [key(Key::I)] },
+            ),
+            Self::SelectAll => {
+                (tr!("Select all"), tr!("Select all photos that are shown"), &const { [command(Key::A)] })
+            }
+            Self::FullScreen => {
+                (tr!("Full screen"), tr!("Fill the whole screen, and back"), &const { [key(Key::F11), key(Key::F)] })
             }
             Self::OpenPhoto => (
                 tr!("Open"),
@@ -180,8 +200,10 @@ impl Command {
 }
 
 /// Keys without a name of their own, for the list of shortcuts.
-pub(crate) fn grid_keys() -> [(String, String); 5] {
+pub(crate) fn grid_keys() -> [(String, String); 7] {
     [
+        (tr!("Shift with arrows or click"), tr!("Select all photos up to there")),
+        (tr!("Ctrl with click"), tr!("Add a photo to the selection, or take it away")),
         (tr!("Arrow keys"), tr!("Move the selection; walk on in the large view")),
         (tr!("Home, End"), tr!("First and last photo")),
         (tr!("Page up, Page down"), tr!("A screenful up or down")),

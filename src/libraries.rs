@@ -10,7 +10,11 @@ use crate::active_model::{Needs, needs};
 use crate::artefact::{ModelFolder, ModelId, ModelSummary};
 use crate::catalog::Catalog;
 use crate::library::{DataFolder, Library, WriterLock};
+use crate::photo::Photo;
 use crate::train::checkpoint;
+
+/// Photos that stand for a library.
+const SAMPLES: u64 = 4;
 
 /// A library, as a list shows it.
 #[derive(Clone, Debug)]
@@ -36,6 +40,8 @@ pub(crate) struct Contents {
     pub(crate) model: ModelId,
     /// What people call that.
     pub(crate) model_title: String,
+    /// A few of the photos.
+    pub(crate) samples: Vec<Arc<Photo>>,
 }
 
 /// Every library, the one opened last first.
@@ -69,7 +75,9 @@ fn contents(library: &Library, models: &[ModelSummary]) -> Result<Option<Content
     // The one in the program stands for one that is gone, and is always there.
     let model = models.iter().find(|model| model.id == active).or(models.first());
     let (model, model_title) = model.map_or((active, String::new()), |one| (one.id.clone(), one.card.title.clone()));
-    Ok(Some(Contents { photos: catalog.photo_count()?, problems: catalog.problem_count()? as u64, model, model_title }))
+    let photos = catalog.photo_count()?;
+    let samples = catalog.spread(photos, SAMPLES)?.into_iter().map(Arc::new).collect();
+    Ok(Some(Contents { photos, problems: catalog.problem_count()? as u64, model, model_title, samples }))
 }
 
 /// What nothing uses any more.

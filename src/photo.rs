@@ -46,13 +46,20 @@ pub struct Photo {
     pub content: ContentHash,
     /// Of the content, and a date of the path.
     pub metadata: Metadata,
+    /// When the file was last written as it was indexed, in nanoseconds since 1970; 0 where that is not known.
+    pub modified: i64,
 }
 
 impl Photo {
     /// With what is known of its content; its path may tell a date.
     pub fn new(id: PhotoId, path: PathBuf, content: ContentHash, metadata: Metadata) -> Self {
         let metadata = metadata.with_name(&path);
-        Self { id, path, content, metadata }
+        Self { id, path, content, metadata, modified: 0 }
+    }
+
+    /// With the time of the file's last change.
+    pub(crate) fn modified_at(self, modified: i64) -> Self {
+        Self { modified, ..self }
     }
 
     /// The name of the sub-folder that the photo lies in; `None` right in the library's folder.

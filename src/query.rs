@@ -8,7 +8,6 @@ use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
-use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -19,10 +18,11 @@ use crate::catalog::{Catalog, CatalogError, Changes, ModelKey};
 use crate::decode::{self, AtLeast, DecodeError};
 use crate::embed::{EmbedError, Embedder};
 use crate::evaluate::{Evaluation, count_labels};
+use crate::filter::{Counts, Filter};
 use crate::identify::{self, Calibration, Found, Identification, Names, Reference, Surroundings};
 use crate::index::{Approximate, Index, Neighbour};
 use crate::job::Cancel;
-use crate::metadata::{Days, Taken};
+use crate::metadata::Taken;
 use crate::model::{Architecture, NetworkInput};
 use crate::names::{PathKey, PathKeys, composed};
 use crate::pairs::pairs;
@@ -36,7 +36,7 @@ pub(crate) const PREVIEW_SIDE: u32 = 1024;
 const PASTED_QUALITY: u8 = 92;
 
 /// What is searched with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Query {
     /// A file anywhere on the computer.
     File(PathBuf),
@@ -48,53 +48,39 @@ pub enum Query {
     Photo(Arc<Photo>),
 }
 
-/// Which part of the library is shown or searched.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Filter {
-    #[default]
-    All,
-    /// A folder and all below it, relative to the library's.
-    Folder(PathBuf),
-    /// Photos whose folder has this name, wherever it lies.
-    Label(OsString),
-    /// Photos that were taken on these days.
-    Days(Days),
-    /// Photos of which nobody knows when they were taken.
-    Undated,
-}
-
-impl Filter {
-    fn admits(&self, photo: &Photo) -> bool {
-        match self {
-            Self::All => true,
-            Self::Folder(folder) => photo.path.starts_with(folder),
-            Self::Label(label) => photo.label().is_some_and(|name| *name == **label),
-            Self::Days(days) => photo.metadata.taken.is_some_and(|taken| days.contain(taken)),
-            Self::Undated => photo.metadata.taken.is_none(),
-        }
-    }
-}
-
 /// In which order photos are shown without a query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order {
+    /// By path: a folder's photos stand together.
     #[default]
-    #[serde(rename = "Name")]
+    #[serde(rename = "Folder", alias = "Name")]
+    Folder,
+    /// By the file's own name.
+    #[serde(rename = "File name")]
     Name,
     #[serde(rename = "Newest first")]
     NewestFirst,
     #[serde(rename = "Oldest first")]
     OldestFirst,
+    /// Files that were changed last come first.
+    #[serde(rename = "Changed last")]
+    ChangedLast,
 }
 
 impl Order {
-    /// Sorts what is in the order of names. What has no date comes last, whichever way.
+    /// All orders, as they are offered.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Folder, Self::Name, Self::NewestFirst, Self::OldestFirst, Self::ChangedLast];
+
+    /// Sorts what is in the order of paths. What has no date comes last, whichever way.
     fn sort(self, hits: &mut [Hit]) {
         let taken = |hit: &Hit| hit.photo.metadata.taken;
         match self {
-            Self::Name => {}
+            Self::Folder => {}
+            Self::Name => hits.sort_by_cached_key(|hit| PathKey::from(Path::new(&hit.photo.file_name()))),
             Self::NewestFirst => hits.sort_by_key(|hit| Reverse(taken(hit))),
             Self::OldestFirst => hits.sort_by_key(|hit| (taken(hit).is_none(), taken(hit))),
+            Self::ChangedLast => hits.sort_by_key(|hit| Reverse(hit.photo.modified)),
         }
     }
 }
@@ -143,6 +129,22 @@ pub(crate) enum QueryError {
 pub(crate) fn read_photo(path: &Path, architecture: Architecture, cancel: &Cancel) -> Result<RgbImage, QueryError> {
     let wanted = AtLeast { shorter: architecture.input_side(), longer: PREVIEW_SIDE };
     decode::decode_file(path, wanted, cancel).map_err(|error| QueryError::Photo { path: path.to_owned(), error })
+}
+
+/// The picture that is searched with, where it is no photo of the library; of several the first.
+///
+/// # Errors
+/// When the file cannot be read as a photo.
+pub(crate) fn picture_of(query: &Query, cancel: &Cancel) -> Result<RgbImage, QueryError> {
+    match query {
+        Query::File(path) => read_photo(path, Architecture::EfficientNetLite0, cancel),
+        Query::Files(paths) => match paths.first() {
+            Some(path) => read_photo(path, Architecture::EfficientNetLite0, cancel),
+            None => Err(QueryError::Gone),
+        },
+        Query::Picture(jpeg) => decode::decode(jpeg).map_err(QueryError::Picture),
+        Query::Photo(_) => Err(QueryError::Gone),
+    }
 }
 
 /// A picture from the clipboard as a query, and with that the history of searches, keeps it: a JPEG no larger than a
@@ -372,7 +374,7 @@ impl Gallery {
         filter: &Filter,
         limit: Option<usize>,
     ) -> (Vec<Hit>, Vec<Found>) {
-        if *filter != Filter::All {
+        if !filter.is_all() {
             return (self.rank(query, except, filter, limit), self.near(query, except));
         }
         // One search is enough for both.
@@ -465,17 +467,16 @@ impl Gallery {
     }
 
     fn admitted(&self, filter: &Filter) -> impl Iterator<Item = &Arc<Photo>> {
-        let from = match filter {
-            Filter::Folder(folder) => Bound::Included(PathKey::from(folder.as_path())),
-            Filter::All | Filter::Label(_) | Filter::Days(_) | Filter::Undated => Bound::Unbounded,
-        };
-        let is_folder = matches!(filter, Filter::Folder(_));
-        let photos = self.by_path.range((from, Bound::Unbounded)).map(|(_, photo)| photo);
-        let hidden = &self.overview().hidden;
-        // The keys are ordered by component, so a folder's photos stand together.
-        photos
-            .take_while(move |photo| !is_folder || filter.admits(photo))
-            .filter(move |photo| (is_folder || filter.admits(photo)) && !hidden.contains(&photo.id))
+        let test = filter.test();
+        self.photos().filter(move |photo| test.admits(photo))
+    }
+
+    /// How many photos each choice of a filter would show; see [`Counts`]. With a query, among its results only.
+    pub(crate) fn counts(&self, filter: &Filter, results: Option<&[Hit]>) -> Counts {
+        match results {
+            Some(hits) => Counts::of(hits.iter().map(|hit| &*hit.photo), &Filter::default()),
+            None => Counts::of(self.photos().map(AsRef::as_ref), filter),
+        }
     }
 
     /// The photos most similar to an embedding, at most `limit`, without the photo `except`.
@@ -488,12 +489,11 @@ impl Gallery {
     ) -> Vec<Hit> {
         let limit = limit.unwrap_or(usize::MAX).min(self.len());
         let asked = limit.saturating_add(1);
-        let neighbours = match filter {
-            Filter::All => self.nearest(query, asked),
-            Filter::Folder(_) | Filter::Label(_) | Filter::Days(_) | Filter::Undated => {
-                let photos: Vec<PhotoId> = self.admitted(filter).map(|photo| photo.id).collect();
-                self.index.search_among(query, &photos, asked)
-            }
+        let neighbours = if filter.is_all() {
+            self.nearest(query, asked)
+        } else {
+            let photos: Vec<PhotoId> = self.admitted(filter).map(|photo| photo.id).collect();
+            self.index.search_among(query, &photos, asked)
         };
         let others = neighbours.iter().filter(|neighbour| Some(neighbour.id) != except);
         others
@@ -590,7 +590,8 @@ impl Gallery {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metadata::Metadata;
+    use crate::filter::Choice;
+    use crate::metadata::{Days, Metadata};
     use crate::photo::ContentHash;
     use crate::random::Random;
 
@@ -626,11 +627,11 @@ mod tests {
     #[test]
     fn ranks_by_similarity_within_the_filter() {
         let mut gallery = gallery(GARDEN);
-        let all = gallery.rank(&east(), None, &Filter::All, None);
+        let all = gallery.rank(&east(), None, &Filter::default(), None);
         assert_eq!(paths(&all), ["rose/1.jpg", "top.jpg", "rose/2.jpg", "2024/lily/2.jpg", "lily/1.jpg"]);
-        let lilies = gallery.rank(&east(), None, &Filter::Label("lily".into()), Some(1));
+        let lilies = gallery.rank(&east(), None, &Filter::only(Choice::Label("lily".into())), Some(1));
         assert_eq!(paths(&lilies), ["2024/lily/2.jpg"]);
-        let others = gallery.rank(&east(), Some(PhotoId(1)), &Filter::All, Some(2));
+        let others = gallery.rank(&east(), Some(PhotoId(1)), &Filter::default(), Some(2));
         assert_eq!(paths(&others), ["top.jpg", "rose/2.jpg"]);
     }
 
@@ -651,10 +652,10 @@ mod tests {
         let query = embedding();
         for _ in 0..5 {
             let began = std::time::Instant::now();
-            let hits = gallery.rank(&query, None, &Filter::All, Some(100));
+            let hits = gallery.rank(&query, None, &Filter::default(), Some(100));
             let alone = began.elapsed();
             let began = std::time::Instant::now();
-            let (named, near) = gallery.rank_and_name(&query, None, &Filter::All, Some(100));
+            let (named, near) = gallery.rank_and_name(&query, None, &Filter::default(), Some(100));
             let answer = gallery.identify(calibration.as_ref(), &[near]).unwrap();
             let both = began.elapsed();
             assert_eq!((hits.len(), named.len(), answer.candidates.is_empty()), (100, 100, false));
@@ -681,10 +682,13 @@ mod tests {
     #[test]
     fn browses_by_folder_and_by_label() {
         let gallery = gallery(GARDEN);
-        assert_eq!(gallery.browse(&Filter::All, Order::Name).len(), 5);
-        assert_eq!(paths(&gallery.browse(&Filter::Folder("rose".into()), Order::Name)), ["rose/1.jpg", "rose/2.jpg"]);
+        assert_eq!(gallery.browse(&Filter::default(), Order::Folder).len(), 5);
         assert_eq!(
-            paths(&gallery.browse(&Filter::Label("lily".into()), Order::Name)),
+            paths(&gallery.browse(&Filter::only(Choice::Folder("rose".into())), Order::Folder)),
+            ["rose/1.jpg", "rose/2.jpg"]
+        );
+        assert_eq!(
+            paths(&gallery.browse(&Filter::only(Choice::Label("lily".into())), Order::Folder)),
             ["2024/lily/2.jpg", "lily/1.jpg"]
         );
         let facets = gallery.facets();
@@ -701,8 +705,8 @@ mod tests {
         let gallery = gallery(&photos);
         let labels = gallery.facets().labels;
         assert_eq!(labels, [("Rose".into(), 1), ("Ros\u{e9}".into(), 2), ("Rosf".into(), 1)]);
-        assert_eq!(gallery.browse(&Filter::Label(labels[1].0.clone()), Order::Name).len(), 2);
-        let all = gallery.browse(&Filter::All, Order::Name);
+        assert_eq!(gallery.browse(&Filter::only(Choice::Label(labels[1].0.clone())), Order::Folder).len(), 2);
+        let all = gallery.browse(&Filter::default(), Order::Folder);
         assert_eq!(paths(&all)[..2], ["photo 2.jpg", "photo 10.jpg"]);
         assert_eq!(gallery.facets().folders.len(), 4);
     }
@@ -714,7 +718,7 @@ mod tests {
         let changes = Changes { added: vec![(moved, east())], removed: vec![PhotoId(1), PhotoId(5)] };
         gallery.apply(changes);
         assert_eq!(gallery.len(), 4);
-        let hits = gallery.rank(&east(), None, &Filter::All, Some(2));
+        let hits = gallery.rank(&east(), None, &Filter::default(), Some(2));
         assert_eq!(paths(&hits), ["rose/1.jpg", "rose/2.jpg"]);
         assert!(matches!(gallery.embedding(PhotoId(1)), Err(QueryError::Gone)));
     }
@@ -775,7 +779,7 @@ mod tests {
             ("c/IMG-20240601-WA0001.jpg", [1.0, 0.5]),
         ]);
         let names = |order| -> Vec<String> {
-            gallery.browse(&Filter::All, order).iter().map(|hit| hit.photo.file_name()).collect()
+            gallery.browse(&Filter::default(), order).iter().map(|hit| hit.photo.file_name()).collect()
         };
         let newest = [
             "IMG-20240601-WA0001.jpg",
@@ -789,13 +793,20 @@ mod tests {
         assert_eq!(names(Order::OldestFirst), oldest);
         let facets = gallery.facets();
         assert_eq!((facets.months, facets.undated), (vec![(2024, 6, 1), (2024, 5, 2), (2023, 12, 1)], 1));
-        let of = |filter: &Filter| gallery.browse(filter, Order::Name).len();
-        let may = Filter::Days(Days::of(2024, Some(5)).unwrap());
-        assert_eq!([of(&may), of(&Filter::Days(Days::of(2024, None).unwrap())), of(&Filter::Undated)], [2, 3, 1]);
+        let of = |filter: &Filter| gallery.browse(filter, Order::Folder).len();
+        let may = Filter::only(Choice::Days(Days::of(2024, Some(5)).unwrap()));
+        assert_eq!(
+            [
+                of(&may),
+                of(&Filter::only(Choice::Days(Days::of(2024, None).unwrap()))),
+                of(&Filter::only(Choice::Undated))
+            ],
+            [2, 3, 1]
+        );
         assert_eq!(gallery.rank(&east(), None, &may, None).len(), 2);
 
         // What is found out later counts as well.
-        let rose = Arc::clone(&gallery.browse(&Filter::Undated, Order::Name)[0].photo);
+        let rose = Arc::clone(&gallery.browse(&Filter::only(Choice::Undated), Order::Folder)[0].photo);
         let metadata = Metadata { taken: Taken::from_iso("2024-05-13"), ..Metadata::default() };
         gallery.describe(vec![Photo { metadata, ..(*rose).clone() }]);
         assert_eq!(gallery.browse(&may, Order::NewestFirst)[0].photo.id, rose.id);
@@ -814,18 +825,18 @@ mod tests {
         ]);
         assert_eq!(gallery.len(), 4);
         let shown = ["lily/1.jpg", "rose/1.jpg", "rose/2.JPG", "rose/3.dng"];
-        let hits = gallery.browse(&Filter::All, Order::Name);
+        let hits = gallery.browse(&Filter::default(), Order::Folder);
         assert_eq!(paths(&hits), shown);
         let raws: Vec<_> = hits.iter().map(|hit| hit.raw.as_ref().map(|raw| raw.file_name())).collect();
         assert_eq!(raws, [None, Some("1.NEF".into()), Some("2.cr3".into()), None]);
         for limit in [Some(1), Some(2), Some(3), None] {
-            let hits = gallery.rank(&east(), None, &Filter::All, limit);
+            let hits = gallery.rank(&east(), None, &Filter::default(), limit);
             let wanted = ["rose/1.jpg", "rose/2.JPG", "rose/3.dng", "lily/1.jpg"];
             assert_eq!(paths(&hits), wanted[..limit.unwrap_or(4)]);
             assert!(hits[0].raw.is_some());
         }
         assert_eq!(
-            paths(&gallery.rank(&east(), None, &Filter::Folder("rose".into()), Some(9))),
+            paths(&gallery.rank(&east(), None, &Filter::only(Choice::Folder("rose".into())), Some(9))),
             ["rose/1.jpg", "rose/2.JPG", "rose/3.dng"]
         );
         let facets = gallery.facets();
@@ -840,7 +851,7 @@ mod tests {
         // Without its picture the raw file is a photo of its own.
         gallery.apply(Changes { removed: vec![PhotoId(2)], ..Changes::default() });
         assert_eq!(
-            paths(&gallery.browse(&Filter::All, Order::Name)),
+            paths(&gallery.browse(&Filter::default(), Order::Folder)),
             ["lily/1.jpg", "rose/1.NEF", "rose/2.JPG", "rose/3.dng"]
         );
     }

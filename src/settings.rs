@@ -3,12 +3,9 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 
 use serde::{Deserialize, Serialize};
 
-use crate::atomic_file::{self, Survives};
 use crate::device::DeviceChoice;
 use crate::language::LanguageChoice;
 use crate::query::Order;
@@ -58,7 +55,7 @@ impl Default for Settings {
             maximized: false,
             tile_side: 168.0,
             results: Some(100),
-            order: Order::Name,
+            order: Order::Folder,
             sidebar: true,
             device: DeviceChoice::Auto,
             thresholds: BTreeMap::new(),
@@ -95,90 +92,12 @@ impl Settings {
         self.thresholds.get(key).map_or(0.0, |threshold| threshold.clamp(0.0, 1.0))
     }
 
-    /// Writes the settings, whole or not at all.
+    /// The file's content.
     ///
     /// # Errors
-    /// When the file cannot be written.
-    pub(crate) fn save(&self, file: &Path) -> io::Result<()> {
-        atomic_file::write(file, &serde_json::to_vec_pretty(self)?, Survives::Kill)
-    }
-}
-
-/// Keeps the settings' file as the window's settings are, on a thread of its own. What was told last is on disk when
-/// this is dropped.
-pub(crate) struct SettingsFile {
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Default)]
-struct Shared {
-    state: Mutex<Waiting>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Waiting {
-    settings: Option<Settings>,
-    closed: bool,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits for settings to write; `None` at the end.
-    fn next(&self) -> Option<Settings> {
-        let mut waiting = self.lock();
-        loop {
-            if let Some(settings) = waiting.settings.take() {
-                return Some(settings);
-            }
-            if waiting.closed {
-                return None;
-            }
-            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-}
-
-impl SettingsFile {
-    /// Starts the thread. `failed` is told the first time that they cannot be written.
-    ///
-    /// # Errors
-    /// When the system gives no thread.
-    pub(crate) fn start(file: PathBuf, failed: impl FnOnce(String) + Send + 'static) -> io::Result<Self> {
-        let shared = Arc::<Shared>::default();
-        let theirs = Arc::clone(&shared);
-        let write = move || {
-            let mut failed = Some(failed);
-            while let Some(settings) = theirs.next() {
-                if let Err(error) = settings.save(&file)
-                    && let Some(failed) = failed.take()
-                {
-                    failed(format!("The settings cannot be kept ({error}): {}", file.display()));
-                }
-            }
-        };
-        let thread = std::thread::Builder::new().name("settings".into()).spawn(write)?;
-        Ok(Self { shared, thread: Some(thread) })
-    }
-
-    /// Has the settings written. Never waits; of several that come while the disk is busy, only the last are written.
-    pub(crate) fn save(&self, settings: Settings) {
-        self.shared.lock().settings = Some(settings);
-        self.shared.changed.notify_one();
-    }
-}
-
-impl Drop for SettingsFile {
-    fn drop(&mut self) {
-        self.shared.lock().closed = true;
-        self.shared.changed.notify_one();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+    /// When a value has no form in JSON.
+    pub(crate) fn to_bytes(&self) -> io::Result<Vec<u8>> {
+        Ok(serde_json::to_vec_pretty(self)?)
     }
 }
 
@@ -198,24 +117,12 @@ mod tests {
             device: DeviceChoice::Cpu,
             ..Settings::default()
         };
-        settings.save(&file).unwrap();
+        std::fs::write(&file, settings.to_bytes().unwrap()).unwrap();
         assert_eq!(Settings::load(&file).unwrap(), settings);
         std::fs::write(&file, b"{\"tile_side\": -5, \"unknown\": 1}").unwrap();
         assert_eq!(Settings::load(&file).unwrap().tile_side, 72.0);
         std::fs::write(&file, b"{").unwrap();
         let message = Settings::load(&file).unwrap_err().to_string();
         assert!(message.ends_with(&file.display().to_string()), "{message}");
-    }
-
-    #[test]
-    fn the_last_settings_are_on_disk_in_the_end() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("settings.json");
-        let kept = SettingsFile::start(file.clone(), |_| unreachable!()).unwrap();
-        for side in 80..120 {
-            kept.save(Settings { tile_side: side as f32, ..Settings::default() });
-        }
-        drop(kept);
-        assert_eq!(Settings::load(&file).unwrap().tile_side, 119.0);
     }
 }

@@ -17,11 +17,12 @@ use common::random::{Random, any, new_seed};
 use common::write_file;
 use florascope::catalog::{Changes, FileStamp, KnownFile};
 use florascope::desktop::{file_uri, pasted_path};
+use florascope::filter::{Choice, Filter};
 use florascope::index::Index;
 use florascope::job::Cancel;
 use florascope::metadata::Metadata;
 use florascope::photo::{ContentHash, Embedding, HalfEmbedding, Metric, Photo, PhotoId, path_to_bytes};
-use florascope::query::{Filter, Gallery, Order};
+use florascope::query::{Gallery, Order};
 use florascope::scan::scan;
 
 /// Parts of names: such that names begin like others, and come before and after the separator in the order of bytes.
@@ -69,10 +70,14 @@ fn a_gallery_keeps_folders_together_and_filters_as_paths_do() {
             gallery.apply(Changes { removed, ..Changes::default() });
         }
         let shown = |filter: &Filter| -> Vec<(PathBuf, PhotoId)> {
-            gallery.browse(filter, Order::Name).into_iter().map(|hit| (hit.photo.path.clone(), hit.photo.id)).collect()
+            gallery
+                .browse(filter, Order::Folder)
+                .into_iter()
+                .map(|hit| (hit.photo.path.clone(), hit.photo.id))
+                .collect()
         };
         // Which order that is, the names' own tests say.
-        let all = shown(&Filter::All);
+        let all = shown(&Filter::default());
         assert_eq!(all.iter().cloned().collect::<BTreeMap<_, _>>(), model);
         assert_eq!(all.len(), model.len());
         let wanted = |admits: &dyn Fn(&Path) -> bool| -> Vec<(PathBuf, PhotoId)> {
@@ -90,10 +95,13 @@ fn a_gallery_keeps_folders_together_and_filters_as_paths_do() {
         for folder in folders {
             let places: Vec<usize> = (0..all.len()).filter(|place| all[*place].0.starts_with(folder)).collect();
             assert!(places.windows(2).all(|two| two[1] == two[0] + 1), "{folder:?} is in pieces: {all:?}");
-            assert_eq!(shown(&Filter::Folder(folder.to_owned())), wanted(&|path| path.starts_with(folder)));
+            assert_eq!(
+                shown(&Filter::only(Choice::Folder(folder.to_owned()))),
+                wanted(&|path| path.starts_with(folder))
+            );
             if let Some(label) = folder.file_name() {
                 let is_in = |path: &Path| path.parent().and_then(Path::file_name) == Some(label);
-                assert_eq!(shown(&Filter::Label(label.to_owned())), wanted(&is_in));
+                assert_eq!(shown(&Filter::only(Choice::Label(label.to_owned()))), wanted(&is_in));
             }
         }
     }

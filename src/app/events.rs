@@ -9,13 +9,15 @@ use tr::tr;
 use super::App;
 use crate::decode::shrink_to_fit;
 use crate::desktop::Answer as DesktopAnswer;
+use crate::filter::Filter;
 use crate::job::Outcome;
 use crate::language::translate;
 use crate::libraries::Cleaned;
 use crate::model::Architecture;
-use crate::query::{Filter, Query};
+use crate::query::Query;
 use crate::ui::files_of;
-use crate::ui::state::{Answer, ModelComparison, Moved, OpenLibrary, Toast, Visit};
+use crate::ui::state::selection::Selection;
+use crate::ui::state::{Answer, ModelComparison, Moved, OpenLibrary, RightPanel, Toast, View, Visit, WaitingPhoto};
 use crate::ui::textures::color_image;
 use crate::worker::{Event, LibraryNews, Request, TrainingEnd};
 
@@ -23,7 +25,7 @@ use crate::worker::{Event, LibraryNews, Request, TrainingEnd};
 const VISIT_SIDE: u32 = 88;
 
 impl App {
-    pub(super) fn handle_answer(&mut self, answer: DesktopAnswer) {
+    pub(super) fn handle_answer(&mut self, ctx: &Context, answer: DesktopAnswer) {
         match answer {
             DesktopAnswer::Dropped(choice) => self.take_choice(choice),
             DesktopAnswer::Argument(choice) => self.take_argument(choice),
@@ -33,6 +35,18 @@ impl App {
             DesktopAnswer::Dialog(choice) => self.end_dialog(choice),
             DesktopAnswer::Pasted(jpeg) => self.search(Query::Picture(jpeg)),
             DesktopAnswer::Recent(folders) => self.take_recent(folders),
+            DesktopAnswer::Searches { folder, searches } => self.take_searches(ctx, &folder, searches),
+            DesktopAnswer::WaitingPicture(Err(message)) => {
+                self.state.waiting_photo = None;
+                self.show_error(message);
+            }
+            DesktopAnswer::WaitingPicture(Ok(picture)) => {
+                if let Some(waiting) = &mut self.state.waiting_photo {
+                    let texture = ctx.load_texture("waiting photo", color_image(&picture), TextureOptions::LINEAR);
+                    waiting.picture = Some(texture);
+                }
+            }
+            DesktopAnswer::FileFacts(facts) => self.state.file_facts = Some(facts),
             DesktopAnswer::Dark(dark) => self.system_is_dark = Some(dark),
             DesktopAnswer::Failed(message) => self.show_error(message),
         }
@@ -60,17 +74,18 @@ impl App {
                     dates: None,
                     outcome: None,
                 });
-                self.state.history = vec![Visit { query: None, thumbnail: None }];
-                self.state.at = 0;
-                self.state.preview = None;
-                self.state.filter = Filter::All;
+                (self.state.history, self.state.at) = (vec![Visit::default()], 0);
+                (self.state.preview, self.place) = (None, None);
+                (self.state.filter, self.state.left_filter) = (Filter::default(), None);
+                self.state.drawer_open = false;
+                self.ask_for_searches();
                 self.state.train.reset();
                 self.state.comparison = ModelComparison::default();
                 self.estimates_of = None;
                 self.refresh_recent();
                 self.show();
-                if let Some(photo) = self.photo_at_start.take() {
-                    self.search(Query::File(photo));
+                if let Some(WaitingPhoto { query, .. }) = self.state.waiting_photo.take() {
+                    self.search(query);
                 }
             }
             Event::LooksMoved { root, before } => {
@@ -79,6 +94,9 @@ impl App {
             Event::OpenFailed { message } => {
                 self.state.opening = false;
                 self.show_error(message);
+                if self.state.library.is_none() {
+                    self.worker.send(Request::ListLibraries);
+                }
             }
             Event::ModelLoadFailed { message } | Event::GalleryFailed { message } => self.show_error(message),
             // Files may have been mended or changed since they were drawn.
@@ -105,20 +123,30 @@ impl App {
                 if let Some(visit) = self.state.history.get_mut(self.state.at)
                     && let Ok(small) = shrink_to_fit(&picture, VISIT_SIDE)
                 {
-                    visit.thumbnail = Some(texture(&small));
+                    let thumbnail = texture(&small);
+                    visit.thumbnail = Some(thumbnail.clone());
+                    if let Some(query) = visit.query.clone() {
+                        self.remember_search(query, small, thumbnail);
+                    }
                 }
             }
-            Event::Answer { number, hits, identification } if number == self.state.number => {
+            Event::Answer { number, hits, identification, counts } if number == self.state.number => {
+                self.state.counts = counts;
+                self.state.order = self.settings.order;
                 self.state.threshold = self.threshold_key().map_or(0.0, |key| self.settings.threshold(&key));
                 // While photos are being added the same answer comes again.
                 self.state.show_hits(hits);
                 self.state.identification = identification;
                 self.state.waiting = false;
+                self.return_to_place();
             }
             Event::QueryFailed { number, message } if number == self.state.number => {
                 self.state.answer = Answer::Failed(message);
                 self.state.waiting = false;
-                self.state.selected = None;
+                (self.state.selection, self.place) = (Selection::default(), None);
+                if let Some(visit) = self.state.history.get_mut(self.state.at) {
+                    visit.failed = true;
+                }
             }
             // Answers to what is not on the screen any more.
             Event::Preview { .. } | Event::Answer { .. } | Event::QueryFailed { .. } => {}
@@ -148,7 +176,10 @@ impl App {
                 (self.state.libraries, self.state.unused) = (Some(libraries), unused);
             }
             Event::LibrariesDone(done) => self.end_library_operation(done),
-            Event::Closed => self.close_library(),
+            Event::Closed => {
+                self.close_library();
+                self.worker.send(Request::ListLibraries);
+            }
             Event::Speed { architecture, device, photos_a_second } => {
                 if device == self.state.device {
                     self.state.speeds.insert(architecture, photos_a_second);
@@ -220,11 +251,11 @@ impl App {
     fn close_library(&mut self) {
         self.textures.clear();
         let state = &mut self.state;
-        (state.library, state.preview, state.selected) = (None, None, None);
-        (state.answer, state.filter) = (Answer::None, Filter::All);
-        (state.large, state.waiting, state.problems_open) = (false, false, false);
-        (state.history, state.at) = (Vec::new(), 0);
-        state.train.open = false;
+        (state.library, state.preview, state.selection) = (None, None, Selection::default());
+        (state.answer, state.filter, state.left_filter) = (Answer::None, Filter::default(), None);
+        (state.view, state.right) = (View::Grid, RightPanel::None);
+        (state.waiting, state.problems_open, state.drawer_open) = (false, false, false);
+        (state.history, state.at, state.searches) = (Vec::new(), 0, Vec::new());
         state.train.reset();
         state.comparison = ModelComparison::default();
     }
@@ -233,7 +264,7 @@ impl App {
         if let Some(library) = &mut self.state.library {
             library.progress = None;
         }
-        if !self.state.train.open && self.state.train.is_running() {
+        if self.state.right != RightPanel::Train && self.state.train.is_running() {
             let (text, is_error) = match &end {
                 TrainingEnd::Done { .. } => (tr!("Training finished – see the result under \"Train…\""), false),
                 TrainingEnd::Stopped => (tr!("Training stopped"), false),
@@ -264,7 +295,7 @@ impl App {
         match event {
             Event::Gallery { photos, loading, facets } => {
                 (library.photos, library.loading, library.facets) = (photos, loading, facets);
-                if self.state.train.open && !self.state.train.is_running() {
+                if self.state.right == RightPanel::Train && !self.state.train.is_running() {
                     self.worker.send(Request::PreviewTraining);
                 }
             }

@@ -10,7 +10,7 @@ use super::App;
 use crate::command::Command;
 use crate::desktop::Answer;
 use crate::query::pasted_picture;
-use crate::ui::state::{Action, Toast};
+use crate::ui::state::{Action, Toast, View};
 
 /// Photos of one plant that are searched with at a time.
 const MOST_AT_ONCE: usize = 20;
@@ -56,15 +56,24 @@ impl App {
     /// What the keys that were pressed ask for.
     pub(super) fn keyboard(&mut self, ctx: &Context) -> Vec<Action> {
         let mut actions = Vec::new();
-        // Space and Enter belong to a button that has the focus, Esc takes it away, and the arrows walk among buttons.
+        // Space and Enter belong to a button that has the focus, and the arrows walk among buttons.
         // As of the last frame: egui has already dealt with the focus when this is asked.
         let focused = self.widget_had_focus;
         let menu_is_open = egui::Popup::is_any_open(ctx);
+        if self.was_typing && ctx.input(|input| input.key_pressed(Key::Escape)) && self.was_in_search_field {
+            if !self.state.filter.words.is_empty() {
+                actions.push(Action::SetWords(String::new()));
+            }
+            return actions;
+        }
         for command in Command::ALL {
             let is_plain = |shortcut: &egui::KeyboardShortcut| shortcut.modifiers.is_none();
             for shortcut in command.info().shortcuts {
-                let belongs_to_focus = matches!(shortcut.logical_key, Key::Space | Key::Enter | Key::Escape);
+                let belongs_to_focus = matches!(shortcut.logical_key, Key::Space | Key::Enter);
                 if is_plain(shortcut) && (menu_is_open || (focused && belongs_to_focus)) {
+                    continue;
+                }
+                if self.was_typing && *command == Command::SelectAll {
                     continue;
                 }
                 // Whoever is asked for a path answers or leaves.
@@ -79,7 +88,7 @@ impl App {
                 let pressed = ctx.input_mut(|input| {
                     input.consume_shortcut(shortcut)
                         || (is_plain(shortcut)
-                            && matches!(shortcut.logical_key, Key::Questionmark | Key::Plus)
+                            && matches!(shortcut.logical_key, Key::Questionmark | Key::Plus | Key::Slash)
                             && input.consume_key(egui::Modifiers::SHIFT, shortcut.logical_key))
                 });
                 if pressed {
@@ -88,7 +97,9 @@ impl App {
             }
         }
         if !focused && !menu_is_open && !self.path_prompt.is_open() {
-            actions.extend(self.arrows(ctx).map(Action::Select));
+            let extends = ctx.input(|input| input.modifiers.shift);
+            let action = if extends { Action::SelectTo } else { Action::Select };
+            actions.extend(self.arrows(ctx).map(action));
         }
         actions
     }
@@ -97,24 +108,40 @@ impl App {
     fn arrows(&self, ctx: &Context) -> Option<usize> {
         let last = self.state.hits().len().checked_sub(1)?;
         // In the large view there are no rows: up and down walk on by one as well.
-        let (row, page) = if self.state.large {
-            (1, 1)
-        } else {
-            (self.grid.columns.max(1), self.grid.columns.max(1) * self.grid.rows_in_view)
-        };
-        let moves: [(Key, isize); 8] = [
-            (Key::ArrowLeft, -1),
-            (Key::ArrowRight, 1),
-            (Key::ArrowUp, -(row as isize)),
-            (Key::ArrowDown, row as isize),
-            (Key::PageUp, -(page as isize)),
-            (Key::PageDown, page as isize),
-            (Key::Home, isize::MIN / 2),
-            (Key::End, isize::MAX / 2),
+        let page = if self.state.view == View::Large { 1 } else { self.grid.rows_in_view as isize };
+        let keys = [
+            Key::ArrowLeft,
+            Key::ArrowRight,
+            Key::ArrowUp,
+            Key::ArrowDown,
+            Key::PageUp,
+            Key::PageDown,
+            Key::Home,
+            Key::End,
         ];
-        let pressed = moves.iter().find(|(key, _)| ctx.input_mut(|i| i.consume_key(egui::Modifiers::NONE, *key)))?;
-        let Some(selected) = self.state.selected else { return Some(0) };
-        Some((selected as isize).saturating_add(pressed.1).clamp(0, last as isize) as usize)
+        // With or without Shift, which extends the selection.
+        let pressed = keys.into_iter().find(|key| {
+            let modifiers = [egui::Modifiers::NONE, egui::Modifiers::SHIFT];
+            ctx.input_mut(|input| modifiers.iter().any(|modifiers| input.consume_key(*modifiers, *key)))
+        })?;
+        let Some(selected) = self.state.selection.current() else {
+            return Some(if pressed == Key::End { last } else { 0 });
+        };
+        let rows = |rows: isize| match self.state.view {
+            View::Large => selected.saturating_add_signed(rows),
+            View::Grid => self.grid.below(selected, rows),
+        };
+        let to = match pressed {
+            Key::ArrowLeft => selected.saturating_sub(1),
+            Key::ArrowRight => selected + 1,
+            Key::ArrowUp => rows(-1),
+            Key::ArrowDown => rows(1),
+            Key::PageUp => rows(-page),
+            Key::PageDown => rows(page),
+            Key::Home => 0,
+            _ => last,
+        };
+        Some(to.min(last))
     }
 }
 

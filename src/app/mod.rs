@@ -6,11 +6,14 @@ mod dialog;
 mod events;
 mod input;
 mod perform;
+mod searches;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use eframe::egui::{self, CentralPanel, Context, Frame, Panel, Ui, ViewportCommand};
+use eframe::egui::{
+    self, Area, CentralPanel, Context, Frame, Id, Margin, Panel, Popup, Rect, Ui, ViewportCommand, vec2,
+};
 
 use raw_window_handle::{HasDisplayHandle, HasWindowHandle};
 use tr::tr;
@@ -19,18 +22,21 @@ use crate::artefact::TrainOptions;
 use crate::desktop::{Answer as DesktopAnswer, Choice, Desktop};
 use crate::device::DeviceChoice;
 use crate::job::{Outcome, lower_priority};
+use crate::kept_files::KeptFiles;
 use crate::language::translate;
 use crate::library::DataFolder;
-use crate::query::Filter;
-use crate::settings::{Settings, SettingsFile, ThemeChoice};
+use crate::metadata::FileFacts;
+use crate::query::Query;
+use crate::searches::Kept;
+use crate::settings::{Settings, ThemeChoice};
 use crate::ui::answer::answer_ui;
 use crate::ui::grid::{Grid, Layout, empty_ui};
 use crate::ui::state::training::Phase;
-use crate::ui::state::{Action, Answer, OpenLibrary, State, Toast};
+use crate::ui::state::{Action, Answer, OpenLibrary, Place, RightPanel, State, Toast, View};
 use crate::ui::textures::Textures;
 use crate::ui::{
-    about, drop_target, header, indexing, large, libraries, models, moved, path_prompt, problems, shortcuts, sidebar,
-    theme, toasts, train, welcome,
+    about, details, drop_target, header, large, libraries, models, moved, path_prompt, problems, shortcuts, sidebar,
+    status, strip, theme, toasts, top_bar, train, welcome,
 };
 use crate::worker::{Request, Worker};
 
@@ -38,8 +44,15 @@ use crate::worker::{Request, Worker};
 /// for smooth frames, and beside other programs that compute they keep a quarter of a core. More steps leave them ever
 /// less of it (`cargo bench --bench window -- --beside 2`).
 const NICE_OF_WORKER: i32 = 5;
-/// Width of the panel for training, in points; it can be drawn wider.
+/// Widths of the panels at the right, in points; they can be drawn wider.
 const TRAIN_WIDTH: f32 = 400.0;
+const DETAILS_WIDTH: f32 = 300.0;
+/// In a narrower window the panels lie over the photos instead of beside them.
+const NARROW: f32 = 1000.0;
+/// Widths of the side panel.
+const SIDEBAR: std::ops::RangeInclusive<f32> = 190.0..=460.0;
+/// Height of the bar at the top, in points.
+const TOP_BAR: f32 = 48.0;
 
 /// The program's window.
 pub struct App {
@@ -49,8 +62,10 @@ pub struct App {
     data: DataFolder,
     settings: Settings,
     saved_settings: Settings,
-    settings_file: SettingsFile,
+    kept_files: KeptFiles,
     state: State,
+    search_field: top_bar::SearchField,
+    sidebar_panel: sidebar::Sidebar,
     models_panel: models::Models,
     problems_panel: problems::Problems,
     libraries_panel: libraries::Libraries,
@@ -60,11 +75,17 @@ pub struct App {
     dialog: Option<dialog::PendingDialog>,
     /// The library of the last time is to be opened once it is known.
     opens_last: bool,
-    /// The photo that the program was started with, until there is a library to search in.
-    photo_at_start: Option<PathBuf>,
     grid: Layout,
+    /// How far the grid is scrolled, and where it is to be scrolled to.
+    offset: f32,
+    scroll_to: Option<f32>,
     reveal: Option<usize>,
-    to_top: bool,
+    /// Where the user was in what is to be shown next.
+    place: Option<Place>,
+    /// The searches of before, as they are kept on disk.
+    kept_searches: Vec<Kept>,
+    /// The file whose facts were asked for last.
+    facts_of: Option<PathBuf>,
     system_is_dark: Option<bool>,
     /// Has been compared with the size of the screen.
     fits_screen: bool,
@@ -75,8 +96,9 @@ pub struct App {
     estimates_of: Option<(TrainOptions, usize, DeviceChoice)>,
     /// Whether a button or list had the keyboard's focus when the last frame ended.
     widget_had_focus: bool,
-    /// Or a field for text.
+    /// Or a field for text, or that for searches.
     was_typing: bool,
+    was_in_search_field: bool,
     /// The key V is down, and what it was pressed for has been done.
     has_pasted: bool,
     /// In the window's bar.
@@ -106,12 +128,14 @@ impl App {
         let app = Self {
             worker: start_worker(data.clone(), device, wake(ctx))?,
             textures: Textures::start(wake(ctx))?,
-            settings_file: SettingsFile::start(data.settings_file(), desktop.teller())?,
+            kept_files: KeptFiles::start(desktop.teller())?,
             desktop,
             data,
             saved_settings: settings.clone(),
             settings,
             state: State { device, opening: true, ..State::default() },
+            search_field: top_bar::SearchField::default(),
+            sidebar_panel: sidebar::Sidebar::default(),
             models_panel: models::Models::default(),
             problems_panel: problems::Problems::default(),
             libraries_panel: libraries::Libraries::default(),
@@ -119,10 +143,13 @@ impl App {
             path_prompt: path_prompt::PathPrompt::default(),
             dialog: None,
             opens_last: path.is_none(),
-            photo_at_start: None,
             grid: Layout::default(),
+            offset: 0.0,
+            scroll_to: None,
             reveal: None,
-            to_top: false,
+            place: None,
+            kept_searches: Vec::new(),
+            facts_of: None,
             system_is_dark: None,
             fits_screen: false,
             was_focused: false,
@@ -130,6 +157,7 @@ impl App {
             estimates_of: None,
             widget_had_focus: false,
             was_typing: false,
+            was_in_search_field: false,
             has_pasted: false,
             title: String::new(),
         };
@@ -157,7 +185,7 @@ impl App {
         }
         self.watch_dialog(ctx);
         for answer in self.desktop.take() {
-            self.handle_answer(answer);
+            self.handle_answer(ctx, answer);
         }
         self.take_drops(ctx);
         let actions = self.keyboard(ctx);
@@ -165,6 +193,7 @@ impl App {
         let now = Instant::now();
         self.state.toasts.retain(|toast| toast.until > now);
         self.ask_for_estimates();
+        self.ask_for_facts();
         self.watch_window(ctx);
     }
 
@@ -177,7 +206,7 @@ impl App {
             None => {
                 let frame = Frame::central_panel(ui.style()).inner_margin(theme::MARGIN);
                 CentralPanel::default().frame(frame).show(ui, |ui| {
-                    welcome::welcome_ui(ui, &self.state, &self.settings, &mut actions);
+                    welcome::welcome_ui(ui, &self.state, &self.settings, &mut self.textures, &mut actions);
                 });
             }
             Some(library) => {
@@ -204,6 +233,7 @@ impl App {
         self.textures.end_frame();
         self.widget_had_focus = ctx.memory(|memory| memory.focused().is_some());
         self.was_typing = ctx.text_edit_focused();
+        self.was_in_search_field = ctx.memory(|memory| memory.has_focus(top_bar::search_field_id()));
         if !actions.is_empty() {
             self.perform(&ctx, actions);
             ctx.request_repaint();
@@ -211,36 +241,87 @@ impl App {
     }
 
     fn library_ui(&mut self, ui: &mut Ui, library: &OpenLibrary, actions: &mut Vec<Action>) {
+        let width = ui.available_width();
+        self.state.narrow = width < NARROW;
+        let bar = Frame::side_top_panel(ui.style()).inner_margin(Margin::symmetric(12, 7));
+        Panel::top("top bar").frame(bar).min_size(TOP_BAR).show(ui, |ui| {
+            top_bar::top_bar_ui(ui, &self.state, &mut self.search_field, library, &self.settings, actions);
+        });
+        let status = Frame::side_top_panel(ui.style()).inner_margin(Margin::symmetric(12, 2));
+        Panel::bottom("status bar").frame(status).resizable(false).min_size(status::STATUS_BAR).show(ui, |ui| {
+            status::status_ui(ui, &self.state, library, actions);
+        });
         let frame = Frame::side_top_panel(ui.style()).inner_margin(theme::MARGIN);
-        Panel::top("header")
-            .frame(frame)
-            .show(ui, |ui| header::header_ui(ui, &self.state, library, &self.settings, actions));
-        if indexing::is_needed(&self.state, library) {
-            Panel::bottom("indexing")
-                .frame(frame)
-                .show(ui, |ui| indexing::indexing_ui(ui, &self.state, library, actions));
-        }
-        if self.settings.sidebar {
-            let sidebar = Panel::left("sidebar").frame(frame).default_size(250.0).size_range(190.0..=460.0);
-            sidebar.show(ui, |ui| sidebar::sidebar_ui(ui, &mut self.state, library, actions));
-        }
-        if self.state.train.open {
-            let widest = (ui.available_width() - 220.0).max(TRAIN_WIDTH);
-            let panel = Panel::right("train").frame(frame).default_size(TRAIN_WIDTH);
-            panel.size_range(TRAIN_WIDTH..=widest.min(760.0)).show(ui, |ui| {
-                train::train_ui(ui, &self.state, library, &mut self.textures, actions);
+        // In the large view the query is there twice as it is.
+        if self.settings.sidebar && !self.state.narrow && self.state.view == View::Grid {
+            let default = (width * 0.18).clamp(240.0, 420.0);
+            Panel::left("sidebar").frame(frame).default_size(default).size_range(SIDEBAR).show(ui, |ui| {
+                sidebar::sidebar_ui(ui, &mut self.sidebar_panel, &self.state, library, actions);
             });
         }
+        if self.state.right != RightPanel::None && !self.state.narrow {
+            let (id, least) = match self.state.right {
+                RightPanel::Train => ("train", TRAIN_WIDTH),
+                RightPanel::Details | RightPanel::None => ("details", DETAILS_WIDTH),
+            };
+            let widest = (ui.available_width() - 220.0).max(least);
+            let panel = Panel::right(id).frame(frame).default_size(least).size_range(least..=widest.min(760.0));
+            panel.show(ui, |ui| self.right_ui(ui, library, actions));
+        }
         let frame = Frame::central_panel(ui.style()).inner_margin(theme::MARGIN);
-        CentralPanel::default().frame(frame).show(ui, |ui| match self.state.selected_hit() {
-            Some(hit) if self.state.large => {
+        CentralPanel::default().frame(frame).show(ui, |ui| self.middle_ui(ui, library, actions));
+        if self.state.narrow && self.state.drawer_open {
+            self.drawer_ui(ui, library, actions);
+        }
+    }
+
+    fn middle_ui(&mut self, ui: &mut Ui, library: &OpenLibrary, actions: &mut Vec<Action>) {
+        if self.state.narrow && self.state.right != RightPanel::None {
+            return self.right_ui(ui, library, actions);
+        }
+        match (self.state.view, self.state.selected_hit()) {
+            (View::Large, Some(hit)) => {
                 large::large_ui(ui, &self.state, library, hit, &mut self.textures, actions);
             }
-            _ => self.grid_ui(ui, library, actions),
+            (View::Grid | View::Large, _) => self.grid_ui(ui, library, actions),
+        }
+    }
+
+    fn right_ui(&mut self, ui: &mut Ui, library: &OpenLibrary, actions: &mut Vec<Action>) {
+        match self.state.right {
+            RightPanel::None => {}
+            RightPanel::Details => details::details_ui(ui, &self.state, library, &mut self.textures, actions),
+            RightPanel::Train => train::train_ui(ui, &self.state, library, &mut self.textures, actions),
+        }
+    }
+
+    /// The side panel over the photos.
+    fn drawer_ui(&mut self, ui: &Ui, library: &OpenLibrary, actions: &mut Vec<Action>) {
+        let place = ui.ctx().content_rect();
+        let place = Rect::from_min_max(place.min + vec2(0.0, TOP_BAR), place.max - vec2(0.0, status::STATUS_BAR));
+        let inside = place.height() - theme::MARGIN.sum().y;
+        let width = (place.width() * 0.6).min(320.0);
+        let area = Area::new(Id::unique("drawer")).fixed_pos(place.min).constrain(false);
+        let drawer = area.show(ui.ctx(), |ui| {
+            Frame::side_top_panel(ui.style()).inner_margin(theme::MARGIN).shadow(ui.visuals().popup_shadow).show(
+                ui,
+                |ui| {
+                    ui.set_min_size(vec2(width, inside));
+                    ui.set_max_size(vec2(width, inside));
+                    sidebar::sidebar_ui(ui, &mut self.sidebar_panel, &self.state, library, actions);
+                },
+            );
         });
+        if drawer.response.clicked_elsewhere() && !Popup::is_any_open(ui.ctx()) {
+            self.state.drawer_open = false;
+        }
     }
 
     fn grid_ui(&mut self, ui: &mut Ui, library: &OpenLibrary, actions: &mut Vec<Action>) {
+        if self.state.narrow {
+            strip::strip_ui(ui, &self.state, actions);
+        }
+        header::header_ui(ui, &self.state, library, &self.settings, actions);
         answer_ui(ui, &self.state, library, &mut self.textures, actions);
         if let Some(text) = self.nothing_to_show(library) {
             empty_ui(ui, &text);
@@ -249,9 +330,9 @@ impl App {
             tile_side: self.settings.tile_side,
             textures: &mut self.textures,
             reveal: self.reveal.take(),
-            to_top: std::mem::take(&mut self.to_top),
+            offset: self.scroll_to.take(),
         };
-        self.grid = grid.ui(ui, &self.state, library, actions);
+        (self.grid, self.offset) = grid.ui(ui, &self.state, library, actions);
     }
 
     /// Why the grid is empty, where it is.
@@ -264,16 +345,17 @@ impl App {
                 _ if library.progress.is_some() || library.loading => {
                     tr!("Reading your photos: the first appear in a few seconds")
                 }
-                Filter::All if matches!(library.outcome, Some(Outcome::Cancelled { .. })) => {
+                filter if !filter.words.trim().is_empty() => {
+                    tr!("No photo has \"{}\" in its name", filter.words.trim())
+                }
+                filter if !filter.is_all() => tr!("No photos in this part of the library"),
+                _ if matches!(library.outcome, Some(Outcome::Cancelled { .. })) => {
                     tr!("Nothing has been indexed yet; choose \"Resume\"")
                 }
-                Filter::All if library.problems.is_empty() => {
+                _ if library.problems.is_empty() => {
                     tr!("No photos in this folder. Copy some into it, then choose \"Check for changes\" (F5).")
                 }
-                Filter::All => tr!("None of the files in this folder could be read as a photo; see \"Problems\""),
-                Filter::Folder(_) | Filter::Label(_) | Filter::Days(_) | Filter::Undated => {
-                    tr!("No photos in this part of the library")
-                }
+                _ => tr!("None of the files in this folder could be read as a photo; see \"Problems\""),
             }),
             Answer::Hits(_) | Answer::None => None,
         }
@@ -284,7 +366,7 @@ impl App {
     fn ask_for_estimates(&mut self) {
         let train = &self.state.train;
         let Some(library) = &self.state.library else { return };
-        if !train.open || !matches!(train.phase, Phase::Setup) || library.loading {
+        if self.state.right != RightPanel::Train || !matches!(train.phase, Phase::Setup) || library.loading {
             return;
         }
         // While there are more photos every second: once, and again when they are all there.
@@ -295,6 +377,18 @@ impl App {
         }
         self.worker.send(Request::EstimateTraining(asked.0.clone()));
         self.estimates_of = Some(asked);
+    }
+
+    /// Has it read what the selected photo's file tells of itself, where the details are shown.
+    fn ask_for_facts(&mut self) {
+        if self.state.right != RightPanel::Details {
+            return;
+        }
+        let selected = self.selected_path();
+        if let Some(file) = selected.clone().filter(|_| self.facts_of != selected) {
+            self.desktop.run("details", move || Some(DesktopAnswer::FileFacts(FileFacts::of(file))));
+        }
+        self.facts_of = selected;
     }
 
     /// Says over the window what went wrong.
@@ -324,7 +418,8 @@ impl App {
     /// Begins with what the program was started with.
     fn take_argument(&mut self, choice: Choice) {
         if let Choice::Photo(photo) = choice {
-            (self.photo_at_start, self.opens_last) = (Some(photo), true);
+            self.wait_with(Query::File(photo));
+            self.opens_last = true;
             self.refresh_recent();
         } else {
             self.refresh_recent();
@@ -339,10 +434,7 @@ impl App {
                 Some(folder) => self.request(Request::Open(folder.clone())),
                 None => {
                     self.state.opening = false;
-                    if self.photo_at_start.is_some() {
-                        let text = tr!("Open a folder of photos: then the photo is searched for in it");
-                        self.state.toasts.push(Toast::new(text, false));
-                    }
+                    self.worker.send(Request::ListLibraries);
                 }
             }
         }
@@ -380,7 +472,8 @@ impl App {
         // Once the user has let go: a slider or a window edge moves in every frame.
         let at_rest = !ctx.input(|input| input.pointer.any_down());
         if at_rest && self.settings != self.saved_settings {
-            self.settings_file.save(self.settings.clone());
+            let settings = self.settings.clone();
+            self.kept_files.save(self.data.settings_file(), move || settings.to_bytes());
             self.saved_settings = self.settings.clone();
         }
     }

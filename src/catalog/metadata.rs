@@ -70,11 +70,13 @@ impl Catalog {
             let mut photos = Vec::new();
             for (content, metadata) in described {
                 insert_metadata(transaction, *content, metadata)?;
-                let mut statement = transaction.prepare_cached("SELECT id, path FROM photos WHERE content = ?")?;
-                let rows = statement.query_map([content.0], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)))?;
-                for row in rows {
-                    let (id, path) = row?;
-                    photos.push(Photo::new(PhotoId(id), bytes_to_path(&path), *content, metadata.clone()));
+                let mut statement =
+                    transaction.prepare_cached("SELECT id, path, modified FROM photos WHERE content = ?")?;
+                let mut rows = statement.query([content.0])?;
+                while let Some(row) = rows.next()? {
+                    let path = bytes_to_path(&row.get::<_, Vec<u8>>(1)?);
+                    let photo = Photo::new(PhotoId(row.get(0)?), path, *content, metadata.clone());
+                    photos.push(photo.modified_at(row.get(2)?));
                 }
             }
             Ok(photos)

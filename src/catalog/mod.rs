@@ -313,6 +313,7 @@ impl Catalog {
                         .execute(params![path, reason])?;
                 }
                 let photo_there = Photo::new(PhotoId(id), photo.path, content, photo.metadata);
+                let photo_there = photo_there.modified_at(photo.stamp.modified);
                 changes.added.push((photo_there, photo.embedded.embedding));
             }
             for NewProblem { problem, stamp, lasting, passing } in problems {
@@ -460,7 +461,7 @@ impl Catalog {
     ) -> Result<Vec<(Photo, Option<HalfEmbedding>)>, CatalogError> {
         self.run(|connection| {
             let mut statement = connection.prepare_cached(&format!(
-                "SELECT photos.id, path, photos.content, vector, {COLUMNS} FROM photos
+                "SELECT photos.id, path, photos.content, vector, modified, {COLUMNS} FROM photos
                  LEFT JOIN embeddings ON embeddings.content = photos.content
                      AND model = (SELECT id FROM models WHERE name = ?)
                  LEFT JOIN metadata ON metadata.content = photos.content
@@ -469,11 +470,31 @@ impl Catalog {
             let rows = statement.query_map(params![model.name, after.0, limit as i64], |row| {
                 let path: Vec<u8> = row.get(1)?;
                 let (id, content) = (PhotoId(row.get(0)?), ContentHash(row.get(2)?));
-                let photo = Photo::new(id, bytes_to_path(&path), content, metadata_of(row, 4)?);
+                let photo =
+                    Photo::new(id, bytes_to_path(&path), content, metadata_of(row, 5)?).modified_at(row.get(4)?);
                 let vector = row.get_ref(3)?.as_blob_or_null()?;
                 Ok((photo, vector.map(HalfEmbedding::from_bytes)))
             })?;
             rows.collect()
+        })
+    }
+
+    /// So many of its `photos`, from all over the folder, without what is known of them.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub(crate) fn spread(&self, photos: u64, count: u64) -> Result<Vec<Photo>, CatalogError> {
+        let count = count.min(photos);
+        self.run(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT id, path, content FROM photos ORDER BY id LIMIT 1 OFFSET ?")?;
+            let photo = |number: u64| {
+                statement.query_row([(photos * number / count) as i64], |row| {
+                    let (id, content) = (PhotoId(row.get(0)?), ContentHash(row.get(2)?));
+                    Ok(Photo::new(id, bytes_to_path(&row.get::<_, Vec<u8>>(1)?), content, Metadata::default()))
+                })
+            };
+            (0..count).map(photo).collect()
         })
     }
 

@@ -69,7 +69,8 @@ fn a_photo_keeps_its_id_while_its_content_is_the_same() {
     let touched = FileStamp { size: 1, modified: 7, changed: None };
     let again = vec![NewPhoto { stamp: touched, ..photo("1.jpg", 1) }];
     let after = catalog.write(ModelKey::features("other"), again, &[]).unwrap();
-    assert_eq!((after.removed.as_slice(), &after.added[0].0), (&[][..], &before.added[0].0));
+    let unchanged = Photo { modified: touched.modified, ..before.added[0].0.clone() };
+    assert_eq!((after.removed.as_slice(), &after.added[0].0), (&[][..], &unchanged));
     assert_eq!(catalog.known_files("m").unwrap()[b"1.jpg".as_slice()].stamp, touched);
     assert_eq!(catalog.photo_count().unwrap(), 2);
 }

@@ -26,6 +26,7 @@ use crate::catalog::Catalog;
 use crate::device::DeviceChoice;
 use crate::embed::Embedder;
 use crate::evaluate::Evaluation;
+use crate::filter::{Choice, Filter};
 use crate::ingest::{COMPLETE, YES, account, describe_library, ingest_again};
 use crate::job::{Cancel, Outcome, Progress, Stage};
 use crate::library::{DataFolder, Library, WriterLock};
@@ -35,7 +36,7 @@ use crate::moved::recognise;
 use crate::names::composed;
 use crate::pairs::pairs;
 use crate::photo::{PhotoId, label_of};
-use crate::query::{Filter, Gallery, QueryError, embed_picture, read_photo};
+use crate::query::{Gallery, QueryError, embed_picture, read_photo};
 use crate::scan::{Again, scan};
 
 /// Exit codes, documented in `--help`.
@@ -202,10 +203,11 @@ fn parse_days(text: &str) -> Result<Days, String> {
 /// Without either, photos of which nobody knows when they were taken are meant as well.
 fn taken_between(from: Option<Days>, to: Option<Days>) -> Filter {
     if from.is_none() && to.is_none() {
-        return Filter::All;
+        return Filter::default();
     }
     let all = Days::ALL;
-    Filter::Days(Days { from: from.map_or(all.from, |days| days.from), to: to.map_or(all.to, |days| days.to) })
+    let (from, to) = (from.map_or(all.from, |days| days.from), to.map_or(all.to, |days| days.to));
+    Filter::only(Choice::Days(Days { from, to }))
 }
 
 fn library_of(data: &DataFolder, folder: &Path) -> anyhow::Result<Library> {

@@ -18,6 +18,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use image::RgbImage;
 use raw_window_handle::{HasDisplayHandle, HasWindowHandle};
 #[cfg(target_os = "linux")]
 use raw_window_handle::{RawDisplayHandle, RawWindowHandle};
@@ -29,6 +30,8 @@ use tr::tr;
 
 use crate::artefact::{EXTENSION, ModelId};
 use crate::decode::EXTENSIONS;
+use crate::metadata::FileFacts;
+use crate::searches::Kept;
 
 /// What a path is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +64,7 @@ pub(crate) enum Choice {
 }
 
 /// What the desktop answers.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Answer {
     /// What was dropped or pasted.
     Dropped(Choice),
@@ -79,6 +82,15 @@ pub(crate) enum Answer {
     Pasted(Arc<[u8]>),
     /// The folders that were opened before, the last one first.
     Recent(Vec<PathBuf>),
+    /// The searches of before in the library of this folder.
+    Searches {
+        folder: PathBuf,
+        searches: Vec<Kept>,
+    },
+    /// The picture of a photo that waits for a folder, or why it cannot be searched with.
+    WaitingPicture(Result<RgbImage, String>),
+    /// What a file tells of itself beyond the catalog.
+    FileFacts(FileFacts),
     /// The system prefers dark windows, or light ones.
     Dark(bool),
     Failed(String),

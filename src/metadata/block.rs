@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Cursor, Read, Seek, SeekFrom};
 
 use image::ImageReader;
 
-use super::{Metadata, Place, Taken};
+use super::{Exposure, Metadata, Place, Taken};
 use crate::text::sanitise_line;
 
 /// Bytes of a block in a container that are read at most.
@@ -20,6 +20,8 @@ const MAX_ENTRIES: u16 = 1024;
 const MAX_PARTS: usize = 10_000;
 /// Letters of a camera's name.
 const MAX_CAMERA: usize = 60;
+/// Of a lens's.
+const MAX_LENS: usize = 80;
 /// Words that a maker's name may end with and nobody says.
 const COMPANY: [&str; 7] = ["corporation", "corp.", "corp", "imaging", "co.,ltd.", "ltd.", "inc."];
 
@@ -44,6 +46,13 @@ pub(super) fn read(source: &mut (impl BufRead + Seek), is_raw: bool) -> Metadata
             .map(|(width, height)| if is_turned { (height, width) } else { (width, height) }),
         place: fields.place,
     }
+}
+
+/// Reads how a photo was taken.
+pub(super) fn read_exposure(source: &mut (impl BufRead + Seek)) -> Exposure {
+    let mut found = Found::default();
+    let _ = found.search(source);
+    found.fields.exposure
 }
 
 /// As the header of a file tells it, of the kinds that `image` knows.
@@ -202,6 +211,7 @@ struct Fields {
     model: Option<String>,
     orientation: Option<u32>,
     place: Option<Place>,
+    exposure: Exposure,
     /// The first picture in this file is a small one: that of a raw file, whatever it is called.
     has_preview_first: bool,
 }
@@ -239,7 +249,7 @@ impl Fields {
                     0x8825 if number == 0 => places = tiff.number(&entry),
                     NEW_SUBFILE_TYPE => self.has_preview_first |= tiff.number(&entry).is_some_and(|kind| kind & 1 == 1),
                     DNG_VERSION => self.has_preview_first = true,
-                    _ => {}
+                    tag => self.exposure.take(tag, &mut tiff, &entry),
                 }
             }
         }
@@ -266,6 +276,22 @@ impl Fields {
         }
         words.push(&model);
         Some(sanitise_line(&words.join(" "), MAX_CAMERA)).filter(|name| name.chars().any(char::is_alphanumeric))
+    }
+}
+
+impl Exposure {
+    fn take<S: Read + Seek>(&mut self, tag: u16, tiff: &mut Tiff<'_, S>, entry: &Entry) {
+        match tag {
+            0x829A => self.seconds = self.seconds.or(tiff.fraction(entry)),
+            0x829D => self.f_number = self.f_number.or(tiff.fraction(entry)),
+            0x8827 => self.iso = self.iso.or(tiff.number(entry)),
+            0x920A => self.focal_length = self.focal_length.or(tiff.fraction(entry)),
+            0xA434 => {
+                let lens = tiff.text(entry).map(|lens| sanitise_line(&lens, MAX_LENS));
+                self.lens = self.lens.take().or(lens.filter(|lens| !lens.is_empty()));
+            }
+            _ => {}
+        }
     }
 }
 
@@ -347,6 +373,14 @@ impl<'a, S: Read + Seek> Tiff<'a, S> {
             (LONG, 1) => Some(self.long(entry.value)),
             _ => None,
         }
+    }
+
+    /// A number above 0, written as one by another.
+    fn fraction(&mut self, entry: &Entry) -> Option<f64> {
+        let value = if (entry.kind, entry.count) == (RATIONAL, 1) { self.value(entry, 8)? } else { return None };
+        let [above, below] = value.as_chunks::<4>().0 else { return None };
+        let fraction = f64::from(self.long(*above)) / f64::from(self.long(*below));
+        Some(fraction).filter(|fraction| fraction.is_finite() && *fraction > 0.0)
     }
 
     /// Degrees, from those, minutes and seconds.
@@ -542,6 +576,34 @@ mod tests {
         assert_good(&Metadata::of_file(&path).unwrap(), Some((30, 40)), "PNG");
         assert!(Metadata::of_file(folder.path()).is_err());
         assert!(Metadata::of_file(&folder.path().join("none.png")).is_err());
+    }
+
+    #[test]
+    fn an_exposure_is_told_and_nonsense_is_not() {
+        let fraction = |num, denom| Value::Rational(vec![Rational { num, denom }]);
+        let exposure = |words: Words<'_>| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("photo.jpg");
+            std::fs::write(&path, jpeg(&tiff(words, true))).unwrap();
+            Exposure::of_file(&path).unwrap()
+        };
+        let words = [
+            (Tag::ExposureTime, fraction(1, 250)),
+            (Tag::FNumber, fraction(28, 10)),
+            (Tag::PhotographicSensitivity, Value::Short(vec![400])),
+            (Tag::FocalLength, fraction(50, 1)),
+            (Tag::LensModel, text("RF50mm\n F1.8")),
+        ];
+        let expected = Exposure {
+            seconds: Some(0.004),
+            f_number: Some(2.8),
+            iso: Some(400),
+            focal_length: Some(50.0),
+            lens: Some("RF50mm F1.8".into()),
+        };
+        assert_eq!(exposure(&words), Some(expected));
+        assert_eq!(exposure(&[(Tag::ExposureTime, fraction(1, 0)), (Tag::FNumber, fraction(0, 10))]), None);
+        assert_eq!(exposure(&[(Tag::FNumber, Value::Short(vec![3]))]), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod taken;
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::taken::{Days, Taken};
@@ -26,6 +26,29 @@ pub struct Metadata {
     /// Width and height of the upright picture, in pixels.
     pub size: Option<(u32, u32)>,
     pub place: Option<Place>,
+}
+
+/// How a camera took a photo.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Exposure {
+    pub(crate) seconds: Option<f64>,
+    /// The focal length divided by the width of the opening.
+    pub(crate) f_number: Option<f64>,
+    pub(crate) iso: Option<u32>,
+    /// In millimetres.
+    pub(crate) focal_length: Option<f64>,
+    pub(crate) lens: Option<String>,
+}
+
+impl Exposure {
+    /// What a file tells of it; `None` where that is nothing.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or is no file.
+    pub(crate) fn of_file(path: &Path) -> io::Result<Option<Self>> {
+        let mut file = open(path)?;
+        Ok(foresee(|| block::read_exposure(&mut file)).ok().filter(|exposure| *exposure != Self::default()))
+    }
 }
 
 /// Where a photo was taken, in degrees north and east.
@@ -54,11 +77,7 @@ impl Metadata {
     /// # Errors
     /// When it cannot be opened, or is no file.
     pub(crate) fn of_file(path: &Path) -> io::Result<Self> {
-        // Opening a named pipe would wait for whoever writes it.
-        if !std::fs::metadata(path)?.is_file() {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        let mut file = BufReader::new(File::open(path)?);
+        let mut file = open(path)?;
         Ok(foresee(|| block::read(&mut file, is_raw(path))).unwrap_or_default())
     }
 
@@ -68,6 +87,32 @@ impl Metadata {
         self.taken = self.taken.or_else(|| Taken::by_name(path));
         self
     }
+}
+
+/// What a file tells of itself beyond what the catalog keeps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileFacts {
+    pub(crate) path: PathBuf,
+    /// Its length.
+    pub(crate) bytes: Option<u64>,
+    pub(crate) exposure: Option<Exposure>,
+}
+
+impl FileFacts {
+    /// As far as the file can be read.
+    pub(crate) fn of(path: PathBuf) -> Self {
+        let bytes = std::fs::metadata(&path).ok().map(|metadata| metadata.len());
+        let exposure = Exposure::of_file(&path).ok().flatten();
+        Self { path, bytes, exposure }
+    }
+}
+
+fn open(path: &Path) -> io::Result<BufReader<File>> {
+    // Opening a named pipe would wait for whoever writes it.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(BufReader::new(File::open(path)?))
 }
 
 /// Whether a file's name says that it is what a camera's sensor saw, with a small picture for a quick look.

@@ -61,11 +61,6 @@ impl Account {
         self.drives.iter().any(|drive| drive.away.is_some() && photo.starts_with(&drive.path.0))
             || (!self.away_links.is_empty() && self.away_links.contains(&PlainPath(photo.to_owned())))
     }
-
-    /// Whether there is nothing but photos and problems.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.others.is_empty() && self.passed_over.is_empty() && self.away().next().is_none()
-    }
 }
 
 /// A path that is written as text without loss, as addresses are.

@@ -11,9 +11,9 @@ use super::grid::{paint_cover, probable};
 use super::state::{Action, OpenLibrary, State};
 use super::textures::{Picture, Textures};
 use super::{count, theme};
+use crate::filter::Choice;
 use crate::identify::{Candidate, Identification, Verdict};
 use crate::pictures::PictureRequest;
-use crate::query::Filter;
 
 /// Width of the slider, in points.
 const SLIDER: f32 = 90.0;
@@ -131,7 +131,8 @@ fn candidate_ui(
     let line = ui.painter().layout_job(job);
     let width = PICTURE + 2.5 * theme::GAP + line.size().x.max(40.0);
     let (rect, response) = ui.allocate_exact_size(egui::vec2(width, PICTURE + theme::GAP), Sense::click());
-    let is_chosen = matches!(&state.filter, Filter::Label(label) if *label == candidate.name);
+    let choice = Choice::Label(candidate.name.clone());
+    let is_chosen = state.filter.choices.contains(&choice);
     let visuals = ui.style().interact_selectable(&response, is_chosen);
     ui.painter().rect(rect, theme::ROUNDING, visuals.weak_bg_fill, visuals.bg_stroke, egui::StrokeKind::Inside);
     let corner = rect.left_center() + egui::vec2(theme::GAP / 2.0, -PICTURE / 2.0);
@@ -156,8 +157,7 @@ fn candidate_ui(
     response.widget_info(|| egui::WidgetInfo::selected(Role::Button, enabled, is_chosen, &spoken));
     let tooltip = if is_chosen { tr!("Show all names again") } else { tr!("Show only photos with this name") };
     if response.on_hover_text(format!("{name}\n{said}\n{tooltip}")).clicked() {
-        let filter = if is_chosen { Filter::All } else { Filter::Label(candidate.name.clone()) };
-        actions.push(Action::Filter(filter));
+        actions.push(Action::Choose(choice));
     }
 }
 

@@ -3,7 +3,7 @@
 use time::Date;
 use tr::tr;
 
-use crate::metadata::{Place, Taken};
+use crate::metadata::{Days, Place, Taken};
 
 const MONTHS: [fn() -> String; 12] = [
     || tr!("Jan"),
@@ -42,6 +42,16 @@ pub(crate) fn month_text(year: i32, month: u8) -> String {
     tr!("{month} {year}", month, year)
 }
 
+/// A year or a month by its name, other days by the first and the last of them.
+pub(crate) fn days_text(days: Days) -> String {
+    let (year, month) = (days.from.year(), days.from.month().into());
+    match days {
+        _ if Days::of(year, None) == Some(days) => year_text(year),
+        _ if Days::of(year, Some(month)) == Some(days) => month_text(year, month),
+        Days { from, to } => tr!("{} to {}", day_text(from), day_text(to)),
+    }
+}
+
 /// "2024".
 pub(crate) fn year_text(year: i32) -> String {
     tr!("{year}", year)
@@ -70,6 +80,9 @@ mod tests {
         assert_eq!(text("2024-05-12T10:05:30+02:00"), "12 May 2024, 10:05");
         assert_eq!(text("2024-12-01"), "1 Dec 2024");
         assert_eq!(month_text(2024, 2), "Feb 2024");
+        let days = |text: &str| days_text(Days::parse(text).unwrap());
+        assert_eq!([days("2024"), days("2024-02")], ["2024", "Feb 2024"]);
+        assert_eq!(days("2024-02-03"), "3 Feb 2024 to 3 Feb 2024");
     }
 
     #[test]

@@ -95,11 +95,11 @@ fn bar_ui(ui: &mut Ui, state: &State, hit: &Hit, actions: &mut Vec<Action>) {
                 command_button(ui, command, actions);
             }
         } else {
-            ui.menu_button(tr!("More"), |ui| photo_menu_ui(ui, actions));
+            ui.menu_button(tr!("More"), |ui| photo_menu_ui(ui, 1, actions));
         }
         ui.with_layout(Layout::top_down(Align::Min), |ui| {
             ui.add_space(theme::GAP);
-            let place = state.selected.map_or(0, |number| number + 1);
+            let place = state.selection.current().map_or(0, |number| number + 1);
             let mut facts = vec![tr!("{} of {}", count(place), count(state.hits().len()))];
             facts.extend(hit.similarity.map(|similarity| match hit.same_species {
                 Some(probability) => tr!("the same species with {}", probable(probability)),

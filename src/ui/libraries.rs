@@ -27,6 +27,13 @@ pub(crate) struct Libraries {
     question: Option<Question>,
 }
 
+impl Libraries {
+    /// Opens the list with the question whether this one is to be deleted.
+    pub(crate) fn ask_to_forget(&mut self, library: Library) {
+        (self.open, self.question) = (true, Some(Question::Forget(library)));
+    }
+}
+
 /// What waits for a yes.
 enum Question {
     Forget(Library),

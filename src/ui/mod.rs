@@ -5,11 +5,12 @@ pub(crate) mod about;
 pub(crate) mod answer;
 pub(crate) mod dates;
 pub mod describe;
+pub(crate) mod details;
 pub(crate) mod drop_target;
 pub mod frame_log;
 pub mod grid;
 pub(crate) mod header;
-pub(crate) mod indexing;
+pub(crate) mod icons;
 pub(crate) mod large;
 pub(crate) mod libraries;
 pub(crate) mod models;
@@ -19,9 +20,12 @@ pub(crate) mod problems;
 pub(crate) mod shortcuts;
 pub(crate) mod sidebar;
 pub mod state;
+pub(crate) mod status;
+pub(crate) mod strip;
 pub mod textures;
 pub(crate) mod theme;
 pub(crate) mod toasts;
+pub(crate) mod top_bar;
 pub mod train;
 pub(crate) mod welcome;
 
@@ -61,21 +65,24 @@ pub(crate) fn add_command(
     enabled: bool,
     actions: &mut Vec<Action>,
 ) -> Response {
-    let info = command.info();
-    let shortcut = info.shortcuts.first().map(|shortcut| keys(ui.ctx(), *shortcut));
-    let tooltip = match &shortcut {
-        Some(shortcut) => format!("{} ({shortcut})", info.tooltip),
-        None => info.tooltip,
-    };
     let mut response = ui.add_enabled(enabled, button);
     // One that was open would stay over a dialog that opens.
     if ui.ctx().memory(|memory| memory.allows_interaction(ui.layer_id())) {
-        response = response.on_hover_text(tooltip);
+        response = response.on_hover_text(tooltip_of(ui, command));
     }
     if response.clicked() {
         actions.push(Action::Command(command));
     }
     response
+}
+
+/// What a command does, and its shortcut.
+pub(crate) fn tooltip_of(ui: &Ui, command: Command) -> String {
+    let info = command.info();
+    match info.shortcuts.first() {
+        Some(shortcut) => format!("{} ({})", info.tooltip, keys(ui.ctx(), *shortcut)),
+        None => info.tooltip,
+    }
 }
 
 /// A command as a line of a menu, its shortcut at the right.
@@ -92,8 +99,15 @@ pub(crate) fn menu_item(ui: &mut Ui, command: Command, enabled: bool, actions: &
 
 /// A shortcut as it stands on the keys.
 pub(crate) fn keys(ctx: &egui::Context, shortcut: egui::KeyboardShortcut) -> String {
-    let named =
-        [("Questionmark", "?"), ("Escape", "Esc"), ("Plus", "+"), ("Minus", "−"), ("Equals", "="), ("Period", ".")];
+    let named = [
+        ("Questionmark", "?"),
+        ("Slash", "/"),
+        ("Escape", "Esc"),
+        ("Plus", "+"),
+        ("Minus", "−"),
+        ("Equals", "="),
+        ("Period", "."),
+    ];
     let mut text = ctx.format_shortcut(&shortcut);
     for (name, key) in named {
         if let Some(held) = text.strip_suffix(name) {
@@ -140,6 +154,7 @@ pub(crate) fn duration(time: Duration) -> String {
 /// A number of bytes for people.
 pub(crate) fn megabytes(bytes: u64) -> String {
     match bytes as f64 / 1e6 {
+        megabytes if megabytes < 0.1 => format!("{:.0} KB", megabytes * 1e3),
         megabytes if megabytes < 10.0 => format!("{megabytes:.1} MB"),
         megabytes if megabytes < 1000.0 => format!("{megabytes:.0} MB"),
         megabytes => format!("{:.1} GB", megabytes / 1e3),
@@ -159,6 +174,7 @@ mod tests {
 
     #[test]
     fn bytes_are_told_in_the_unit_that_fits() {
+        assert_eq!(megabytes(40_200), "40 KB");
         assert_eq!(megabytes(1_440_000), "1.4 MB");
         assert_eq!(megabytes(89_600_000), "90 MB");
         assert_eq!(megabytes(2_345_000_000), "2.3 GB");

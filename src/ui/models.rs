@@ -67,12 +67,9 @@ pub(crate) fn models_ui(ctx: &Context, panel: &mut Models, state: &State, action
     let height = (ctx.content_rect().height() - 160.0).clamp(160.0, 560.0);
     window_over_grid(tr!("Models"), &mut open).show(ctx, |ui| {
         ui.set_width(WIDTH.min(ctx.content_rect().width() - 80.0));
-        ui.horizontal(|ui| {
-            ui.weak(tr!("A model decides which photos look alike. Training makes new ones."));
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                command_button(ui, Command::LoadWeights, actions);
-                command_button(ui, Command::ImportModel, actions);
-            });
+        text_and_buttons(ui, tr!("A model decides which photos look alike. Training makes new ones."), |ui| {
+            command_button(ui, Command::LoadWeights, actions);
+            command_button(ui, Command::ImportModel, actions);
         });
         ui.add_space(theme::GAP);
         let height = height - FOOT;
@@ -132,15 +129,22 @@ fn compare_ui(ui: &mut Ui, state: &State, panel: &mut Models, actions: &mut Vec<
         Some(_) => None,
     };
     ui.add_space(theme::GAP);
+    text_and_buttons(ui, tr!("Which is best for this folder? Tick models and compare them."), |ui| {
+        let button = ui.add_enabled(obstacle.is_none(), Button::new(tr!("Compare models")));
+        let hint = tr!("Search with labelled photos of this folder among the others, with each of these models");
+        if button.on_hover_text(hint).on_disabled_hover_text(obstacle.unwrap_or_default()).clicked() {
+            let models = state.models.iter().map(|model| &model.id).filter(|id| panel.ticked.contains(*id));
+            actions.push(Action::Request(Request::CompareModels(models.cloned().collect())));
+        }
+    });
+}
+
+/// Buttons at the right, from right to left, and beside them a text in as many lines as it takes.
+fn text_and_buttons(ui: &mut Ui, text: String, buttons: impl FnOnce(&mut Ui)) {
     ui.horizontal(|ui| {
-        ui.weak(tr!("Which is best for this folder? Tick models and compare them."));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let button = ui.add_enabled(obstacle.is_none(), Button::new(tr!("Compare models")));
-            let hint = tr!("Search with labelled photos of this folder among the others, with each of these models");
-            if button.on_hover_text(hint).on_disabled_hover_text(obstacle.unwrap_or_default()).clicked() {
-                let models = state.models.iter().map(|model| &model.id).filter(|id| panel.ticked.contains(*id));
-                actions.push(Action::Request(Request::CompareModels(models.cloned().collect())));
-            }
+            buttons(ui);
+            ui.with_layout(Layout::left_to_right(Align::Center).with_main_wrap(true), |ui| ui.weak(text));
         });
     });
 }
@@ -224,18 +228,31 @@ fn model_ui(
     let drawn = frame.inner_margin(theme::MARGIN).show(ui, |ui| {
         ui.horizontal_top(|ui| {
             let mut ticked = panel.ticked.contains(&model.id);
-            let tick = ui.checkbox(&mut ticked, "").on_hover_text(tr!("Compare this model with others"));
-            if tick.accessible_name(tr!("Compare {}", title_of(model))).changed() {
+            let tick = ui.scope(|ui| {
+                // On the card an empty box would have the colour of what it lies on.
+                let outline = ui.visuals().weak_text_color();
+                ui.visuals_mut().widgets.inactive.bg_stroke = egui::Stroke::new(1.0, outline);
+                ui.checkbox(&mut ticked, "").on_hover_text(tr!("Compare this model with others"))
+            });
+            if tick.inner.accessible_name(tr!("Compare {}", title_of(model))).changed() {
                 if ticked {
                     panel.ticked.insert(model.id.clone())
                 } else {
                     panel.ticked.remove(&model.id)
                 };
             }
-            let width = ui.available_width() - QUALITY_WIDTH - ACTIONS_WIDTH - 2.0 * theme::WIDE_GAP;
-            column(ui, width, |ui| name_ui(ui, model, speed, panel, actions));
-            ui.add_space(theme::GAP);
-            column(ui, QUALITY_WIDTH, |ui| quality_ui(ui, model));
+            let width = ui.available_width() - ACTIONS_WIDTH - theme::WIDE_GAP;
+            let beside = width - QUALITY_WIDTH - theme::WIDE_GAP;
+            if beside >= QUALITY_WIDTH {
+                column(ui, beside, |ui| name_ui(ui, model, speed, panel, actions));
+                ui.add_space(theme::GAP);
+                column(ui, QUALITY_WIDTH, |ui| quality_ui(ui, model));
+            } else {
+                column(ui, width, |ui| {
+                    name_ui(ui, model, speed, panel, actions);
+                    quality_ui(ui, model);
+                });
+            }
             ui.add_space(theme::GAP);
             ui.allocate_ui_with_layout(egui::vec2(ACTIONS_WIDTH, 28.0), Layout::right_to_left(Align::Center), |ui| {
                 buttons_ui(ui, model, usage, panel, actions);

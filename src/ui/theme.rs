@@ -11,8 +11,10 @@ pub(crate) const MARGIN: Margin = Margin::same(12);
 pub(crate) const DIALOG_MARGIN: Margin = Margin::same(20);
 /// Inside margin of a field for text.
 pub(crate) const FIELD_MARGIN: Margin = Margin::symmetric(8, 6);
-/// Rounding of pictures and buttons.
+/// Rounding of pictures and buttons, of the search field, and of what limits a search.
 pub(crate) const ROUNDING: CornerRadius = CornerRadius::same(6);
+pub(crate) const FIELD_ROUNDING: CornerRadius = CornerRadius::same(17);
+pub(crate) const CHIP_ROUNDING: CornerRadius = CornerRadius::same(12);
 
 /// Sizes of text beside those of egui's text styles, in points: the program's name, what is said to a newcomer, what a
 /// drop would do, what to do next, the name of a thing among its properties, the first line under a thumbnail.
@@ -55,6 +57,11 @@ pub(crate) fn palette(ui: &egui::Ui) -> Palette {
         warning: pick([146, 92, 0], [232, 180, 90]),
         veil: if dark { Color32::from_black_alpha(210) } else { Color32::from_white_alpha(225) },
     }
+}
+
+/// Around what has the keyboard's focus.
+pub(crate) fn focus_stroke(ui: &egui::Ui) -> Stroke {
+    Stroke::new(2.0, palette(ui).accent)
 }
 
 /// Sets fonts, spacing and colours for light and dark.

@@ -1,4 +1,4 @@
-//! Short messages at the bottom of the window: what has just happened, or gone wrong.
+//! Short messages at the lower right of the window, out of the way of the photos: what has just happened, or gone wrong.
 
 use std::time::Instant;
 
@@ -8,6 +8,7 @@ use tr::tr;
 use super::state::{Action, State};
 use super::theme;
 use crate::language::translate;
+use crate::ui::status::STATUS_BAR;
 
 /// Draws the messages, and asks for a frame when the next one is to go.
 pub(crate) fn toasts_ui(ctx: &Context, state: &State, actions: &mut Vec<Action>) {
@@ -17,10 +18,11 @@ pub(crate) fn toasts_ui(ctx: &Context, state: &State, actions: &mut Vec<Action>)
     }
     let mut above = 0.0;
     for (number, toast) in state.toasts.iter().enumerate() {
-        let area = Area::new(Id::unique("toast").with(number)).anchor(Align2::CENTER_BOTTOM, [0.0, -56.0 - above]);
+        let area = Area::new(Id::unique("toast").with(number))
+            .anchor(Align2::RIGHT_BOTTOM, [-theme::WIDE_GAP, -STATUS_BAR - theme::GAP - above]);
         let drawn = area.order(egui::Order::Foreground).show(ctx, |ui| {
             Frame::popup(ui.style()).inner_margin(theme::MARGIN).show(ui, |ui| {
-                ui.set_max_width(640.0);
+                ui.set_max_width(480.0);
                 ui.horizontal(|ui| {
                     let palette = theme::palette(ui);
                     let color = if toast.is_error { palette.error } else { ui.visuals().text_color() };

@@ -9,6 +9,8 @@ use crate::query::QueryError;
 /// Why a library could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
+    #[error("The folder is not there. Was it renamed, or is its drive not connected? {}", .0.display())]
+    Gone(PathBuf),
     #[error("The folder cannot be opened ({error}): {path}", path = .path.display())]
     Folder { path: PathBuf, error: std::io::Error },
     #[error("The program's data cannot be written ({error}). Make room there or choose another folder with --data-dir: {path}", path = .path.display())]

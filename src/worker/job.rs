@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -24,6 +24,9 @@ use crate::scan::Again;
 use crate::train::plan::TrainingPlan;
 use crate::train::progress::TrainEvent;
 use crate::train::{Trained, Training, TrainingEvent};
+
+/// How often the pictures of the sample garden that are drawn so far are shown.
+const SHOW_DRAWN_EVERY: Duration = Duration::from_millis(700);
 
 /// What a check of the folder is to do.
 #[derive(Clone, Debug, Default)]
@@ -276,11 +279,26 @@ impl JobWork {
         }
     }
 
+    /// Has what is drawn so far seen and found. What goes wrong with it is told when all of it is indexed.
+    fn show_drawn(&self) {
+        let Ok(mut catalog) = Catalog::open(&self.library.folder) else { return };
+        ingest_again(&self.library, &mut catalog, &self.embedder, &Again::Nothing, &self.cancel, &mut |event| {
+            if matches!(event, IngestEvent::Committed(_)) {
+                self.send(JobMessage::Event(event));
+            }
+        });
+    }
+
     /// Draws what is missing of the sample garden; an outcome where the job ends with it.
     fn draw(&self) -> Option<Outcome> {
         let mut drawn = 0;
+        let mut shown = Instant::now();
         let result = garden::write(&self.library.root, &mut |done, total| {
             drawn = done as u64;
+            if shown.elapsed() > SHOW_DRAWN_EVERY {
+                self.show_drawn();
+                shown = Instant::now();
+            }
             let progress = Progress { done: drawn, ..Progress::begin(Stage::DrawingGarden, Some(total as u64)) };
             let _ = self.messages.send(JobMessage::Event(IngestEvent::Progress(progress)));
             !self.cancel.is_cancelled()

@@ -12,12 +12,13 @@ use crate::catalog::Problem;
 use crate::compare::Compared;
 use crate::device::DeviceChoice;
 use crate::embed::ModelInfo;
+use crate::filter::{Counts, Filter};
 use crate::identify::Identification;
 use crate::job::{Outcome, Progress};
 use crate::libraries::{CleanUp, Cleaned, LibrarySummary, Unused};
 use crate::library::{Library, Obstacle};
 use crate::model::Architecture;
-use crate::query::{Facets, Filter, Hit, Order, Query};
+use crate::query::{Facets, Hit, Order, Query};
 use crate::scan::Account;
 use crate::train::progress::{LabelPreview, TrainEvent};
 
@@ -140,6 +141,8 @@ pub enum Event {
         hits: Arc<[Hit]>,
         /// What the query shows, where photos near to it have names.
         identification: Option<Arc<Identification>>,
+        /// How many photos each choice of a filter has among these; `None` where they are the whole library.
+        counts: Option<Arc<Counts>>,
     },
     /// The query's own picture, sent once: before its first answer, or, where the search does not need it, after that.
     Preview {
@@ -387,7 +390,7 @@ mod tests {
     fn a_window_that_does_not_look_finds_the_last_state_and_all_that_happened() {
         let events = Mailbox::default();
         for number in 0..100 {
-            events.push(Event::Answer { number, hits: Arc::from([]), identification: None });
+            events.push(Event::Answer { number, hits: Arc::from([]), identification: None, counts: None });
             events.push(Event::Training(TrainEvent::Progress(Default::default())));
             events.push(Event::Training(TrainEvent::Notice(number.to_string())));
         }

@@ -43,7 +43,10 @@ impl Loop {
     /// Opens a library; gives what is to be done with it first, and nothing where the user has to be asked. Where it
     /// fails, the one before stays open.
     fn try_open(&mut self, path: &Path, origin: Origin) -> Result<Option<JobKind>, OpenError> {
-        let folder_error = |error| OpenError::Folder { path: path.to_owned(), error };
+        let folder_error = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::NotFound => OpenError::Gone(path.to_owned()),
+            _ => OpenError::Folder { path: path.to_owned(), error },
+        };
         if matches!(origin, Origin::Garden) {
             std::fs::create_dir_all(path).map_err(folder_error)?;
         }

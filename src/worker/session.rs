@@ -303,11 +303,9 @@ impl Session {
         let Some(Shown { number, listing, embeddings, cancel, .. }) = &mut self.shown else { return };
         let (number, Listing { query, filter, order, limit }) = (*number, listing);
         let Some(query) = query else {
-            return self.outbox.send(Event::Answer {
-                number,
-                hits: self.gallery.browse(filter, *order).into(),
-                identification: None,
-            });
+            let counts = (!filter.is_all()).then(|| Arc::new(self.gallery.counts(filter, None)));
+            let hits = self.gallery.browse(filter, *order).into();
+            return self.outbox.send(Event::Answer { number, hits, identification: None, counts });
         };
         let mut preview_of = None;
         if let (Query::Photo(photo), true) = (&*query, embeddings.is_empty()) {
@@ -338,7 +336,8 @@ impl Session {
                 hit.same_species = identification.same_species(calibration, &hit.photo, similarity);
             }
         }
-        self.outbox.send(Event::Answer { number, hits: hits.into(), identification });
+        let counts = Some(Arc::new(self.gallery.counts(filter, Some(&hits))));
+        self.outbox.send(Event::Answer { number, hits: hits.into(), identification, counts });
         // The search does not need this picture; where its file is gone meanwhile, there is just no preview.
         if let Some((path, architecture, cancel)) = preview_of {
             let outbox = self.outbox.clone();

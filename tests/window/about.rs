@@ -9,7 +9,7 @@ use super::common::Photos;
 fn about_tells_versions_and_licences_and_copies_them_for_a_report() {
     let photos = Photos::plain("Garden", &[("rose", 3)]);
     let mut window = Window::on(&photos, 3);
-    window.press("Garden");
+    window.press("Menu");
     window.press("About");
     window.wait_for_text("Nothing leaves this computer");
     let version = format!("Florascope {}", env!("CARGO_PKG_VERSION"));

@@ -17,7 +17,7 @@ use florascope::library::Library;
 use florascope::metadata::Metadata;
 use florascope::photo::{ContentHash, Metric, Photo, PhotoId};
 use florascope::train::progress::{CurvePoint, LabelPreview, TrainEvent, TrainProgress};
-use florascope::ui::state::{Action, OpenLibrary, State};
+use florascope::ui::state::{Action, OpenLibrary, RightPanel, State};
 use florascope::ui::textures::Textures;
 use florascope::ui::train::train_ui;
 use florascope::worker::{Request, TrainingEnd};
@@ -55,7 +55,7 @@ impl Panel {
             outcome: None,
         };
         let mut state = State { model: Some(present()), ..State::default() };
-        state.train.open = true;
+        state.right = RightPanel::Train;
         state.train.take_labels(Arc::new(labels));
         let textures = Textures::start(|| {}).unwrap();
         let stage = Stage { state, library, textures, actions: Vec::new() };

@@ -45,7 +45,7 @@ fn a_read_only_data_folder_is_searched_and_said_to_be_read_only() {
         window.key(Key::F5);
         window.wait_for_text("new photos cannot be kept");
         window.key(Key::Plus);
-        window.wait_for_text("The settings cannot be kept (Read-only file system");
+        window.wait_for_text("Settings and searches cannot be kept (Read-only file system");
         window.key_with(Modifiers::COMMAND, Key::T);
         window.wait_for_text("so a new model cannot be kept");
         window.harness.check_accessibility();

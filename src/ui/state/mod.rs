@@ -1,6 +1,8 @@
 //! What the window shows and what its panels can ask for. Plain data: panels read it and send [`Action`]s, and one
 //! place, `app/`, changes it. It knows no panel; what a panel has in hand is a value of its own beside this.
 
+pub(crate) mod section;
+pub(crate) mod selection;
 pub(crate) mod training;
 
 use std::collections::HashMap;
@@ -18,18 +20,22 @@ use crate::compare::Compared;
 use crate::desktop::Purpose;
 use crate::device::DeviceChoice;
 use crate::embed::ModelInfo;
+use crate::filter::{Choice, Counts, Filter};
 use crate::identify::Identification;
 use crate::job::{Outcome, Progress};
 use crate::language::LanguageChoice;
 use crate::libraries::{LibrarySummary, Unused};
 use crate::library::{Library, Obstacle};
+use crate::metadata::FileFacts;
 use crate::model::Architecture;
-use crate::photo::Photo;
-use crate::query::{Facets, Filter, Hit, Order, Query};
+use crate::photo::{Photo, PhotoId};
+use crate::query::{Facets, Hit, Order, Query};
 use crate::scan::Account;
 use crate::settings::ThemeChoice;
 use crate::worker::Request;
 
+use self::section::Section;
+use self::selection::Selection;
 use self::training::Train;
 
 /// What a panel asks for.
@@ -39,10 +45,28 @@ pub enum Action {
     /// Something for the worker to do.
     Request(Request),
     SearchPhoto(Arc<Photo>),
-    /// Go to a place in the history.
-    Visit(usize),
+    /// Search again as some time before.
+    SearchAgain(Query),
+    /// Limit what is shown to this; what was limited to before is forgotten.
     Filter(Filter),
+    /// Make this the only choice of its kind; or none, where it is that.
+    Choose(Choice),
+    /// Add a choice, or take it away.
+    ToggleChoice(Choice),
+    /// Show only photos with these words in their names.
+    SetWords(String),
     Select(usize),
+    /// Add a photo to what is selected, or take it away.
+    ToggleSelected(usize),
+    /// Select all from the last one to this.
+    SelectTo(usize),
+    /// Select these, and what was selected as well with `add`.
+    SelectMany {
+        photos: Vec<usize>,
+        add: bool,
+    },
+    /// Show a photo large.
+    ViewLarge(usize),
     CloseLarge,
     SetResults(Option<usize>),
     SetOrder(Order),
@@ -52,6 +76,10 @@ pub enum Action {
     SetLanguage(LanguageChoice),
     DismissToast(usize),
     ShowInFileManager(PathBuf),
+    /// Do not search with the photo that waits for a folder.
+    ForgetWaiting,
+    /// Ask whether all that is kept of a library is to be deleted.
+    AskToForget(Library),
     /// Leave a folder that looks like a moved one unopened.
     ForgetMoved,
     SetTrainOptions(TrainOptions),
@@ -82,24 +110,73 @@ pub struct OpenLibrary {
     pub outcome: Option<Outcome>,
 }
 
-/// A query or the whole library, as the history keeps it.
-#[derive(Clone)]
+/// What the middle of the window shows of the open library.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum View {
+    #[default]
+    Grid,
+    /// The selected photo.
+    Large,
+}
+
+/// What lies at the right of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RightPanel {
+    #[default]
+    None,
+    /// What is known of the selected photo.
+    Details,
+    Train,
+}
+
+/// A query or the whole library, as the history keeps it: the way back leads to the very place.
+#[derive(Clone, Default)]
 pub struct Visit {
     pub(crate) query: Option<Query>,
     /// Its picture, a few dozen pixels large, once it is there. The large one is kept for one visit only.
     pub(crate) thumbnail: Option<TextureHandle>,
+    pub(crate) filter: Filter,
+    pub(crate) place: Place,
+    /// It could not be searched with.
+    pub(crate) failed: bool,
+}
+
+/// What is to be searched with as soon as there is a folder to search in.
+pub struct WaitingPhoto {
+    pub(crate) query: Query,
+    pub(crate) picture: Option<TextureHandle>,
+}
+
+/// Where in a list of photos the user was.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Place {
+    pub(crate) selected: Option<PhotoId>,
+    pub(crate) view: View,
+    /// Points that the grid was scrolled by.
+    pub(crate) offset: f32,
+}
+
+/// A search of before, of this start of the program or an earlier one.
+#[derive(Clone)]
+pub struct EarlierSearch {
+    pub(crate) query: Query,
+    pub(crate) thumbnail: TextureHandle,
 }
 
 impl Visit {
     /// What the query is called.
     pub(crate) fn name(&self) -> String {
-        match &self.query {
-            None => tr!("Whole library"),
-            Some(Query::File(path)) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            Some(Query::Files(paths)) => tr!("{} photos of one plant", paths.len()),
-            Some(Query::Photo(photo)) => photo.file_name(),
-            Some(Query::Picture(_)) => tr!("Pasted picture"),
-        }
+        self.query.as_ref().map_or_else(|| tr!("Whole library"), query_name)
+    }
+}
+
+/// What a query is called.
+pub(crate) fn query_name(query: &Query) -> String {
+    match query {
+        Query::File(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        Query::Files(paths) => tr!("{} photos of one plant", paths.len()),
+        Query::Photo(photo) => photo.file_name(),
+        Query::Picture(_) => tr!("Pasted picture"),
     }
 }
 
@@ -122,15 +199,6 @@ impl Toast {
         let seconds = if is_error { 20 } else { 5 };
         Self { text, is_error, until: Instant::now() + Duration::from_secs(seconds) }
     }
-}
-
-/// What the library can be listed by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Facet {
-    #[default]
-    Folders,
-    Labels,
-    Dates,
 }
 
 /// Models side by side on the photos of the open library.
@@ -160,6 +228,7 @@ pub struct State {
     pub recent: Vec<PathBuf>,
     /// A folder is being opened.
     pub opening: bool,
+    pub waiting_photo: Option<WaitingPhoto>,
     /// Waits for the user's word whether to go on with it.
     pub moved: Option<Moved>,
     pub library: Option<OpenLibrary>,
@@ -171,7 +240,11 @@ pub struct State {
     /// The picture that is searched with, once it is there.
     pub preview: Option<TextureHandle>,
     pub filter: Filter,
-    /// The number of the view that is shown; an answer to another is too late.
+    /// What the search before this was limited to: a new one never is, until the user says so.
+    pub left_filter: Option<Filter>,
+    /// Searches of before, the latest first.
+    pub searches: Vec<EarlierSearch>,
+    /// The number of the listing that is shown; an answer to another is too late.
     pub number: u64,
     pub answer: Answer,
     /// All photos of the answer, those below the threshold included.
@@ -182,9 +255,20 @@ pub struct State {
     pub identification: Option<Arc<Identification>>,
     /// The answer belongs to the view before this one.
     pub waiting: bool,
-    pub selected: Option<usize>,
-    /// The selected photo is shown large.
-    pub large: bool,
+    /// How many photos each choice has among those that are shown; `None` where all are.
+    pub counts: Option<Arc<Counts>>,
+    /// The headings in the grid, where its order has some.
+    pub sections: Arc<[Section]>,
+    /// How photos without a query are sorted.
+    pub order: Order,
+    pub selection: Selection,
+    /// What the selected photo's file tells of itself, once that is known.
+    pub file_facts: Option<FileFacts>,
+    pub view: View,
+    pub right: RightPanel,
+    /// The window is too narrow for panels beside the photos: the side panel lies over them, when it is open.
+    pub narrow: bool,
+    pub drawer_open: bool,
     /// All models on this computer, and the id of the one that the open library uses.
     pub models: Arc<[ModelSummary]>,
     pub model_in_use: Option<ModelId>,
@@ -199,20 +283,21 @@ pub struct State {
     /// Something is being dragged above the window, as the desktop says.
     pub hovering: bool,
     pub shortcuts_open: bool,
-    /// What the side panel lists the library by.
-    pub facet: Facet,
     pub toasts: Vec<Toast>,
 }
 
 impl State {
-    /// Shows those of these photos that are not below the threshold; the selection stays with its photo.
+    /// Shows those of these photos that are not below the threshold; the selection stays with its photos.
     pub(crate) fn show_hits(&mut self, hits: Arc<[Hit]>) {
-        let selected = self.selected_hit().map(|hit| hit.photo.id);
         let is_enough = |hit: &&Hit| hit.likeness().is_none_or(|likeness| likeness >= f64::from(self.threshold));
         let shown =
             if self.threshold > 0.0 { hits.iter().filter(is_enough).cloned().collect() } else { Arc::clone(&hits) };
-        self.selected = selected.and_then(|id| shown.iter().position(|hit| hit.photo.id == id));
-        self.large &= self.selected.is_some();
+        let selection = self.selection.followed(self.hits(), &shown);
+        self.selection = selection;
+        if self.selection.current().is_none() {
+            self.view = View::Grid;
+        }
+        self.sections = if self.is_search() { Arc::default() } else { section::of(&shown, self.order) };
         (self.all_hits, self.answer) = (hits, Answer::Hits(shown));
     }
 
@@ -226,7 +311,17 @@ impl State {
 
     /// The selected photo.
     pub(crate) fn selected_hit(&self) -> Option<&Hit> {
-        self.hits().get(self.selected?)
+        self.hits().get(self.selection.current()?)
+    }
+
+    /// All photos that are selected, in the order of the grid.
+    pub(crate) fn chosen(&self) -> impl Iterator<Item = &Hit> {
+        self.hits().iter().enumerate().filter(|(number, _)| self.selection.has(*number)).map(|(_, hit)| hit)
+    }
+
+    /// Where the user is in the list of photos, but for how far it is scrolled.
+    pub(crate) fn place(&self, offset: f32) -> Place {
+        Place { selected: self.selected_hit().map(|hit| hit.photo.id), view: self.view, offset }
     }
 
     /// What is searched with at present.
@@ -237,6 +332,11 @@ impl State {
     /// The picture that is searched with; until it is there, the small one of an earlier visit.
     pub(crate) fn query_picture(&self) -> Option<&TextureHandle> {
         self.preview.as_ref().or(self.visit()?.thumbnail.as_ref())
+    }
+
+    /// Whether there is a way forward in the history.
+    pub(crate) fn has_forward(&self) -> bool {
+        self.at + 1 < self.history.len()
     }
 
     /// Whether there is a query.

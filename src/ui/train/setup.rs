@@ -13,10 +13,10 @@ use crate::language::translate;
 use crate::train::dataset::MIN_PHOTOS_PER_CLASS;
 use crate::train::progress::LabelPreview;
 use crate::train::{MIN_PHOTOS, wording};
-use crate::ui::indexing::reason;
 use crate::ui::models::title_of;
 use crate::ui::state::training::{Train, Usable};
 use crate::ui::state::{Action, OpenLibrary, State};
+use crate::ui::status::reason;
 use crate::ui::{count, duration, files_of, photos_of, theme};
 use crate::worker::Request;
 
