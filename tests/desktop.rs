@@ -573,7 +573,7 @@ fn without_a_file_dialog_a_path_can_be_typed() {
     type_path(&window, photos.path());
     wait_until_indexed(&window, 4);
 
-    window.click_node(&wait_for_button(&window, "Choose photo…"));
+    window.click_node(&wait_for_button(&window, "Search with a photo…"));
     wait_for_text(&window, "No file dialog opened");
     type_path(&window, &photos.path().join("none.jpg"));
     wait_for_text(&window, "There is nothing at this path");
@@ -641,14 +641,14 @@ fn the_window_speaks_the_system_s_language_and_others() {
     assert_eq!(latin(&window.view()), [""; 0]);
 
     // Another is chosen at once, and the next time as well.
-    window.click_node(&wait_for_button(&window, "春天的花"));
+    window.click_node(&wait_for_button(&window, "菜单"));
     window.click_node(&wait_for_button(&window, "语言 (Language)"));
     shots.take(&window, "chinese menu");
     window.click_node(&wait_for_button(&window, "English"));
     wait_for_button(&window, "Train…");
     assert!(window.close().success());
     let window = Window::launch(&screen, florascope(data.path()).env("LC_ALL", "zh_CN.UTF-8"));
-    wait_for_button(&window, "Choose photo…");
+    wait_for_button(&window, "Search with a photo…");
 }
 
 /// What the window says in Latin letters, but for names, units and what is pressed.

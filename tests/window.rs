@@ -4,6 +4,8 @@
 
 #[path = "window/about.rs"] // without it the file would be looked for beside this one
 mod about;
+#[path = "window/browse.rs"]
+mod browse;
 mod common;
 #[path = "window/identify.rs"]
 mod identify;
