@@ -1,4 +1,4 @@
-//! Short messages at the lower right of the window, out of the way of the photos: what has just happened, or gone wrong.
+//! Short messages at the bottom of the window, clear of the buttons at the foot of the panels at its sides: what has just happened, or gone wrong.
 
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ pub(crate) fn toasts_ui(ctx: &Context, state: &State, actions: &mut Vec<Action>)
     let mut above = 0.0;
     for (number, toast) in state.toasts.iter().enumerate() {
         let area = Area::new(Id::unique("toast").with(number))
-            .anchor(Align2::RIGHT_BOTTOM, [-theme::WIDE_GAP, -STATUS_BAR - theme::GAP - above]);
+            .anchor(Align2::CENTER_BOTTOM, [0.0, -STATUS_BAR - theme::WIDE_GAP - above]);
         let drawn = area.order(egui::Order::Foreground).show(ctx, |ui| {
             Frame::popup(ui.style()).inner_margin(theme::MARGIN).show(ui, |ui| {
                 ui.set_max_width(480.0);
