@@ -42,17 +42,25 @@ enum SavedQuery {
     Picture(String),
 }
 
-/// The file's content. Photos of the library in `root` are kept by their paths.
+/// A query as it comes back from disk: a photo of the library in `root` as its file.
+pub(crate) fn as_kept(query: &Query, root: &Path) -> Query {
+    match query {
+        Query::Photo(photo) => Query::File(root.join(&photo.path)),
+        Query::File(_) | Query::Files(_) | Query::Picture(_) => query.clone(),
+    }
+}
+
+/// The file's content, of queries as [`as_kept`] gives them.
 ///
 /// # Errors
 /// When a picture cannot be written as JPEG.
-pub(crate) fn to_bytes(searches: &[Kept], root: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn to_bytes(searches: &[Kept]) -> io::Result<Vec<u8>> {
     let path = |path: &Path| Base64::encode_string(&path_to_bytes(path));
     let saved = |(query, thumbnail): &Kept| {
         let query = match query {
             Query::File(file) => SavedQuery::Files(vec![path(file)]),
             Query::Files(files) => SavedQuery::Files(files.iter().map(|file| path(file)).collect()),
-            Query::Photo(photo) => SavedQuery::Files(vec![path(&root.join(&photo.path))]),
+            Query::Photo(photo) => SavedQuery::Files(vec![path(&photo.path)]),
             Query::Picture(jpeg) => SavedQuery::Picture(Base64::encode_string(jpeg)),
         };
         let side = thumbnail.width().max(thumbnail.height());
@@ -112,10 +120,11 @@ mod tests {
             Query::Photo(Arc::new(photo)),
             Query::Picture(Arc::from([1, 2, 3])),
         ];
-        let searches: Vec<Kept> = queries.iter().map(|query| (query.clone(), picture.clone())).collect();
+        let searches: Vec<Kept> =
+            queries.iter().map(|query| (as_kept(query, Path::new("/garden")), picture.clone())).collect();
         let file = folder.path().join(FILE);
         assert!(load(folder.path()).is_empty());
-        std::fs::write(&file, to_bytes(&searches, Path::new("/garden")).unwrap()).unwrap();
+        std::fs::write(&file, to_bytes(&searches).unwrap()).unwrap();
         let loaded = load(folder.path());
         let found: Vec<Query> = loaded.iter().map(|(query, _)| query.clone()).collect();
         let [one, several, _, pasted] = queries;

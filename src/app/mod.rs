@@ -27,7 +27,6 @@ use crate::language::translate;
 use crate::library::DataFolder;
 use crate::metadata::FileFacts;
 use crate::query::Query;
-use crate::searches::Kept;
 use crate::settings::{Settings, ThemeChoice};
 use crate::ui::answer::answer_ui;
 use crate::ui::grid::{Grid, Layout, empty_ui};
@@ -82,8 +81,8 @@ pub struct App {
     reveal: Option<usize>,
     /// Where the user was in what is to be shown next.
     place: Option<Place>,
-    /// The searches of before, as they are kept on disk.
-    kept_searches: Vec<Kept>,
+    /// The searches of before have been read; they are not written sooner.
+    has_searches: bool,
     /// The file whose facts were asked for last.
     facts_of: Option<PathBuf>,
     system_is_dark: Option<bool>,
@@ -148,7 +147,7 @@ impl App {
             scroll_to: None,
             reveal: None,
             place: None,
-            kept_searches: Vec::new(),
+            has_searches: false,
             facts_of: None,
             system_is_dark: None,
             fits_screen: false,

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use eframe::egui::TextureHandle;
+use image::RgbImage;
 use tr::tr;
 
 use crate::artefact::{ModelId, ModelSummary, TrainOptions};
@@ -160,6 +161,8 @@ pub struct Place {
 #[derive(Clone)]
 pub struct EarlierSearch {
     pub(crate) query: Query,
+    /// Its picture, a few dozen pixels large, as it is kept and as it is drawn.
+    pub(crate) picture: RgbImage,
     pub(crate) thumbnail: TextureHandle,
 }
 
