@@ -10,6 +10,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use time::{Date, OffsetDateTime};
 
 use crate::metadata::Metadata;
 use crate::names::composed;
@@ -60,6 +61,12 @@ impl Photo {
     /// With the time of the file's last change.
     pub(crate) fn modified_at(self, modified: i64) -> Self {
         Self { modified, ..self }
+    }
+
+    /// The day of the file's last change, in universal time, where it is known.
+    pub(crate) fn changed(&self) -> Option<Date> {
+        let moment = OffsetDateTime::from_unix_timestamp_nanos(self.modified.into()).ok()?;
+        (self.modified != 0).then_some(moment.date())
     }
 
     /// The name of the sub-folder that the photo lies in; `None` right in the library's folder.

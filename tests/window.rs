@@ -137,12 +137,21 @@ impl Window {
         })
     }
 
+    /// Waits until a field for text has the focus.
+    fn wait_for_field(&mut self) {
+        self.wait_for("the field", |window| window.all(Role::TextInput).find(|node| node.is_focused()).map(drop));
+    }
+
+    /// The tiles that are selected.
+    fn selected(&self) -> Vec<String> {
+        let is_selected = |node: &Node<'_>| node.accesskit_node().toggled() == Some(Toggled::True);
+        self.all(Role::ListBoxOption).filter(is_selected).map(|node| text_of(&node)).collect()
+    }
+
     /// Waits until this tile, counted from 1, is the selected one.
     fn wait_until_selected(&mut self, number: usize) {
         self.wait_for(&format!("tile {number} selected"), |window| {
-            let is_selected = |node: &Node<'_>| node.accesskit_node().toggled() == Some(Toggled::True);
-            let selected: Vec<String> =
-                window.all(Role::ListBoxOption).filter(is_selected).map(|node| text_of(&node)).collect();
+            let selected = window.selected();
             (selected.len() == 1 && selected[0].starts_with(&format!("{number}: "))).then_some(())
         });
     }

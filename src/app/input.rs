@@ -60,7 +60,7 @@ impl App {
         // As of the last frame: egui has already dealt with the focus when this is asked.
         let focused = self.widget_had_focus;
         let menu_is_open = egui::Popup::is_any_open(ctx);
-        if self.was_typing && ctx.input(|input| input.key_pressed(Key::Escape)) && self.was_in_search_field {
+        if self.was_in_search_field && ctx.input(|input| input.key_pressed(Key::Escape)) {
             if !self.state.filter.words.is_empty() {
                 actions.push(Action::SetWords(String::new()));
             }

@@ -1,19 +1,16 @@
 //! What is it? The answer above the results: a name and how far to trust it, the other names that come into question, each
 //! with the most similar of its photos.
 
-use std::sync::Arc;
-
 use eframe::egui::accesskit::Role;
 use eframe::egui::{self, Align, Align2, FontId, Label, Layout, Rect, RichText, Sense, Slider, TextStyle, Ui};
 use tr::tr;
 
-use super::grid::{paint_cover, probable};
+use super::grid::{paint_thumbnail, probable};
 use super::state::{Action, OpenLibrary, State};
-use super::textures::{Picture, Textures};
-use super::{count, theme};
+use super::textures::Textures;
+use super::{count, one_line, theme};
 use crate::filter::Choice;
 use crate::identify::{Candidate, Identification, Verdict};
-use crate::pictures::PictureRequest;
 
 /// Width of the slider, in points.
 const SLIDER: f32 = 90.0;
@@ -126,9 +123,7 @@ fn candidate_ui(
     let likely = identification.probability_of(&candidate.name).filter(|_| is_there).map(probable);
     let (body, small) = (FontId::proportional(theme::CAPTION_SIZE), TextStyle::Small.resolve(ui.style()));
     let (strong, weak) = (ui.visuals().text_color(), ui.visuals().weak_text_color());
-    let mut job = egui::text::LayoutJob::simple_singleline(name.clone().into_owned(), body, strong);
-    job.wrap = egui::text::TextWrapping::truncate_at_width(CANDIDATE - PICTURE - 3.0 * theme::GAP);
-    let line = ui.painter().layout_job(job);
+    let line = one_line(ui, name.clone().into_owned(), body, strong, CANDIDATE - PICTURE - 3.0 * theme::GAP);
     let width = PICTURE + 2.5 * theme::GAP + line.size().x.max(40.0);
     let (rect, response) = ui.allocate_exact_size(egui::vec2(width, PICTURE + theme::GAP), Sense::click());
     let choice = Choice::Label(candidate.name.clone());
@@ -137,14 +132,7 @@ fn candidate_ui(
     ui.painter().rect(rect, theme::ROUNDING, visuals.weak_bg_fill, visuals.bg_stroke, egui::StrokeKind::Inside);
     let corner = rect.left_center() + egui::vec2(theme::GAP / 2.0, -PICTURE / 2.0);
     let picture = Rect::from_min_size(corner, egui::Vec2::splat(PICTURE));
-    let request =
-        PictureRequest::Thumbnail { photo: Arc::clone(&candidate.photo), library: Arc::clone(&library.library) };
-    match textures.get(request) {
-        Picture::Ready(texture) => paint_cover(ui, &texture, picture),
-        Picture::Loading | Picture::Failed(_) => {
-            _ = ui.painter().rect_filled(picture, theme::ROUNDING, theme::palette(ui).empty);
-        }
-    }
+    paint_thumbnail(ui, &candidate.photo, &library.library, picture, textures);
     let left = picture.right() + theme::GAP;
     let top = if likely.is_some() { rect.top() + 6.0 } else { rect.center().y - line.size().y / 2.0 };
     ui.painter().galley(egui::pos2(left, top), line, strong);

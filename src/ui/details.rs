@@ -1,21 +1,18 @@
 //! What is known of the selected photo: its name, where it lies, when and with what it was taken.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use eframe::egui::{self, Align, Grid, Label, Layout, RichText, ScrollArea, Ui};
-use time::OffsetDateTime;
 use tr::tr;
 
 use super::dates::{day_text, place_text, taken_text};
-use super::grid::{paint_cover, percent, probable};
+use super::grid::{likeness_text, paint_thumbnail};
 use super::icons::{Icon, icon_button};
 use super::state::{Action, OpenLibrary, State};
-use super::textures::{Picture, Textures};
+use super::textures::Textures;
 use super::{command_button, megabytes, photos_of, theme};
 use crate::command::Command;
 use crate::metadata::Exposure;
-use crate::pictures::PictureRequest;
 use crate::query::Hit;
 
 /// Of the picture at the top, in points.
@@ -67,13 +64,7 @@ pub(crate) fn details_ui(
 
 fn picture_ui(ui: &mut Ui, hit: &Hit, library: &OpenLibrary, textures: &mut Textures) {
     let (rect, _) = ui.allocate_exact_size(egui::vec2(ui.available_width(), PICTURE_HEIGHT), egui::Sense::hover());
-    let thumbnail = PictureRequest::Thumbnail { photo: Arc::clone(&hit.photo), library: Arc::clone(&library.library) };
-    match textures.get(thumbnail) {
-        Picture::Ready(texture) => paint_cover(ui, &texture, rect),
-        Picture::Loading | Picture::Failed(_) => {
-            _ = ui.painter().rect_filled(rect, theme::ROUNDING, theme::palette(ui).empty);
-        }
-    }
+    paint_thumbnail(ui, &hit.photo, &library.library, rect, textures);
     ui.add_space(theme::GAP);
 }
 
@@ -82,13 +73,11 @@ fn facts_ui(ui: &mut Ui, state: &State, hit: &Hit, file: &Path) {
     let folder = hit.photo.path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let own = state.file_facts.as_ref().filter(|facts| facts.path == file);
     let exposure = own.and_then(|facts| facts.exposure.as_ref());
-    let changed = OffsetDateTime::from_unix_timestamp_nanos(hit.photo.modified.into()).ok();
-    let changed = changed.filter(|_| hit.photo.modified != 0).map(|moment| day_text(moment.date()));
     let facts = [
         (tr!("Label"), hit.photo.label().map(|label| label.to_string_lossy().into_owned())),
         (tr!("Folder"), folder.map(|folder| folder.display().to_string())),
         (tr!("Taken"), metadata.taken.map(taken_text)),
-        (tr!("Changed"), changed),
+        (tr!("Changed"), hit.photo.changed().map(day_text)),
         (tr!("Size"), metadata.size.map(|(width, height)| size_text(width, height))),
         (tr!("File"), own.and_then(|facts| facts.bytes).map(megabytes)),
         (tr!("Camera"), metadata.camera.as_deref().map(ToOwned::to_owned)),
@@ -96,13 +85,7 @@ fn facts_ui(ui: &mut Ui, state: &State, hit: &Hit, file: &Path) {
         (tr!("Exposure"), exposure.map(exposure_text).filter(|text| !text.is_empty())),
         (tr!("Place"), metadata.place.map(place_text)),
         (tr!("Raw file"), hit.raw.as_ref().map(|raw| raw.file_name())),
-        (
-            tr!("Likeness"),
-            hit.similarity.map(|similarity| match hit.same_species {
-                Some(probability) => tr!("the same species with {}", probable(probability)),
-                None => tr!("similarity {}", percent(similarity)),
-            }),
-        ),
+        (tr!("Likeness"), likeness_text(hit)),
     ];
     Grid::new("details").num_columns(2).spacing([theme::WIDE_GAP, 4.0]).show(ui, |ui| {
         for (name, value) in facts {

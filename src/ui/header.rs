@@ -8,7 +8,7 @@ use tr::tr;
 use super::dates::days_text;
 use super::icons::{Icon, sized_icon_button};
 use super::state::{Action, OpenLibrary, State};
-use super::{count, photos_of, theme};
+use super::{count, photos_of, shortened, theme};
 use crate::filter::{Choice, Filter};
 use crate::query::Order;
 use crate::settings::{Settings, TILE_SIDES};
@@ -80,7 +80,7 @@ fn chips_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     if let Some(left) = state.left_filter.as_ref().filter(|_| state.filter.is_all()) {
         let text = tr!("Search only in: {}", filter_text(left));
         let tooltip = tr!("What you looked at before this search");
-        if ui.button(cut(&text)).on_hover_text(tooltip).clicked() {
+        if ui.button(shortened(&text, CHIP_LETTERS)).on_hover_text(tooltip).clicked() {
             actions.push(Action::Filter(left.clone()));
         }
     }
@@ -92,17 +92,11 @@ fn chip_ui(ui: &mut Ui, text: &str) -> bool {
     let frame = Frame::new().fill(fill).corner_radius(theme::CHIP_ROUNDING).inner_margin(Margin::symmetric(8, 1));
     let shown = frame.show(ui, |ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
-        ui.label(RichText::new(cut(text)).color(ui.visuals().selection.stroke.color)).on_hover_text(text);
+        ui.label(RichText::new(shortened(text, CHIP_LETTERS)).color(ui.visuals().selection.stroke.color))
+            .on_hover_text(text);
         sized_icon_button(ui, Icon::Close, &tr!("No longer only: {}", text), true, 20.0).clicked()
     });
     shown.inner
-}
-
-fn cut(text: &str) -> String {
-    if text.chars().count() <= CHIP_LETTERS {
-        return text.to_owned();
-    }
-    text.chars().take(CHIP_LETTERS - 1).chain(['…']).collect()
 }
 
 /// What a choice is called.
@@ -122,7 +116,7 @@ fn filter_text(filter: &Filter) -> String {
 }
 
 /// What a folder is called.
-pub(crate) fn folder_name(folder: &Path) -> String {
+fn folder_name(folder: &Path) -> String {
     folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned()
 }
 

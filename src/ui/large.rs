@@ -6,7 +6,7 @@ use eframe::egui::{self, Align, Layout, Rect, RichText, Sense, TextureHandle, Ui
 use tr::tr;
 
 use super::dates::{place_text, taken_text};
-use super::grid::{percent, photo_menu_ui, probable};
+use super::grid::{likeness_text, photo_menu_ui};
 use super::state::{Action, OpenLibrary, State};
 use super::textures::{Picture, Textures};
 use super::{command_button, count, theme};
@@ -101,10 +101,7 @@ fn bar_ui(ui: &mut Ui, state: &State, hit: &Hit, actions: &mut Vec<Action>) {
             ui.add_space(theme::GAP);
             let place = state.selection.current().map_or(0, |number| number + 1);
             let mut facts = vec![tr!("{} of {}", count(place), count(state.hits().len()))];
-            facts.extend(hit.similarity.map(|similarity| match hit.same_species {
-                Some(probability) => tr!("the same species with {}", probable(probability)),
-                None => tr!("similarity {}", percent(similarity)),
-            }));
+            facts.extend(likeness_text(hit));
             facts.extend(hit.photo.label().map(|label| label.to_string_lossy().into_owned()));
             facts.extend(hit.raw.as_ref().map(|_| tr!("+ raw")));
             ui.add(egui::Label::new(RichText::new(facts.join("  ·  ")).strong()).truncate());

@@ -29,12 +29,15 @@ pub(crate) mod top_bar;
 pub mod train;
 pub(crate) mod welcome;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use eframe::egui::{self, Response, RichText, Ui};
+use eframe::egui::text::{LayoutJob, TextWrapping};
+use eframe::egui::{self, Color32, FontId, Galley, Response, RichText, Ui};
 use tr::tr;
 
 use crate::command::Command;
+use icons::Icon;
 use state::Action;
 
 /// A window in the middle, over the grid, as large as what is in it. `open` becomes false when it is closed.
@@ -83,6 +86,36 @@ pub(crate) fn tooltip_of(ui: &Ui, command: Command) -> String {
         Some(shortcut) => format!("{} ({})", info.tooltip, keys(ui.ctx(), *shortcut)),
         None => info.tooltip,
     }
+}
+
+/// A command as a square button with an icon, of this side in points.
+pub(crate) fn icon_command(
+    ui: &mut Ui,
+    icon: Icon,
+    command: Command,
+    enabled: bool,
+    side: f32,
+    actions: &mut Vec<Action>,
+) {
+    let button = icons::sized_icon_button(ui, icon, &command.info().text, enabled, side);
+    if button.on_hover_text(tooltip_of(ui, command)).clicked() {
+        actions.push(Action::Command(command));
+    }
+}
+
+/// A text on one line that is no wider than this; what is cut off is told by an ellipsis.
+pub(crate) fn one_line(ui: &Ui, text: String, font: FontId, color: Color32, room: f32) -> Arc<Galley> {
+    let mut job = LayoutJob::simple_singleline(text, font, color);
+    job.wrap = TextWrapping::truncate_at_width(room.max(0.0));
+    ui.painter().layout_job(job)
+}
+
+/// A text of so many letters at most, with an ellipsis for what is cut off.
+pub(crate) fn shortened(text: &str, letters: usize) -> String {
+    if text.chars().count() <= letters {
+        return text.to_owned();
+    }
+    text.chars().take(letters - 1).chain(['…']).collect()
 }
 
 /// A command as a line of a menu, its shortcut at the right.

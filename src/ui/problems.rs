@@ -7,7 +7,7 @@ use eframe::egui::{self, Align, Button, Context, Label, Layout, RichText, Scroll
 use tr::tr;
 
 use super::state::{Action, OpenLibrary};
-use super::{command_button, count, theme};
+use super::{command_button, count, one_line, theme};
 use crate::catalog::Problem;
 use crate::command::Command;
 use crate::language::translate;
@@ -199,9 +199,7 @@ fn reason_ui(ui: &mut Ui, reason: &str, files: usize, folded: &mut HashSet<Strin
     let room = at.x - rect.left() - 28.0 - theme::GAP;
     ui.painter().galley(at, number, visuals.weak_text_color());
     let body = egui::TextStyle::Body.resolve(ui.style());
-    let mut job = egui::text::LayoutJob::simple_singleline(reason.to_owned(), body, visuals.text_color());
-    job.wrap = egui::text::TextWrapping::truncate_at_width(room.max(0.0));
-    let text = ui.painter().layout_job(job);
+    let text = one_line(ui, reason.to_owned(), body, visuals.text_color(), room);
     let at = egui::pos2(rect.left() + 28.0, rect.center().y - text.size().y / 2.0);
     ui.painter().galley(at, text, visuals.text_color());
     let (enabled, label) = (ui.is_enabled(), format!("{reason}, {files}"));

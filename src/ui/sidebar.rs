@@ -1,15 +1,18 @@
 //! The panel at the left: the query and earlier ones, and the library by folder, label or date.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use eframe::egui::{self, RichText, ScrollArea, Sense, TextEdit, TextureHandle, Ui};
 use tr::tr;
 
-use super::dates::{month_text, taken_text, year_text};
-use super::header::folder_name;
-use super::icons::{Icon, sized_icon_button};
+use super::dates::taken_text;
+use super::header::choice_text;
+use super::icons::Icon;
 use super::state::{Action, EarlierSearch, OpenLibrary, State, Visit, query_name};
-use super::{count, theme, tooltip_of};
+use super::{count, icon_command, one_line, theme};
 use crate::command::Command;
-use crate::filter::{Choice, Facet, folded};
+use crate::filter::{Choice, Counts, Facet, Filter, folded};
 use crate::metadata::Days;
 use crate::query::{Facets, Query};
 
@@ -28,6 +31,7 @@ pub(crate) struct Sidebar {
     facet: Facet,
     /// Only rows with these words in their names.
     words: String,
+    listed: Option<Listed>,
 }
 
 /// The side panel.
@@ -50,10 +54,7 @@ fn query_ui(ui: &mut Ui, visit: &Visit, picture: Option<&TextureHandle>, actions
     ui.horizontal(|ui| {
         ui.label(RichText::new(tr!("Photos similar to")).strong());
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            let clear = sized_icon_button(ui, Icon::Close, &tr!("Clear search"), true, 24.0);
-            if clear.on_hover_text(tooltip_of(ui, Command::ClearQuery)).clicked() {
-                actions.push(Action::Command(Command::ClearQuery));
-            }
+            icon_command(ui, Icon::Close, Command::ClearQuery, true, 24.0, actions);
         });
     });
     picture_ui(ui, visit, picture, ui.available_width(), ui.available_height() * QUERY_SHARE);
@@ -130,13 +131,57 @@ fn are_labels_folders(facets: &Facets) -> bool {
     facets.folders.iter().all(|(folder, _)| folder.components().count() == 1)
 }
 
-/// One row: what it chooses, its name, how deep it lies, and its photos.
+/// One row: what it chooses, how deep it lies, and its photos.
 struct Row {
     /// `None` for the whole library.
     choice: Option<Choice>,
-    name: String,
     depth: usize,
     photos: usize,
+}
+
+impl Row {
+    fn name(&self) -> String {
+        self.choice.as_ref().map_or_else(|| tr!("All photos"), choice_text)
+    }
+}
+
+/// The rows of a list, and what they were made from: a library may have thousands, and a window has many frames.
+struct Listed {
+    facet: Facet,
+    facets: Arc<Facets>,
+    counts: Option<Arc<Counts>>,
+    words: String,
+    /// How many there would be without the words.
+    total: usize,
+    rows: Vec<Row>,
+}
+
+impl Sidebar {
+    /// The rows as they are now.
+    fn listed(&mut self, state: &State, library: &OpenLibrary) -> &Listed {
+        let listed = self.listed.take().filter(|listed| {
+            let is_same = |counts: &Option<Arc<Counts>>| counts.as_ref().map(Arc::as_ptr);
+            Arc::ptr_eq(&listed.facets, &library.facets)
+                && is_same(&listed.counts) == is_same(&state.counts)
+                && (listed.facet, &listed.words) == (self.facet, &self.words)
+        });
+        self.listed.insert(listed.unwrap_or_else(|| {
+            let mut rows = match &state.counts {
+                Some(counts) => rows(self.facet, &counts.among(&library.facets)),
+                None => rows(self.facet, &library.facets),
+            };
+            let total = rows.len();
+            if total >= MANY_ROWS {
+                let words = folded(&self.words);
+                rows.retain(|row| {
+                    let name = folded(&row.name());
+                    words.split_whitespace().all(|word| name.contains(word))
+                });
+            }
+            let (facets, counts) = (Arc::clone(&library.facets), state.counts.clone());
+            Listed { facet: self.facet, facets, counts, words: self.words.clone(), total, rows }
+        }))
+    }
 }
 
 fn browse_ui(ui: &mut Ui, panel: &mut Sidebar, state: &State, library: &OpenLibrary, actions: &mut Vec<Action>) {
@@ -151,55 +196,37 @@ fn browse_ui(ui: &mut Ui, panel: &mut Sidebar, state: &State, library: &OpenLibr
         }
         ui.selectable_value(&mut panel.facet, Facet::Dates, tr!("Dates"));
     });
-    let facets = match &state.counts {
-        Some(counts) => &counts.among(&library.facets),
-        None => &*library.facets,
-    };
-    let mut rows = rows(panel.facet, facets);
-    if rows.len() >= MANY_ROWS {
+    if panel.listed(state, library).total >= MANY_ROWS {
         let field = TextEdit::singleline(&mut panel.words).hint_text(tr!("Find in this list"));
         let field = field.desired_width(f32::INFINITY).margin(theme::FIELD_MARGIN);
         ui.add(field).accessible_name(tr!("Find in this list"));
-        let words = folded(&panel.words);
-        rows.retain(|row| {
-            let name = folded(&row.name);
-            words.split_whitespace().all(|word| name.contains(word))
-        });
     }
     ui.separator();
-    if rows.is_empty() && panel.words.is_empty() && panel.facet != Facet::Dates {
+    let Listed { facet, words, rows, .. } = panel.listed(state, library);
+    if rows.is_empty() && words.is_empty() && *facet != Facet::Dates {
         ui.weak(tr!("All photos lie in one folder. Sort them into folders named after their plants, and they can be chosen here."));
         return;
     }
-    rows.insert(0, Row { choice: None, name: tr!("All photos"), depth: 0, photos: library.photos });
+    let everything = Row { choice: None, depth: 0, photos: library.photos };
     ui.spacing_mut().item_spacing.y = 2.0;
-    let area = ScrollArea::vertical().id_salt(("browse", panel.facet)).auto_shrink(false);
-    area.show_rows(ui, ROW, rows.len(), |ui, range| {
-        for row in &rows[range] {
+    let area = ScrollArea::vertical().id_salt(("browse", facet)).auto_shrink(false);
+    area.show_rows(ui, ROW, rows.len() + 1, |ui, range| {
+        for row in std::iter::once(&everything).chain(rows).skip(range.start).take(range.len()) {
             row_ui(ui, row, state, actions);
         }
     });
 }
 
 fn rows(facet: Facet, facets: &Facets) -> Vec<Row> {
+    let row = |choice, depth, photos| Row { choice: Some(choice), depth, photos };
     match facet {
         Facet::Folders => {
-            let row = |(folder, photos): &(std::path::PathBuf, usize)| Row {
-                choice: Some(Choice::Folder(folder.clone())),
-                name: folder_name(folder),
-                depth: folder.components().count() - 1,
-                photos: *photos,
-            };
-            facets.folders.iter().map(row).collect()
+            let depth = |folder: &Path| folder.components().count() - 1;
+            let folders = facets.folders.iter();
+            folders.map(|(folder, photos)| row(Choice::Folder(folder.clone()), depth(folder), *photos)).collect()
         }
         Facet::Labels => {
-            let row = |(label, photos): &(std::ffi::OsString, usize)| Row {
-                choice: Some(Choice::Label(label.clone())),
-                name: label.to_string_lossy().into_owned(),
-                depth: 0,
-                photos: *photos,
-            };
-            facets.labels.iter().map(row).collect()
+            facets.labels.iter().map(|(label, photos)| row(Choice::Label(label.clone()), 0, *photos)).collect()
         }
         Facet::Dates => date_rows(facets),
     }
@@ -209,23 +236,22 @@ fn rows(facet: Facet, facets: &Facets) -> Vec<Row> {
 fn date_rows(facets: &Facets) -> Vec<Row> {
     let mut rows = Vec::new();
     for months in facets.months.chunk_by(|(one, ..), (next, ..)| one == next) {
-        let year = months[0].0;
-        let photos = months.iter().map(|(.., photos)| photos).sum();
-        let days = |month| Days::of(year, month).map(Choice::Days);
-        rows.push(Row { choice: days(None), name: year_text(year), depth: 0, photos });
-        for (_, month, photos) in months {
-            let name = month_text(year, *month);
-            rows.push(Row { choice: days(Some(*month)), name, depth: 1, photos: *photos });
-        }
+        let days = |month| Days::of(months[0].0, month).map(Choice::Days);
+        rows.push(Row { choice: days(None), depth: 0, photos: months.iter().map(|(.., photos)| photos).sum() });
+        rows.extend(months.iter().map(|(_, month, photos)| Row {
+            choice: days(Some(*month)),
+            depth: 1,
+            photos: *photos,
+        }));
     }
     if facets.undated > 0 {
-        let name = tr!("Without a date");
-        rows.push(Row { choice: Some(Choice::Undated), name, depth: 0, photos: facets.undated });
+        rows.push(Row { choice: Some(Choice::Undated), depth: 0, photos: facets.undated });
     }
     rows
 }
 
 fn row_ui(ui: &mut Ui, row: &Row, state: &State, actions: &mut Vec<Action>) {
+    let name = row.name();
     let is_chosen = match &row.choice {
         Some(choice) => state.filter.choices.contains(choice),
         None => state.filter.is_all(),
@@ -248,22 +274,20 @@ fn row_ui(ui: &mut Ui, row: &Row, state: &State, actions: &mut Vec<Action>) {
     let small = egui::TextStyle::Small.resolve(ui.style());
     let number = ui.painter().layout_no_wrap(count(row.photos), small, weak);
     let left = inside.left() + 14.0 * row.depth as f32;
-    let room = (inside.right() - number.size().x - theme::GAP - left).max(0.0);
+    let room = inside.right() - number.size().x - theme::GAP - left;
     let body = egui::TextStyle::Body.resolve(ui.style());
-    let mut job = egui::text::LayoutJob::simple_singleline(row.name.clone(), body, strong);
-    job.wrap = egui::text::TextWrapping::truncate_at_width(room);
-    let text = ui.painter().layout_job(job);
+    let text = one_line(ui, name.clone(), body, strong, room);
     let middle = |size: egui::Vec2| rect.center().y - size.y / 2.0;
     let right = egui::pos2(inside.right() - number.size().x, middle(number.size()));
     ui.painter().galley(right, number, weak);
     ui.painter().galley(egui::pos2(left, middle(text.size())), text, strong);
     let enabled = ui.is_enabled();
-    let label = format!("{}, {}", row.name, row.photos);
+    let label = format!("{name}, {}", row.photos);
     response.widget_info(|| egui::WidgetInfo::selected(egui::accesskit::Role::Button, enabled, is_chosen, &label));
     if response.clicked() {
         let adds = ui.input(|input| input.modifiers.command || input.modifiers.shift);
         actions.push(match &row.choice {
-            None => Action::Filter(crate::filter::Filter::default()),
+            None => Action::Filter(Filter::default()),
             Some(choice) if adds => Action::ToggleChoice(choice.clone()),
             Some(choice) => Action::Choose(choice.clone()),
         });

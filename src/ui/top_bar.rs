@@ -3,9 +3,10 @@
 use eframe::egui::{self, Align, Button, FontId, Frame, Id, Key, Layout, Margin, RichText, TextEdit, TextStyle, Ui};
 use tr::tr;
 
-use super::icons::{self, Icon, icon_button, sized_icon_button};
+use super::grid::paint_cover_or_empty;
+use super::icons::{self, Icon, sized_icon_button};
 use super::state::{Action, OpenLibrary, RightPanel, State};
-use super::{add_command, grid, menu_item, theme, tooltip_of};
+use super::{add_command, icon_command, menu_item, one_line, shortened, theme};
 use crate::command::Command;
 use crate::language::LanguageChoice;
 use crate::settings::{Settings, ThemeChoice};
@@ -46,24 +47,18 @@ pub(crate) fn top_bar_ui(
     let window = ui.available_width();
     ui.horizontal(|ui| {
         ui.set_height(FIELD_HEIGHT);
+        let side = ui.spacing().interact_size.y;
         if state.narrow {
-            let toggle = Command::ToggleSidebar;
-            if icon_button(ui, Icon::Menu, &toggle.info().text, true).on_hover_text(tooltip_of(ui, toggle)).clicked() {
-                actions.push(Action::Command(toggle));
-            }
+            icon_command(ui, Icon::Menu, Command::ToggleSidebar, true, side, actions);
         }
         library_menu_ui(ui, state, library, actions);
         let ways = [(Command::Back, Icon::Back, state.at > 0), (Command::Forward, Icon::Forward, state.has_forward())];
         for (command, icon, is_possible) in ways {
-            let button = icon_button(ui, icon, &command.info().text, is_possible);
-            if button.on_hover_text(tooltip_of(ui, command)).clicked() {
-                actions.push(Action::Command(command));
-            }
+            icon_command(ui, icon, command, is_possible, side, actions);
         }
         let train = Command::Train.info().text;
         let with_words = window >= WITH_WORDS;
-        let menu = ui.spacing().interact_size.y + theme::GAP;
-        let right = menu + if with_words { width_of(ui, &train) + 22.0 } else { 28.0 } + theme::GAP;
+        let right = side + theme::GAP + if with_words { width_of(ui, &train) + 22.0 } else { 28.0 } + theme::GAP;
         let room = ui.available_width() - right - theme::GAP;
         let width = room.min(*FIELD.end()).max(*FIELD.start());
         // In the middle of the window, as far as there is room for that.
@@ -112,11 +107,8 @@ fn field_ui(ui: &mut Ui, width: f32, state: &State, field: &mut SearchField, act
         ui.allocate_ui_with_layout(inside, Layout::left_to_right(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = 4.0;
             ui.set_min_size(inside);
-            let choose = Command::ChoosePhoto;
-            let camera = icon_button(ui, Icon::Camera, &choose.info().text, true).on_hover_text(tooltip_of(ui, choose));
-            if camera.clicked() {
-                actions.push(Action::Command(choose));
-            }
+            let side = ui.spacing().interact_size.y;
+            icon_command(ui, Icon::Camera, Command::ChoosePhoto, true, side, actions);
             query_ui(ui, state, actions);
             let clear = if field.text.is_empty() { 0.0 } else { 26.0 };
             let hint = if state.is_search() {
@@ -158,27 +150,20 @@ fn field_ui(ui: &mut Ui, width: f32, state: &State, field: &mut SearchField, act
 fn query_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let Some(visit) = state.visit().filter(|visit| visit.query.is_some()) else { return };
     let (rect, _) = ui.allocate_exact_size(egui::Vec2::splat(26.0), egui::Sense::hover());
-    match state.query_picture() {
-        Some(texture) => grid::paint_cover(ui, texture, rect),
-        None => _ = ui.painter().rect_filled(rect, theme::ROUNDING, theme::palette(ui).empty),
-    }
+    paint_cover_or_empty(ui, state.query_picture(), rect);
     if ui.available_width() > 2.2 * QUERY_NAME {
         let font = FontId::proportional(theme::CAPTION_SIZE);
         let color = ui.visuals().text_color();
-        let mut job = egui::text::LayoutJob::simple_singleline(visit.name(), font, color);
-        job.wrap = egui::text::TextWrapping::truncate_at_width(QUERY_NAME);
-        ui.label(job);
+        ui.label(one_line(ui, visit.name(), font, color, QUERY_NAME));
     }
-    let clear = Command::ClearQuery.info();
-    let close = sized_icon_button(ui, Icon::Close, &clear.text, true, 22.0).on_hover_text(clear.tooltip);
-    if close.clicked() {
-        actions.push(Action::Command(Command::ClearQuery));
-    }
+    icon_command(ui, Icon::Close, Command::ClearQuery, true, 22.0, actions);
 }
 
 fn library_menu_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, actions: &mut Vec<Action>) {
     // The space at the end is for the arrow, which no font of egui's has.
-    let name = shortened(&library.library.name(), ui.ctx().content_rect().width());
+    // A name that leaves room for others; the tooltip has the whole.
+    let letters = (ui.ctx().content_rect().width() / NAME_SHARE) as usize;
+    let name = shortened(&library.library.name(), letters.clamp(8, 24));
     let menu = ui.menu_button(RichText::new(format!("{name}      ")).strong(), |ui| {
         ui.set_min_width(240.0);
         menu_item(ui, Command::OpenFolder, true, actions);
@@ -257,13 +242,4 @@ pub(crate) fn language_menu_ui(ui: &mut Ui, settings: &Settings, actions: &mut V
             }
         }
     });
-}
-
-/// A name that leaves room for others; the tooltip has the whole.
-fn shortened(name: &str, width: f32) -> String {
-    let letters = ((width / NAME_SHARE) as usize).clamp(8, 24);
-    if name.chars().count() <= letters {
-        return name.to_owned();
-    }
-    name.chars().take(letters - 1).chain(['…']).collect()
 }

@@ -8,17 +8,16 @@ use eframe::egui::{
 };
 use tr::tr;
 
-use super::grid::paint_cover;
+use super::grid::{paint_cover_or_empty, paint_thumbnail};
 use super::icons::{self, Icon, icon_button};
 use super::models::date;
 use super::state::{Action, State, WaitingPhoto, query_name};
-use super::textures::{Picture, Textures};
+use super::textures::Textures;
 use super::top_bar::language_menu_ui;
-use super::{add_command, command_button, photos_of, primary_button, theme};
+use super::{add_command, command_button, one_line, photos_of, primary_button, theme};
 use crate::command::Command;
 use crate::language::translate;
 use crate::libraries::LibrarySummary;
-use crate::pictures::PictureRequest;
 use crate::settings::Settings;
 use crate::system::now;
 use crate::worker::Request;
@@ -83,10 +82,7 @@ fn waiting_ui(ui: &mut Ui, waiting: &WaitingPhoto, actions: &mut Vec<Action>) {
     frame.inner_margin(theme::GAP).show(ui, |ui| {
         ui.horizontal(|ui| {
             let (rect, response) = ui.allocate_exact_size(Vec2::splat(WAITING - 2.0 * theme::GAP), Sense::hover());
-            match &waiting.picture {
-                Some(texture) => paint_cover(ui, texture, rect),
-                None => _ = ui.painter().rect_filled(rect, theme::ROUNDING, theme::palette(ui).empty),
-            }
+            paint_cover_or_empty(ui, waiting.picture.as_ref(), rect);
             let name = query_name(&waiting.query);
             let spoken = tr!("Query: {}", &name);
             response.widget_info(|| egui::WidgetInfo::labeled(egui::accesskit::Role::Image, true, &spoken));
@@ -170,9 +166,7 @@ fn card_ui(ui: &mut Ui, summary: &LibrarySummary, textures: &mut Textures, actio
     let (strong, weak) = (visuals.text_color(), visuals.weak_text_color());
     let weak = if summary.is_here { weak } else { theme::palette(ui).warning };
     let line = |text: &str, font: egui::FontId, color, y: f32| {
-        let mut job = egui::text::LayoutJob::simple_singleline(text.to_owned(), font, color);
-        job.wrap = egui::text::TextWrapping::truncate_at_width(CARD.x - 44.0);
-        let galley = ui.painter().layout_job(job);
+        let galley = one_line(ui, text.to_owned(), font, color, CARD.x - 44.0);
         ui.painter().galley(egui::pos2(rect.left() + theme::GAP, y), galley, color);
     };
     line(&name, egui::TextStyle::Body.resolve(ui.style()), strong, text.top() + 6.0);
@@ -197,10 +191,8 @@ fn mosaic_ui(ui: &Ui, place: Rect, summary: &LibrarySummary, textures: &mut Text
     let width = place.width() / samples.len().max(1) as f32;
     for (number, photo) in samples.iter().enumerate() {
         let corner = place.min + vec2(width * number as f32, 0.0);
-        let photo = PictureRequest::Thumbnail { photo: Arc::clone(photo), library: Arc::clone(&library) };
-        if let Picture::Ready(texture) = textures.get(photo) {
-            paint_cover(ui, &texture, Rect::from_min_size(corner, vec2(width - 1.0, place.height())));
-        }
+        let own = Rect::from_min_size(corner, vec2(width - 1.0, place.height()));
+        paint_thumbnail(ui, photo, &library, own, textures);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use eframe::egui::accesskit::{Role, Toggled};
+use eframe::egui::accesskit::Role;
 use eframe::egui::{Event, Key, Modifiers, vec2};
 
 use egui_kittest::kittest::NodeT;
@@ -12,15 +12,9 @@ use super::opening::enter;
 use super::{Window, text_of};
 
 fn type_text(window: &mut Window, text: &str) {
-    let is_field = |window: &Window| window.all(Role::TextInput).any(|node| node.is_focused());
-    window.wait_for("the field", |window| is_field(window).then_some(()));
+    window.wait_for_field();
     window.harness.event(Event::Text(text.into()));
     window.harness.step();
-}
-
-fn selected(window: &Window) -> usize {
-    let is_selected = |node: &egui_kittest::Node<'_>| node.accesskit_node().toggled() == Some(Toggled::True);
-    window.all(Role::ListBoxOption).filter(is_selected).count()
 }
 
 #[test]
@@ -83,7 +77,7 @@ fn several_photos_are_selected_and_their_paths_copied() {
     window.key_with(Modifiers::SHIFT, Key::ArrowRight);
     window.key_with(Modifiers::SHIFT, Key::ArrowRight);
     window.wait_for_text("3 photos selected");
-    assert_eq!(selected(&window), 3);
+    assert_eq!(window.selected().len(), 3);
     window.harness.event(Event::Copy);
     window.harness.step();
     assert_eq!(window.copied().unwrap().lines().count(), 3);
@@ -92,7 +86,7 @@ fn several_photos_are_selected_and_their_paths_copied() {
     window.wait_for_text("8 photos selected");
     window.key(Key::Escape);
     window.wait_until_gone("photos selected");
-    assert_eq!(selected(&window), 1);
+    assert_eq!(window.selected().len(), 1);
     // With a rectangle, from beside the last photo to within the first row.
     let rects = window.tile_rects();
     let (from, to) = (rects[7].right_bottom() + vec2(30.0, 20.0), rects[6].center());

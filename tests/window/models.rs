@@ -217,7 +217,7 @@ fn a_model_is_renamed_in_its_place() {
     let mut window = Panel::open();
     window.choose("Roses", "Rename");
     let typed = |window: &mut Panel, text: &str| {
-        window.wait_for("the field", |window| window.all(Role::TextInput).find(|node| node.is_focused()).map(drop));
+        window.wait_for_field();
         window.harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
         // As a keyboard sends them, keys that are shortcuts elsewhere among them.
         for (key, text) in [(Key::Minus, "-"), (Key::Questionmark, "?"), (Key::Space, " ")] {

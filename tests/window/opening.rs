@@ -14,7 +14,7 @@ use super::common::Photos;
 
 /// Types into the field that has the focus, in place of what it holds, and presses Enter.
 pub(super) fn enter(window: &mut Window, text: &str) {
-    window.wait_for("the field", |window| window.all(Role::TextInput).find(|node| node.is_focused()).map(drop));
+    window.wait_for_field();
     window.harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
     window.harness.event(Input::Text(text.into()));
     window.key(Key::Enter);
@@ -52,7 +52,7 @@ fn what_is_typed_as_a_path_does_nothing_else() {
     window.key(Key::Home);
     window.wait_until_selected(1);
     window.key_with(Modifiers::COMMAND, Key::L);
-    window.wait_for("the field", |window| window.all(Role::TextInput).find(|node| node.is_focused()).map(drop));
+    window.wait_for_field();
     for (key, text) in [(Key::Space, " "), (Key::Questionmark, "?"), (Key::Plus, "+")] {
         window.harness.key_press(key);
         window.harness.event(Input::Text(text.into()));

@@ -13,8 +13,10 @@ use self::layout::{HEADING, on_screen};
 use super::icons::{self, Icon};
 use super::state::{Action, OpenLibrary, State};
 use super::textures::{Picture, Textures};
-use super::{count, menu_item, photos_of, theme};
+use super::{count, menu_item, one_line, photos_of, theme};
 use crate::command::Command;
+use crate::library::Library;
+use crate::photo::Photo;
 use crate::pictures::PictureRequest;
 use crate::query::Hit;
 
@@ -277,9 +279,7 @@ fn caption_ui(ui: &Ui, tile: Rect, top: f32, number: usize, hit: &Hit) {
         first_line = format!("{}  {first_line}", number + 1);
     }
     let line = |text: String, font: egui::FontId, color: Color32, room: f32, y: f32| {
-        let mut job = egui::text::LayoutJob::simple_singleline(text, font, color);
-        job.wrap = egui::text::TextWrapping::truncate_at_width(room.max(0.0));
-        ui.painter().galley(egui::pos2(tile.left(), y), ui.painter().layout_job(job), color);
+        ui.painter().galley(egui::pos2(tile.left(), y), one_line(ui, text, font, color, room), color);
     };
     line(first_line, body, strong, room, top);
     line(hit.photo.file_name(), small, weak, tile.width(), top + 18.0);
@@ -310,7 +310,7 @@ pub(crate) fn probable(probability: f64) -> String {
 }
 
 /// A similarity for people.
-pub(crate) fn percent(similarity: f32) -> String {
+fn percent(similarity: f32) -> String {
     format!("{:.0} %", (similarity * 100.0).clamp(-100.0, 100.0))
 }
 
@@ -330,6 +330,39 @@ pub(crate) fn paint_cover(ui: &Ui, texture: &TextureHandle, rect: Rect) {
     let shown = rect.size() / (size * scale);
     let uv = Rect::from_center_size(egui::pos2(0.5, 0.5), shown);
     egui::Image::from_texture((texture.id(), rect.size())).uv(uv).corner_radius(theme::ROUNDING).paint_at(ui, rect);
+}
+
+/// The same of a picture that may not be there yet.
+pub(crate) fn paint_cover_or_empty(ui: &Ui, texture: Option<&TextureHandle>, rect: Rect) {
+    match texture {
+        Some(texture) => paint_cover(ui, texture, rect),
+        None => _ = ui.painter().rect_filled(rect, theme::ROUNDING, theme::palette(ui).empty),
+    }
+}
+
+/// The same of a photo's thumbnail, which is asked for where it is not there.
+pub(crate) fn paint_thumbnail(
+    ui: &Ui,
+    photo: &Arc<Photo>,
+    library: &Arc<Library>,
+    rect: Rect,
+    textures: &mut Textures,
+) {
+    let request = PictureRequest::Thumbnail { photo: Arc::clone(photo), library: Arc::clone(library) };
+    let texture = match textures.get(request) {
+        Picture::Ready(texture) => Some(texture),
+        Picture::Loading | Picture::Failed(_) => None,
+    };
+    paint_cover_or_empty(ui, texture.as_ref(), rect);
+}
+
+/// How alike a result is to the query, in words; `None` with no query.
+pub(crate) fn likeness_text(hit: &Hit) -> Option<String> {
+    let similarity = hit.similarity?;
+    Some(match hit.same_species {
+        Some(probability) => tr!("the same species with {}", probable(probability)),
+        None => tr!("similarity {}", percent(similarity)),
+    })
 }
 
 /// What is said in the middle of a grid that has no photos.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use time::OffsetDateTime;
 use tr::tr;
 
 use crate::query::{Hit, Order};
@@ -22,10 +21,7 @@ pub(crate) fn of(hits: &[Hit], order: Order) -> Arc<[Section]> {
     let month: fn(&Hit) -> Option<(i32, u8)> = match order {
         Order::Folder | Order::Name => return Arc::default(),
         Order::NewestFirst | Order::OldestFirst => |hit| hit.photo.metadata.taken.map(|taken| taken.month()),
-        Order::ChangedLast => |hit| {
-            let written = OffsetDateTime::from_unix_timestamp_nanos(hit.photo.modified.into()).ok()?;
-            Some((written.year(), written.month().into()))
-        },
+        Order::ChangedLast => |hit| hit.photo.changed().map(|day| (day.year(), day.month().into())),
     };
     let mut sections: Vec<Section> = Vec::new();
     for together in hits.chunk_by(|one, next| month(one) == month(next)) {
