@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use eframe::egui::accesskit::Role;
-use eframe::egui::{Event, Key, Modifiers, vec2};
+use eframe::egui::{Event, Key, Modifiers, PointerButton, Pos2, vec2};
 
 use egui_kittest::kittest::NodeT;
 
@@ -87,6 +87,19 @@ fn several_photos_are_selected_and_their_paths_copied() {
     window.key(Key::Escape);
     window.wait_until_gone("photos selected");
     assert_eq!(window.selected().len(), 1);
+    // The button of the mouse held down is neither a click nor a rectangle yet.
+    let press = |window: &mut Window, at: Pos2, pressed: bool| {
+        window.harness.hover_at(at);
+        let (button, modifiers) = (PointerButton::Primary, Modifiers::NONE);
+        window.harness.event(Event::PointerButton { pos: at, button, pressed, modifiers });
+        window.harness.step();
+        window.harness.step();
+    };
+    let fifth = window.tile_rects()[4].center();
+    press(&mut window, fifth, true);
+    assert!(matches!(&window.selected()[..], [one] if one.starts_with("3: ")), "{:?}", window.selected());
+    press(&mut window, fifth, false);
+    window.wait_until_selected(5);
     // With a rectangle, from beside the last photo to within the first row.
     let rects = window.tile_rects();
     let (from, to) = (rects[7].right_bottom() + vec2(30.0, 20.0), rects[6].center());

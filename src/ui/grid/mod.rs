@@ -106,10 +106,10 @@ fn band_ui(ui: &Ui, layout: &Layout, origin: Pos2, viewport: Rect, actions: &mut
     {
         ui.data_mut(|data| data.insert_temp(id, start - origin));
     }
-    let (Some(start), Some(now)) = (ui.data(|data| data.get_temp::<egui::Vec2>(id)), response.interact_pointer_pos())
-    else {
-        return Vec::new();
-    };
+    // What may still become a click selects nothing yet.
+    let is_drawn = ui.input(|input| input.pointer.is_decidedly_dragging());
+    let start = ui.data(|data| data.get_temp::<egui::Vec2>(id)).filter(|_| is_drawn);
+    let (Some(start), Some(now)) = (start, response.interact_pointer_pos()) else { return Vec::new() };
     let place = Rect::from_two_pos(start.to_pos2(), (now - origin).to_pos2());
     let met = layout.within(place);
     if response.dragged() {
