@@ -74,10 +74,11 @@ impl App {
         self.notify(title, body);
     }
 
-    /// Says that the work has ended, where it took long and the user looks elsewhere.
+    /// Says that the work has ended, where it took long and the user looks elsewhere. Work of whose beginning nothing was
+    /// told, as the folder is looked through where something changed in it, ends as quietly.
     fn notify(&mut self, title: String, body: String) {
-        let took = self.work.began.take().map_or(Duration::ZERO, |began| began.elapsed());
-        if took >= self.work.long && !self.was_focused {
+        let Some(began) = self.work.began.take() else { return };
+        if began.elapsed() >= self.work.long && !self.was_focused {
             self.desktop.notify(title, body);
         }
     }
