@@ -32,6 +32,8 @@ commands! {
     Forward,
     FindSimilar,
     ViewLarge,
+    ActualSize,
+    LinkPictures,
     ShowDetails,
     SelectAll,
     OpenPhoto,
@@ -57,6 +59,31 @@ commands! {
     Quit,
 }
 
+/// Commands that stand together in the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    Search,
+    Photo,
+    Folder,
+    Training,
+    Window,
+}
+
+impl Group {
+    pub(crate) const ALL: [Self; 5] = [Self::Search, Self::Photo, Self::Folder, Self::Training, Self::Window];
+
+    /// For people.
+    pub(crate) fn title(self) -> String {
+        match self {
+            Self::Search => tr!("Searching"),
+            Self::Photo => tr!("A photo"),
+            Self::Folder => tr!("Folders"),
+            Self::Training => tr!("Training and models"),
+            Self::Window => tr!("Window"),
+        }
+    }
+}
+
 /// What the list says of a command.
 pub(crate) struct Info {
     pub(crate) text: String,
@@ -78,6 +105,45 @@ const fn alt(key: Key) -> KeyboardShortcut {
 }
 
 impl Command {
+    /// Where it stands in the list.
+    pub(crate) fn group(self) -> Group {
+        match self {
+            Self::ChoosePhoto
+            | Self::Paste
+            | Self::FindByName
+            | Self::ClearQuery
+            | Self::Back
+            | Self::Forward
+            | Self::FindSimilar => Group::Search,
+            Self::ViewLarge
+            | Self::ActualSize
+            | Self::LinkPictures
+            | Self::ShowDetails
+            | Self::SelectAll
+            | Self::OpenPhoto
+            | Self::ShowInFileManager
+            | Self::CopyPath => Group::Photo,
+            Self::OpenFolder
+            | Self::OpenPath
+            | Self::OpenGarden
+            | Self::CheckFolder
+            | Self::ReadAgain
+            | Self::StopIndexing
+            | Self::ShowLibraries
+            | Self::ShowProblems
+            | Self::CopyProblems => Group::Folder,
+            Self::Train | Self::ShowModels | Self::ImportModel | Self::LoadWeights => Group::Training,
+            Self::LargerThumbnails
+            | Self::SmallerThumbnails
+            | Self::ToggleSidebar
+            | Self::FullScreen
+            | Self::ShowShortcuts
+            | Self::ShowAbout
+            | Self::CopyDetails
+            | Self::Quit => Group::Window,
+        }
+    }
+
     /// Text, explanation and shortcuts.
     pub(crate) fn info(self) -> Info {
         let (text, tooltip, shortcuts): (_, _, &'static [KeyboardShortcut]) = match self {
@@ -121,6 +187,16 @@ impl Command {
             Self::ViewLarge => {
                 (tr!("View large"), tr!("Show the selected photo large"), &const { [key(Key::Space), key(Key::Enter)] })
             }
+            Self::ActualSize => (
+                tr!("Whole picture or actual size"),
+                tr!("In the large view: all of the photo, or each of its pixels"),
+                &const { [key(Key::Z)] },
+            ),
+            Self::LinkPictures => (
+                tr!("Zoom both pictures"),
+                tr!("In the large view: query and photo are zoomed and moved together"),
+                &const { [key(Key::L)] },
+            ),
             Self::ShowDetails => (
                 tr!("Details"),
                 tr!("What is known of the selected photo: date, camera, size, place"),
@@ -162,7 +238,7 @@ impl Command {
             ),
             Self::ImportModel => (tr!("Import…"), tr!("Import a model that was exported on another computer"), &[]),
             Self::LoadWeights => (
-                tr!("Load weights…"),
+                tr!("Import a network…"),
                 tr!("Use another network, or start training from it: EfficientNet-Lite0 to 2, ResNet18, 34 and 50 or \
                  DINOv2 ViT-S/14 and ViT-B/14 as .safetensors, .pt or .pth"),
                 &[],
@@ -173,11 +249,13 @@ impl Command {
                 tr!("What is kept of each folder, and how much room it takes"),
                 &const { [command(Key::B)] },
             ),
-            Self::LargerThumbnails => {
-                (tr!("Larger thumbnails"), tr!("Fewer, larger pictures"), &const { [key(Key::Plus), key(Key::Equals)] })
-            }
+            Self::LargerThumbnails => (
+                tr!("Larger"),
+                tr!("Larger thumbnails; zooms in in the large view"),
+                &const { [key(Key::Plus), key(Key::Equals)] },
+            ),
             Self::SmallerThumbnails => {
-                (tr!("Smaller thumbnails"), tr!("More, smaller pictures"), &const { [key(Key::Minus)] })
+                (tr!("Smaller"), tr!("Smaller thumbnails; zooms out in the large view"), &const { [key(Key::Minus)] })
             }
             Self::ToggleSidebar => (tr!("Side panel"), tr!("Show or hide the side panel"), &const { [key(Key::F9)] }),
             Self::ShowProblems => {
@@ -200,10 +278,13 @@ impl Command {
 }
 
 /// Keys without a name of their own, for the list of shortcuts.
-pub(crate) fn grid_keys() -> [(String, String); 7] {
+pub(crate) fn grid_keys() -> [(String, String); 10] {
     [
         (tr!("Shift with arrows or click"), tr!("Select all photos up to there")),
         (tr!("Ctrl with click"), tr!("Add a photo to the selection, or take it away")),
+        (tr!("Double click"), tr!("Find similar; in the large view, whole picture or actual size")),
+        (tr!("Mouse wheel"), tr!("Zoom in the large view; drag to move")),
+        (tr!("Ctrl with + − 0"), tr!("Everything in the window larger, smaller, as it was")),
         (tr!("Arrow keys"), tr!("Move the selection; walk on in the large view")),
         (tr!("Home, End"), tr!("First and last photo")),
         (tr!("Page up, Page down"), tr!("A screenful up or down")),

@@ -27,7 +27,7 @@ impl LanguageChoice {
     /// For the menu: each language by its own name.
     pub(crate) fn name(self) -> String {
         match self {
-            Self::System => tr!("Follow system"),
+            Self::System => tr!("Same as system"),
             Self::English => "English".into(),
             Self::Chinese => "简体中文".into(),
         }

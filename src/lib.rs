@@ -92,6 +92,7 @@ pub mod crash;
 pub mod decode;
 pub mod desktop;
 pub mod device;
+mod difference_hash;
 pub mod embed;
 mod evaluate;
 pub mod filter;

@@ -2,6 +2,9 @@
 //!
 //! Every frame the window says what it wants to see; the newest list of requests replaces the one before, so that what
 //! has been scrolled past is never decoded.
+//!
+//! Of a picture that is zoomed into only the part in view is shown, in tiles: at level n it is cut into 2ⁿ × 2ⁿ of them, each
+//! [`TILE_SIDE`] pixels large at most. A photo is decoded whole for that once, and kept for a while.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -10,6 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use image::RgbImage;
+use image::imageops::crop_imm;
 
 use crate::catalog::{Catalog, CatalogError};
 use crate::decode::{self, AtLeast, DecodeError, THUMBNAIL_SIDE};
@@ -19,6 +23,11 @@ use crate::photo::{ContentHash, Photo};
 
 /// The longer side of a large picture, in pixels.
 const LARGE_SIDE: u32 = 2048;
+/// The longer side of a tile, in pixels.
+pub(crate) const TILE_SIDE: u32 = 512;
+/// Whole photos that tiles are cut out of: the query and the result beside it. They go when no tile was wanted for so long.
+const WHOLE_PHOTOS: usize = 2;
+const KEEP_WHOLE: Duration = Duration::from_secs(10);
 /// Behind the thread that draws, ahead of the jobs.
 const NICE: i32 = 3;
 /// A catalog that could not be used is tried again after this time.
@@ -30,6 +39,26 @@ pub(crate) enum PictureKey {
     Thumbnail(ContentHash),
     /// A file at screen size.
     Large(PathBuf),
+    Tile(Tile),
+}
+
+/// A part of a file's picture.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Tile {
+    pub(crate) path: PathBuf,
+    /// The picture is cut into 2ⁿ columns and rows.
+    pub(crate) level: u32,
+    pub(crate) column: u32,
+    pub(crate) row: u32,
+}
+
+impl Tile {
+    /// Its place in a picture of this size, in pixels: left, top, width, height. Its neighbours begin where it ends.
+    fn place(&self, (width, height): (u32, u32)) -> (u32, u32, u32, u32) {
+        let edge = |side: u32, number: u32| (u64::from(side) * u64::from(number) >> self.level) as u32;
+        let (left, top) = (edge(width, self.column), edge(height, self.row));
+        (left, top, edge(width, self.column + 1) - left, edge(height, self.row + 1) - top)
+    }
 }
 
 /// A picture that the window wants.
@@ -37,6 +66,15 @@ pub(crate) enum PictureKey {
 pub(crate) enum PictureRequest {
     Thumbnail { photo: Arc<Photo>, library: Arc<Library> },
     Large(PathBuf),
+    Tile(Tile),
+}
+
+/// What a thread loads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Thumbnail,
+    Large,
+    Tile,
 }
 
 impl PictureRequest {
@@ -45,6 +83,15 @@ impl PictureRequest {
         match self {
             Self::Thumbnail { photo, .. } => PictureKey::Thumbnail(photo.content),
             Self::Large(path) => PictureKey::Large(path.clone()),
+            Self::Tile(tile) => PictureKey::Tile(tile.clone()),
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Thumbnail { .. } => Kind::Thumbnail,
+            Self::Large(_) => Kind::Large,
+            Self::Tile(_) => Kind::Tile,
         }
     }
 }
@@ -88,11 +135,11 @@ impl<P: Send + 'static> PictureLoader<P> {
         let wake = Arc::new(wake);
         // One thread each, so that no thumbnail waits for a large picture. More would only take cores from the thread that
         // draws: one loads twice the thumbnails that are uploaded.
-        for (name, is_large) in [("thumbnails", false), ("large pictures", true)] {
+        for (name, kind) in [("thumbnails", Kind::Thumbnail), ("large pictures", Kind::Large), ("tiles", Kind::Tile)] {
             let (shared, wake) = (Arc::clone(&loader.shared), Arc::clone(&wake));
             let work = move || {
                 lower_priority(NICE);
-                work(&shared, is_large, convert, &*wake);
+                work(&shared, kind, convert, &*wake);
             };
             std::thread::Builder::new().name(name.into()).spawn(work)?;
         }
@@ -141,10 +188,11 @@ impl<P> Drop for PictureLoader<P> {
     }
 }
 
-fn work<P>(shared: &Shared<P>, is_large: bool, convert: fn(RgbImage) -> P, wake: &dyn Fn()) {
+fn work<P>(shared: &Shared<P>, kind: Kind, convert: fn(RgbImage) -> P, wake: &dyn Fn()) {
     let mut thumbnails = Thumbnails::new(Catalog::open_read_only);
-    while let Some((request, cancel)) = next_request(shared, is_large) {
-        let picture = load(&request, &mut thumbnails, &cancel).map(convert);
+    let mut whole = WholePhotos::default();
+    while let Some((request, cancel)) = next_request(shared, kind, &mut whole) {
+        let picture = load(&request, &mut thumbnails, &mut whole, &cancel).map(convert);
         let mut state = shared.lock();
         if matches!(picture, Err(DecodeError::NoAnswer)) && cancel.is_cancelled() {
             // Where it is wanted again, it is asked for again.
@@ -157,29 +205,43 @@ fn work<P>(shared: &Shared<P>, is_large: bool, convert: fn(RgbImage) -> P, wake:
     }
 }
 
-/// Waits for a request of this kind that is not in work; `None` when the loader is gone.
-fn next_request<P>(shared: &Shared<P>, is_large: bool) -> Option<(PictureRequest, Cancel)> {
+/// Waits for a request of this kind that is not in work; `None` when the loader is gone. What is kept of whole photos goes
+/// where that takes long.
+fn next_request<P>(shared: &Shared<P>, kind: Kind, whole: &mut WholePhotos) -> Option<(PictureRequest, Cancel)> {
     let mut state = shared.lock();
     loop {
         if state.closed {
             return None;
         }
-        while let Some(at) =
-            state.requests.iter().rposition(|request| matches!(request, PictureRequest::Large(_)) == is_large)
-        {
+        while let Some(at) = state.requests.iter().rposition(|request| request.kind() == kind) {
             let request = state.requests.remove(at);
             if let Entry::Vacant(place) = state.in_work.entry(request.key()) {
                 let cancel = place.insert(Cancel::default()).clone();
                 return Some((request, cancel));
             }
         }
-        state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        if whole.is_empty() {
+            state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        } else {
+            state = shared.changed.wait_timeout(state, KEEP_WHOLE).unwrap_or_else(PoisonError::into_inner).0;
+            whole.forget_old();
+        }
     }
 }
 
-fn load(request: &PictureRequest, thumbnails: &mut Thumbnails, cancel: &Cancel) -> Result<RgbImage, DecodeError> {
+fn load(
+    request: &PictureRequest,
+    thumbnails: &mut Thumbnails,
+    whole: &mut WholePhotos,
+    cancel: &Cancel,
+) -> Result<RgbImage, DecodeError> {
     match request {
         PictureRequest::Large(path) => from_file(path, LARGE_SIDE, cancel),
+        PictureRequest::Tile(tile) => {
+            let photo = whole.get(&tile.path, cancel)?;
+            let (left, top, width, height) = tile.place(photo.dimensions());
+            decode::shrink_to_fit(&crop_imm(photo, left, top, width, height).to_image(), TILE_SIDE)
+        }
         // Thumbnails can be thrown away at any time: then the photo itself is read.
         PictureRequest::Thumbnail { photo, library } => {
             match thumbnails.get(library, photo.content).map(|jpeg| decode::decode(&jpeg)) {
@@ -187,6 +249,34 @@ fn load(request: &PictureRequest, thumbnails: &mut Thumbnails, cancel: &Cancel) 
                 _ => from_file(&library.root.join(&photo.path), THUMBNAIL_SIDE, cancel),
             }
         }
+    }
+}
+
+/// Photos as large as they are, the one that was wanted last in front, and when that was.
+#[derive(Default)]
+struct WholePhotos(VecDeque<(PathBuf, RgbImage, Instant)>);
+
+impl WholePhotos {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn get(&mut self, path: &Path, cancel: &Cancel) -> Result<&RgbImage, DecodeError> {
+        let kept = self.0.iter().position(|(kept, ..)| kept == path).and_then(|place| self.0.remove(place));
+        let photo = match kept {
+            Some((_, photo, _)) => photo,
+            None => {
+                // Before the next one takes as much memory.
+                self.0.truncate(WHOLE_PHOTOS - 1);
+                decode::decode_file(path, AtLeast::FULL, cancel)?
+            }
+        };
+        self.0.push_front((path.to_owned(), photo, Instant::now()));
+        Ok(&self.0[0].1)
+    }
+
+    fn forget_old(&mut self) {
+        self.0.retain(|(_, _, wanted)| wanted.elapsed() < KEEP_WHOLE);
     }
 }
 
@@ -277,6 +367,40 @@ mod tests {
         assert_eq!(wait_for_one(&loader), thumbnail);
         HELD.store(false, Ordering::Relaxed);
         assert_eq!(wait_for_one(&loader), (PictureKey::Large(large), Ok(800)));
+    }
+
+    #[test]
+    fn the_tiles_of_a_level_cover_the_picture_and_do_not_overlap() {
+        for size in [(8064, 6048), (1001, 333), (7, 5)] {
+            let mut pixels = 0;
+            for (column, row) in (0..8).flat_map(|column| (0..8).map(move |row| (column, row))) {
+                let tile = |column, row| Tile { path: PathBuf::new(), level: 3, column, row }.place(size);
+                let (left, top, width, height) = tile(column, row);
+                assert_eq!((tile(column + 1, row).0, tile(column, row + 1).1), (left + width, top + height));
+                pixels += width * height;
+            }
+            assert_eq!(pixels, size.0 * size.1);
+        }
+    }
+
+    #[test]
+    fn a_tile_is_cut_out_of_the_whole_photo_which_is_kept_for_a_while() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("photo.png");
+        RgbImage::from_fn(2000, 1000, |x, y| image::Rgb([(x / 8) as u8, (y / 4) as u8, 0])).save(&path).unwrap();
+        let mut whole = WholePhotos::default();
+        let mut tile = |level, column, row| {
+            let request = PictureRequest::Tile(Tile { path: path.clone(), level, column, row });
+            load(&request, &mut Thumbnails::new(Catalog::open_read_only), &mut whole, &Cancel::default()).unwrap()
+        };
+        let part = tile(2, 1, 2);
+        assert_eq!((part.dimensions(), part.get_pixel(0, 0).0), ((500, 250), [62, 125, 0]));
+        assert_eq!(tile(1, 0, 0).dimensions(), (512, 256));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(tile(2, 0, 0).dimensions(), (500, 250));
+        whole.0[0].2 -= KEEP_WHOLE;
+        whole.forget_old();
+        assert!(whole.is_empty());
     }
 
     #[test]

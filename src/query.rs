@@ -104,6 +104,15 @@ impl Hit {
     }
 }
 
+/// What makes a result more than similar to the query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copy {
+    /// The very file, byte by byte.
+    File,
+    /// The same picture in another file: smaller, or saved anew.
+    Picture,
+}
+
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum QueryError {
@@ -410,6 +419,11 @@ impl Gallery {
         let photo_of = |id: PhotoId| self.by_id.get(&id).map(AsRef::as_ref);
         let around = Surroundings::new(&self.index, &photo_of, self.names(), calibration);
         identify::identify(&around, calibration, near)
+    }
+
+    /// Its index and its photos, as they are now: for threads of their own.
+    pub(crate) fn snapshot(&self) -> (Index, Vec<Arc<Photo>>) {
+        (self.index.exact(), self.photos().cloned().collect())
     }
 
     /// The embeddings.

@@ -15,10 +15,10 @@ use crate::language::translate;
 use crate::libraries::Cleaned;
 use crate::model::Architecture;
 use crate::query::Query;
-use crate::ui::files_of;
 use crate::ui::state::selection::Selection;
 use crate::ui::state::{Answer, ModelComparison, Moved, OpenLibrary, RightPanel, Toast, View, Visit, WaitingPhoto};
 use crate::ui::textures::color_image;
+use crate::ui::{files_of, photos_of};
 use crate::worker::{Event, LibraryNews, Request, TrainingEnd};
 
 /// The longer side of an earlier search's picture, in pixels: twice what it takes in points.
@@ -106,9 +106,9 @@ impl App {
             }
             Event::IndexQueued => {
                 let text = tr!("The folder is checked when the running job has ended");
-                self.state.toasts.push(Toast::new(text, false));
+                self.state.say(Toast::new(text, false));
             }
-            Event::WatchLimited => self.state.toasts.push(Toast::new(
+            Event::WatchLimited => self.state.say(Toast::new(
                 tr!("The system watches no more folders: changes in some are seen within a minute, or by F5. Raise fs.inotify.max_user_watches to see them at once"),
                 false,
             )),
@@ -116,7 +116,8 @@ impl App {
                 "A part of the program failed unexpectedly; if something does not answer any more, restart it"
             )),
             Event::WorkerDied => self.end_without_worker(),
-            Event::Preview { number, picture } if number == self.state.number => {
+            Event::Preview { number, picture, size } if number == self.state.number => {
+                self.state.query_size = size;
                 let texture =
                     |picture: &RgbImage| ctx.load_texture("query", color_image(picture), TextureOptions::LINEAR);
                 self.state.preview = Some(texture(&picture));
@@ -130,7 +131,8 @@ impl App {
                     }
                 }
             }
-            Event::Answer { number, hits, identification, counts } if number == self.state.number => {
+            Event::Answer { number, hits, identification, close_from, counts } if number == self.state.number => {
+                self.state.close_from = close_from;
                 self.state.counts = counts;
                 self.state.order = self.settings.order;
                 self.state.threshold = self.threshold_key().map_or(0.0, |key| self.settings.threshold(&key));
@@ -148,8 +150,9 @@ impl App {
                     visit.failed = true;
                 }
             }
+            Event::Copies { number, copies } if number == self.state.number => self.state.copies = copies,
             // Answers to what is not on the screen any more.
-            Event::Preview { .. } | Event::Answer { .. } | Event::QueryFailed { .. } => {}
+            Event::Preview { .. } | Event::Copies { .. } | Event::Answer { .. } | Event::QueryFailed { .. } => {}
             Event::DeviceRefused { device, message } => {
                 (self.state.device, self.settings.device) = (device, device);
                 self.show_error(message);
@@ -191,7 +194,7 @@ impl App {
                 self.state.comparison.running = false;
                 self.state.library.iter_mut().for_each(|library| library.progress = None);
             }
-            Event::ModelDone(text) => self.state.toasts.push(Toast::new(text, false)),
+            Event::ModelDone(text) => self.state.say(Toast::new(text, false)),
             Event::ModelFailed(message) => {
                 self.state.train.changing = false;
                 self.models_panel.wanted = None;
@@ -225,12 +228,12 @@ impl App {
         match done {
             Ok(LibraryNews::Forgotten(root)) => {
                 let text = tr!("Forgotten; the photos are untouched: {}", root.display());
-                self.state.toasts.push(Toast::new(text, false));
+                self.state.say(Toast::new(text, false));
                 self.refresh_recent();
             }
             Ok(LibraryNews::Cleaned(Cleaned { bytes, .. })) => {
                 let text = tr!("Cleaned up: {} are free again", crate::ui::megabytes(bytes));
-                self.state.toasts.push(Toast::new(text, false));
+                self.state.say(Toast::new(text, false));
             }
             Err(message) => self.show_error(message),
         }
@@ -270,7 +273,7 @@ impl App {
                 TrainingEnd::Stopped => (tr!("Training stopped"), false),
                 TrainingEnd::Failed { message } => (tr!("Training failed: {}", translate(message)), true),
             };
-            self.state.toasts.push(Toast::new(text, is_error));
+            self.state.say(Toast::new(text, is_error));
         }
         self.state.train.end(end);
         // Whether it can go on.
@@ -303,19 +306,26 @@ impl App {
             Event::ReadingDates(progress) => library.dates = progress,
             Event::Progress(progress) => (library.progress, library.outcome) = (Some(progress), None),
             Event::JobEnded(outcome) => {
-                library.progress = None;
+                let problems = library.progress.take().map_or(0, |progress| progress.problems);
                 // Indexing that was cancelled may have made way for the change of the model.
                 if !matches!(outcome, Outcome::Cancelled { .. }) {
                     self.models_panel.wanted = None;
                     self.state.train.changing = false;
                 }
-                if let Outcome::Done { completed } = &outcome
-                    && *completed > 0
-                {
-                    let text = tr!("{} read", files_of(*completed as usize));
-                    self.state.toasts.push(Toast::new(text, false));
-                }
+                let read = match &outcome {
+                    Outcome::Done { completed } => completed.saturating_sub(problems),
+                    Outcome::Cancelled { .. } | Outcome::Failed { .. } => 0,
+                };
                 library.outcome = Some(outcome);
+                if read > 0 {
+                    let text = match problems {
+                        0 => tr!("{} read", photos_of(read as usize)),
+                        problems => {
+                            tr!("{} read, {} could not be", photos_of(read as usize), files_of(problems as usize))
+                        }
+                    };
+                    self.state.say(Toast::new(text, false));
+                }
                 if self.libraries_panel.open {
                     self.worker.send(Request::ListLibraries);
                 }

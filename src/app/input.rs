@@ -46,7 +46,7 @@ impl App {
     pub(super) fn take_paths(&mut self, paths: Vec<PathBuf>) {
         if paths.len() > MOST_AT_ONCE {
             let text = tr!("{} files at once; the first {} are used", paths.len(), MOST_AT_ONCE);
-            self.state.toasts.push(Toast::new(text, false));
+            self.state.say(Toast::new(text, false));
         }
         if !paths.is_empty() {
             self.desktop.classify(paths.into_iter().take(MOST_AT_ONCE).collect());

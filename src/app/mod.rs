@@ -16,22 +16,21 @@ use eframe::egui::{
 };
 
 use raw_window_handle::{HasDisplayHandle, HasWindowHandle};
-use tr::tr;
 
 use crate::artefact::TrainOptions;
 use crate::desktop::{Answer as DesktopAnswer, Choice, Desktop};
 use crate::device::DeviceChoice;
-use crate::job::{Outcome, lower_priority};
+use crate::job::lower_priority;
 use crate::kept_files::KeptFiles;
-use crate::language::translate;
 use crate::library::DataFolder;
 use crate::metadata::FileFacts;
 use crate::query::Query;
 use crate::settings::{Settings, ThemeChoice};
 use crate::ui::answer::answer_ui;
-use crate::ui::grid::{Grid, Layout, empty_ui};
+use crate::ui::grid::{Grid, Layout};
+use crate::ui::nothing::nothing_ui;
 use crate::ui::state::training::Phase;
-use crate::ui::state::{Action, Answer, OpenLibrary, Place, RightPanel, State, Toast, View};
+use crate::ui::state::{Action, OpenLibrary, Place, RightPanel, State, Toast, View};
 use crate::ui::textures::Textures;
 use crate::ui::{
     about, details, drop_target, header, large, libraries, models, moved, path_prompt, problems, shortcuts, sidebar,
@@ -65,6 +64,8 @@ pub struct App {
     state: State,
     search_field: top_bar::SearchField,
     sidebar_panel: sidebar::Sidebar,
+    large_view: large::LargeView,
+    shortcuts: shortcuts::Shortcuts,
     models_panel: models::Models,
     problems_panel: problems::Problems,
     libraries_panel: libraries::Libraries,
@@ -75,6 +76,8 @@ pub struct App {
     /// The library of the last time is to be opened once it is known.
     opens_last: bool,
     grid: Layout,
+    /// Where the photos are in the window.
+    photos_at: Rect,
     /// How far the grid is scrolled, and where it is to be scrolled to.
     offset: f32,
     scroll_to: Option<f32>,
@@ -135,6 +138,8 @@ impl App {
             state: State { device, opening: true, ..State::default() },
             search_field: top_bar::SearchField::default(),
             sidebar_panel: sidebar::Sidebar::default(),
+            large_view: large::LargeView::default(),
+            shortcuts: shortcuts::Shortcuts::default(),
             models_panel: models::Models::default(),
             problems_panel: problems::Problems::default(),
             libraries_panel: libraries::Libraries::default(),
@@ -143,6 +148,7 @@ impl App {
             dialog: None,
             opens_last: path.is_none(),
             grid: Layout::default(),
+            photos_at: Rect::ZERO,
             offset: 0.0,
             scroll_to: None,
             reveal: None,
@@ -200,6 +206,7 @@ impl App {
     pub fn draw(&mut self, ui: &mut Ui, last_frame: f32) {
         let ctx = ui.ctx().clone();
         self.textures.begin_frame(&ctx, last_frame);
+        self.photos_at = ctx.content_rect();
         let mut actions = Vec::new();
         match self.state.library.take() {
             None => {
@@ -221,13 +228,13 @@ impl App {
         if self.libraries_panel.open {
             libraries::libraries_ui(&ctx, &mut self.libraries_panel, &self.state, &mut actions);
         }
-        shortcuts::shortcuts_ui(&ctx, &mut self.state.shortcuts_open);
+        shortcuts::shortcuts_ui(&ctx, &mut self.shortcuts);
         about::about_ui(&ctx, &mut self.about, &mut actions);
         if let Some(moved) = &self.state.moved {
             moved::moved_ui(&ctx, moved, &mut actions);
         }
         path_prompt::path_prompt_ui(&ctx, &mut self.path_prompt, &mut actions);
-        toasts::toasts_ui(&ctx, &self.state, &mut actions);
+        toasts::toasts_ui(&ctx, &self.state, self.photos_at, &mut actions);
         drop_target::drop_target_ui(&ctx, ui, &self.state);
         self.textures.end_frame();
         self.widget_had_focus = ctx.memory(|memory| memory.focused().is_some());
@@ -242,14 +249,18 @@ impl App {
     fn library_ui(&mut self, ui: &mut Ui, library: &OpenLibrary, actions: &mut Vec<Action>) {
         let width = ui.available_width();
         self.state.narrow = width < NARROW;
-        let bar = Frame::side_top_panel(ui.style()).inner_margin(Margin::symmetric(12, 7));
-        Panel::top("top bar").frame(bar).min_size(TOP_BAR).show(ui, |ui| {
-            top_bar::top_bar_ui(ui, &self.state, &mut self.search_field, library, &self.settings, actions);
-        });
-        let status = Frame::side_top_panel(ui.style()).inner_margin(Margin::symmetric(12, 2));
-        Panel::bottom("status bar").frame(status).resizable(false).min_size(status::STATUS_BAR).show(ui, |ui| {
-            status::status_ui(ui, &self.state, library, actions);
-        });
+        let is_full = ui.input(|input| input.viewport().fullscreen.unwrap_or(false));
+        // A photo on the full screen has all of it.
+        if !(is_full && self.state.view == View::Large) {
+            let bar = Frame::side_top_panel(ui.style()).inner_margin(Margin::symmetric(12, 7));
+            Panel::top("top bar").frame(bar).min_size(TOP_BAR).show(ui, |ui| {
+                top_bar::top_bar_ui(ui, &self.state, &mut self.search_field, library, &self.settings, actions);
+            });
+            let status = Frame::side_top_panel(ui.style()).inner_margin(Margin::symmetric(12, 2));
+            Panel::bottom("status bar").frame(status).resizable(false).min_size(status::STATUS_BAR).show(ui, |ui| {
+                status::status_ui(ui, &self.state, library, actions);
+            });
+        }
         let frame = Frame::side_top_panel(ui.style()).inner_margin(theme::MARGIN);
         // In the large view the query is there twice as it is.
         if self.settings.sidebar && !self.state.narrow && self.state.view == View::Grid {
@@ -275,14 +286,18 @@ impl App {
     }
 
     fn middle_ui(&mut self, ui: &mut Ui, library: &OpenLibrary, actions: &mut Vec<Action>) {
+        self.photos_at = ui.max_rect();
         if self.state.narrow && self.state.right != RightPanel::None {
             return self.right_ui(ui, library, actions);
         }
         match (self.state.view, self.state.selected_hit()) {
             (View::Large, Some(hit)) => {
-                large::large_ui(ui, &self.state, library, hit, &mut self.textures, actions);
+                self.large_view.ui(ui, &self.state, library, hit, &mut self.textures, actions);
             }
-            (View::Grid | View::Large, _) => self.grid_ui(ui, library, actions),
+            (View::Grid | View::Large, _) => {
+                self.large_view.fit();
+                self.grid_ui(ui, library, actions);
+            }
         }
     }
 
@@ -322,9 +337,7 @@ impl App {
         }
         header::header_ui(ui, &self.state, library, &self.settings, actions);
         answer_ui(ui, &self.state, library, &mut self.textures, actions);
-        if let Some(text) = self.nothing_to_show(library) {
-            empty_ui(ui, &text);
-        }
+        nothing_ui(ui, &self.state, library, actions);
         let grid = Grid {
             tile_side: self.settings.tile_side,
             textures: &mut self.textures,
@@ -332,32 +345,6 @@ impl App {
             offset: self.scroll_to.take(),
         };
         (self.grid, self.offset) = grid.ui(ui, &self.state, library, actions);
-    }
-
-    /// Why the grid is empty, where it is.
-    fn nothing_to_show(&self, library: &OpenLibrary) -> Option<String> {
-        match &self.state.answer {
-            Answer::Failed(message) => Some(translate(message)),
-            _ if self.state.waiting && self.state.is_search() => Some(tr!("Searching…")),
-            Answer::Hits(hits) if hits.is_empty() => Some(match &self.state.filter {
-                _ if !self.state.all_hits.is_empty() => tr!("All results are hidden; move the slider to see them"),
-                _ if library.progress.is_some() || library.loading => {
-                    tr!("Reading your photos: the first appear in a few seconds")
-                }
-                filter if !filter.words.trim().is_empty() => {
-                    tr!("No photo has \"{}\" in its name", filter.words.trim())
-                }
-                filter if !filter.is_all() => tr!("No photos in this part of the library"),
-                _ if matches!(library.outcome, Some(Outcome::Cancelled { .. })) => {
-                    tr!("Nothing has been indexed yet; choose \"Resume\"")
-                }
-                _ if library.problems.is_empty() => {
-                    tr!("No photos in this folder. Copy some into it, then choose \"Check for changes\" (F5).")
-                }
-                _ => tr!("None of the files in this folder could be read as a photo; see \"Problems\""),
-            }),
-            Answer::Hits(_) | Answer::None => None,
-        }
     }
 
     /// Has the worker say how long the chosen recipe would take, when something has changed that this depends on. Not the
@@ -392,7 +379,7 @@ impl App {
 
     /// Says over the window what went wrong.
     pub fn show_error(&mut self, message: String) {
-        self.state.toasts.push(Toast::new(message, true));
+        self.state.say(Toast::new(message, true));
     }
 
     /// Says where the report of an unexpected end lies.

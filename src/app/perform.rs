@@ -1,5 +1,6 @@
 //! The one place where anything is changed on behalf of the user.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::job::Cancel;
 use crate::query::{Query, picture_of};
 use crate::settings::TILE_SIDES;
 use crate::ui::about::About;
+use crate::ui::large::Wish;
 use crate::ui::state::selection::Selection;
 use crate::ui::state::training::Phase;
 use crate::ui::state::{Action, Answer, ModelComparison, Place, RightPanel, Toast, View, Visit, WaitingPhoto};
@@ -171,7 +173,7 @@ impl App {
                         1 => tr!("Path copied"),
                         several => tr!("{} paths copied", count(several)),
                     };
-                    self.state.toasts.push(Toast::new(text, false));
+                    self.state.say(Toast::new(text, false));
                 }
             }
             Command::CheckFolder | Command::ReadAgain
@@ -185,6 +187,10 @@ impl App {
             Command::CheckFolder => self.worker.send(Request::Index),
             Command::ReadAgain => self.worker.send(Request::ReadAgain),
             Command::StopIndexing => self.worker.send(Request::CancelJob),
+            Command::ActualSize => self.large_view.ask(Wish::Toggle),
+            Command::LinkPictures => self.large_view.link(),
+            Command::LargerThumbnails if self.state.view == View::Large => self.large_view.ask(Wish::Larger),
+            Command::SmallerThumbnails if self.state.view == View::Large => self.large_view.ask(Wish::Smaller),
             Command::LargerThumbnails => self.set_tile_side(self.grid.side_with(self.grid.columns.saturating_sub(1))),
             Command::SmallerThumbnails => self.set_tile_side(self.grid.side_with(self.grid.columns + 1)),
             Command::ToggleSidebar if self.state.narrow => self.state.drawer_open = !self.state.drawer_open,
@@ -193,7 +199,7 @@ impl App {
             Command::CopyProblems => {
                 if let Some(library) = &self.state.library {
                     ctx.copy_text(problems::as_text(&library.problems));
-                    self.state.toasts.push(Toast::new(tr!("List copied"), false));
+                    self.state.say(Toast::new(tr!("List copied"), false));
                 }
             }
             Command::Train if self.state.library.is_none() => self.show_error(tr!("Open a folder first")),
@@ -225,9 +231,9 @@ impl App {
             }
             Command::CopyDetails => {
                 ctx.copy_text(About::new(&self.state, &self.data.logs()).details());
-                self.state.toasts.push(Toast::new(tr!("Details copied"), false));
+                self.state.say(Toast::new(tr!("Details copied"), false));
             }
-            Command::ShowShortcuts => self.state.shortcuts_open = !self.state.shortcuts_open,
+            Command::ShowShortcuts => self.shortcuts.open = !self.shortcuts.open,
             Command::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
             Command::Back => {}
         }
@@ -240,14 +246,14 @@ impl App {
             state.moved = None;
         } else if self.path_prompt.is_open() {
             self.path_prompt.close();
-        } else if state.shortcuts_open
+        } else if self.shortcuts.open
             || state.problems_open
             || self.models_panel.open
             || self.libraries_panel.open
             || self.about.is_some()
         {
             self.about = None;
-            (state.shortcuts_open, state.problems_open) = (false, false);
+            (self.shortcuts.open, state.problems_open) = (false, false);
             (self.models_panel.open, self.libraries_panel.open) = (false, false);
         } else if state.drawer_open && state.narrow {
             state.drawer_open = false;
@@ -357,7 +363,7 @@ impl App {
     fn enter(&mut self, at: usize) {
         self.state.at = at;
         let Some(visit) = self.state.visit().cloned() else { return };
-        self.state.preview = None;
+        (self.state.preview, self.state.query_size) = (None, None);
         (self.state.selection, self.state.view) = (Selection::default(), View::Grid);
         self.state.filter = visit.filter;
         self.place = Some(visit.place);
@@ -400,6 +406,7 @@ impl App {
         if self.state.is_search() {
             self.state.answer = Answer::None;
             (self.state.all_hits, self.state.identification) = (Arc::from([]), None);
+            (self.state.close_from, self.state.copies) = (None, HashMap::new());
             self.state.sections = Arc::default();
         }
         let query = self.state.visit().and_then(|visit| visit.query.clone());

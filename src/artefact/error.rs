@@ -12,7 +12,7 @@ pub enum ArtefactError {
     Io { path: PathBuf, error: io::Error },
     #[error("Models cannot be kept: their folder could not be made ({error}). Move away what is in its place: {path}", path = .path.display())]
     NoFolder { path: PathBuf, error: io::Error },
-    #[error("This is no Florascope model ({reason}). To use a network's weights, choose \"Load weights…\": {path}", path = .path.display())]
+    #[error("This is no Florascope model ({reason}). To use a network's weights, choose \"Import a network…\": {path}", path = .path.display())]
     NotOurs { path: PathBuf, reason: String },
     #[error("The model's file is damaged ({reason}): {path}", path = .path.display())]
     Damaged { path: PathBuf, reason: String },

@@ -1,4 +1,4 @@
-//! "Load weights…": a network's weights as others publish them, made into a [`Model`] that is ready for use or as the
+//! "Import a network…": a network's weights as others publish them, made into a [`Model`] that is ready for use or as the
 //! starting point of a training.
 
 use std::path::{Path, PathBuf};

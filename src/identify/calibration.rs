@@ -41,7 +41,7 @@ pub(super) const SAME_SHOT: f64 = 0.95;
 const SAME_SHOT_SHARE: f64 = 0.14;
 const SAME_SHOT_QUERIES: usize = 200;
 /// After so many more photos with names it is measured anew, as a share.
-const STALE_AFTER: f64 = 0.05;
+pub(super) const STALE_AFTER: f64 = 0.05;
 
 /// What was measured, for one library and model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -265,7 +265,7 @@ fn same_shot(around: &Surroundings<'_>, photos: &[&Photo]) -> f64 {
     1.0 - (1.0 - typical.min(1.0)) * SAME_SHOT_SHARE
 }
 
-fn spread_evenly<'a>(photos: &[&'a Photo], most: usize) -> Vec<&'a Photo> {
+pub(super) fn spread_evenly<'a>(photos: &[&'a Photo], most: usize) -> Vec<&'a Photo> {
     let count = photos.len().min(most);
     (0..count).map(|number| photos[number * photos.len() / count]).collect()
 }

@@ -11,6 +11,7 @@
 //! background and keeps. [`measure`] tells how good the answers are.
 
 mod calibration;
+mod closeness;
 mod logistic;
 pub(crate) mod measure;
 mod names;
@@ -21,6 +22,7 @@ use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
 pub(crate) use self::calibration::Calibration;
+pub(crate) use self::closeness::Closeness;
 pub(crate) use self::names::Names;
 use self::vote::{NEIGHBOURS, Neighbour, poll};
 use crate::index::{self, Index};

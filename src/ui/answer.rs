@@ -6,9 +6,10 @@ use eframe::egui::{self, Align, Align2, FontId, Label, Layout, Rect, RichText, S
 use tr::tr;
 
 use super::grid::{paint_thumbnail, probable};
+use super::icons::{self, Icon};
 use super::state::{Action, OpenLibrary, State};
 use super::textures::Textures;
-use super::{count, one_line, theme};
+use super::{count, one_line, photos_of, theme};
 use crate::filter::Choice;
 use crate::identify::{Candidate, Identification, Verdict};
 
@@ -37,7 +38,12 @@ pub(crate) fn answer_ui(
     }
     let is_small = ui.available_height() < TALL;
     let Some(identification) = state.identification.as_deref() else {
-        ui.with_layout(Layout::right_to_left(Align::Min), |ui| threshold_ui(ui, state, actions));
+        ui.horizontal(|ui| {
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                threshold_ui(ui, state, actions);
+                ui.with_layout(Layout::left_to_right(Align::Center), |ui| closeness_ui(ui, state));
+            });
+        });
         return;
     };
     let (title, explanation) = in_words(identification);
@@ -61,6 +67,19 @@ pub(crate) fn answer_ui(
         }
     });
     ui.add_space(theme::GAP);
+}
+
+/// Where no names are near: how many results are close, or that not even the first one is.
+fn closeness_ui(ui: &mut Ui, state: &State) {
+    let Some(close) = state.close_results() else { return };
+    let (mut color, mut text) = (ui.visuals().text_color(), tr!("{} much like it", photos_of(close)));
+    if close == 0 {
+        (color, text) = (theme::palette(ui).warning, tr!("No close match in this folder. These are the nearest."));
+        let (mark, _) = ui.allocate_exact_size(egui::Vec2::splat(18.0), Sense::hover());
+        icons::paint(ui.painter(), Icon::Warning, mark, color);
+    }
+    let heading = ui.add(Label::new(RichText::new(&text).size(theme::LEAD_SIZE).color(color)).truncate());
+    heading.widget_info(|| egui::WidgetInfo::labeled(Role::Heading, true, &text));
 }
 
 /// Hides results below a likeness, at once.

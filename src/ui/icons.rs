@@ -20,6 +20,7 @@ pub(crate) enum Icon {
     Similar,
     Tick,
     Train,
+    Warning,
 }
 
 /// Draws an icon into a square, in lines of one colour.
@@ -62,6 +63,11 @@ pub(crate) fn paint(painter: &Painter, icon: Icon, square: Rect, color: Color32)
             }
         }
         Icon::Tick => line(&[(0.1, 0.55), (0.4, 0.85), (0.92, 0.2)]),
+        Icon::Warning => {
+            line(&[(0.5, 0.08), (0.97, 0.92), (0.03, 0.92), (0.5, 0.08)]);
+            line(&[(0.5, 0.38), (0.5, 0.64)]);
+            painter.circle_filled(at(0.5, 0.78), size * 0.06, color);
+        }
         Icon::Train => {
             // A sprout.
             line(&[(0.5, 1.0), (0.5, 0.45)]);

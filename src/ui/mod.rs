@@ -15,6 +15,7 @@ pub(crate) mod large;
 pub(crate) mod libraries;
 pub(crate) mod models;
 pub(crate) mod moved;
+pub(crate) mod nothing;
 pub(crate) mod path_prompt;
 pub(crate) mod problems;
 pub(crate) mod shortcuts;
@@ -28,6 +29,7 @@ pub(crate) mod toasts;
 pub(crate) mod top_bar;
 pub mod train;
 pub(crate) mod welcome;
+pub(crate) mod zoom;
 
 use std::sync::Arc;
 use std::time::Duration;

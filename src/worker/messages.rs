@@ -1,5 +1,6 @@
 //! What the window asks of the worker, and what it is told.
 
+use std::collections::HashMap;
 use std::mem::Discriminant;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +19,8 @@ use crate::job::{Outcome, Progress};
 use crate::libraries::{CleanUp, Cleaned, LibrarySummary, Unused};
 use crate::library::{Library, Obstacle};
 use crate::model::Architecture;
-use crate::query::{Facets, Hit, Order, Query};
+use crate::photo::PhotoId;
+use crate::query::{Copy, Facets, Hit, Order, Query};
 use crate::scan::Account;
 use crate::train::progress::{LabelPreview, TrainEvent};
 
@@ -141,13 +143,22 @@ pub enum Event {
         hits: Arc<[Hit]>,
         /// What the query shows, where photos near to it have names.
         identification: Option<Arc<Identification>>,
+        /// What is less similar is not close; `None` where that is not known, or nothing is searched with.
+        close_from: Option<f32>,
         /// How many photos each choice of a filter has among these; `None` where they are the whole library.
         counts: Option<Arc<Counts>>,
+    },
+    /// Which of the answer's photos are copies of the query.
+    Copies {
+        number: u64,
+        copies: HashMap<PhotoId, Copy>,
     },
     /// The query's own picture, sent once: before its first answer, or, where the search does not need it, after that.
     Preview {
         number: u64,
         picture: Arc<RgbImage>,
+        /// Width and height of the file's picture, where that is known and no photo of the library.
+        size: Option<(u32, u32)>,
     },
     QueryFailed {
         number: u64,
@@ -334,6 +345,7 @@ impl Message for Event {
         let part = match self {
             Self::Gallery { .. }
             | Self::Answer { .. }
+            | Self::Copies { .. }
             | Self::Preview { .. }
             | Self::Problems(_)
             | Self::Account(_)
@@ -390,7 +402,13 @@ mod tests {
     fn a_window_that_does_not_look_finds_the_last_state_and_all_that_happened() {
         let events = Mailbox::default();
         for number in 0..100 {
-            events.push(Event::Answer { number, hits: Arc::from([]), identification: None, counts: None });
+            events.push(Event::Answer {
+                number,
+                hits: Arc::from([]),
+                identification: None,
+                close_from: None,
+                counts: None,
+            });
             events.push(Event::Training(TrainEvent::Progress(Default::default())));
             events.push(Event::Training(TrainEvent::Notice(number.to_string())));
         }

@@ -2,6 +2,7 @@
 //! model, the comparison of several) one at a time, answers queries. The window sends [`Request`]s, which never block, and
 //! picks up [`Event`]s when it is woken.
 
+mod answering;
 mod calibrating;
 mod dates;
 mod error;
@@ -205,7 +206,7 @@ impl Loop {
             let on_device = self.device_change.clone().unwrap_or_else(never);
             let dates = open.and_then(|open| open.dates.as_ref()).map_or_else(never, |dates| dates.told.clone());
             let calibrating = open.and_then(|open| open.calibrating.as_ref());
-            let calibration = calibrating.map_or_else(never, |calibrating| calibrating.result.clone());
+            let measured = calibrating.map_or_else(never, |calibrating| calibrating.result.clone());
             let pause = open.and_then(Session::pause).unwrap_or(Duration::from_secs(3600));
             select! {
                 recv(signals) -> signal => match signal {
@@ -223,8 +224,8 @@ impl Loop {
                 recv(dates) -> told => if let Some(open) = &mut self.open {
                     open.take_dates(told.ok());
                 },
-                recv(calibration) -> measured => if let Some(open) = &mut self.open {
-                    open.take_calibration(measured.ok());
+                recv(measured) -> measured => if let Some(open) = &mut self.open {
+                    open.take_measured(measured.ok());
                 },
                 recv(loaded) -> loaded => self.take_loaded(loaded),
                 recv(on_device) -> opened => self.take_on_device(opened),

@@ -159,7 +159,7 @@ fn open_catalog(library: &Library, lock: std::io::Result<Option<Arc<WriterLock>>
             },
         },
         Ok(None) => {
-            let making = std::io::Error::other("another Florascope is just making it; try again in a moment");
+            let making = std::io::Error::other("another Florascope is creating it; try again in a moment");
             read(None, data_error(making))
         }
         Err(error) => match Obstacle::of(&error) {

@@ -4,25 +4,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvError, Sender};
-use image::RgbImage;
+use crossbeam_channel::Sender;
 
-use super::calibrating::Calibrating;
+use super::answering::Shown;
+use super::calibrating::{Calibrating, Measured};
 use super::dates::{ReadingDates, Told};
 use super::job::RunningJob;
-use super::messages::{Event, Listing, Outbox};
+use super::messages::{Event, Outbox};
 use super::tasks::{BackgroundTasks, Slot};
 use crate::artefact::Model;
 use crate::catalog::{Catalog, CatalogError};
-use crate::decode::{decode, shrink_to_fit};
 use crate::embed::Embedder;
-use crate::identify::Calibration;
+use crate::identify::{Calibration, Closeness};
 use crate::index::{Approximate, BackgroundBuild, BuildSpec};
 use crate::ingest::IngestEvent;
-use crate::job::Cancel;
 use crate::library::{Library, WriterLock};
-use crate::photo::{Embedding, PhotoId};
-use crate::query::{Gallery, PREVIEW_SIDE, Query, QueryError, embed_picture, read_photo};
+use crate::photo::PhotoId;
+use crate::query::Gallery;
 use crate::train::progress::LabelPreview;
 use crate::train::{checkpoint, holdout};
 use crate::watch::Watch;
@@ -35,27 +33,6 @@ const REFRESH_SHARE: u32 = 20;
 /// How far the reading of so many files is, is told even where nobody has asked for it.
 const WORTH_TELLING: u64 = 100;
 
-/// The embeddings of a query's photos.
-type Embedded = Result<Vec<Embedding>, QueryError>;
-
-/// What the grid shows at present.
-struct Shown {
-    number: u64,
-    listing: Listing,
-    /// Those of the query's photos, once they have been made.
-    embeddings: Vec<Embedding>,
-    /// Gives them where pictures have to be decoded first.
-    awaited: Option<Receiver<Embedded>>,
-    /// Ends the wait for the drive of its photo.
-    cancel: Cancel,
-}
-
-impl Drop for Shown {
-    fn drop(&mut self) {
-        self.cancel.cancel();
-    }
-}
-
 /// What the worker knows of the open library.
 pub(super) struct Session {
     pub(super) library: Arc<Library>,
@@ -67,11 +44,11 @@ pub(super) struct Session {
     pub(super) lock: Option<Arc<WriterLock>>,
     pub(super) embedder: Embedder,
     /// Decode and embed what is searched with.
-    queries: Arc<BackgroundTasks>,
-    outbox: Outbox,
+    pub(super) queries: Arc<BackgroundTasks>,
+    pub(super) outbox: Outbox,
     /// Photos up to this id are in the gallery; `None` when all are.
     loaded_up_to: Option<PhotoId>,
-    shown: Option<Shown>,
+    pub(super) shown: Option<Shown>,
     /// Whether the gallery is another than what the window was last told.
     changed: bool,
     /// When the window is told of changes again, at the earliest.
@@ -88,11 +65,14 @@ pub(super) struct Session {
     /// That has been done, or the user does not want it now.
     dates_done: bool,
     /// How far answers to "what is it?" can be trusted, once that is known.
-    calibration: Option<Calibration>,
-    /// Measures it.
+    pub(super) calibration: Option<Calibration>,
+    /// How similar its photos are to the ones nearest to them, once that is known.
+    pub(super) closeness: Option<Closeness>,
+    /// Measures both.
     pub(super) calibrating: Option<Calibrating>,
-    /// Photos that had a name, and their names, when it was looked at last, whether or not it had to be measured.
-    calibrated_with: Option<(usize, usize)>,
+    /// Photos, those that had a name, and their names, when they were looked at last, whether or not they had to be
+    /// measured.
+    calibrated_with: Option<(usize, usize, usize)>,
 }
 
 impl Session {
@@ -127,6 +107,7 @@ impl Session {
             dates: None,
             dates_done: false,
             calibration: None,
+            closeness: None,
             calibrating: None,
             calibrated_with: None,
         }
@@ -171,40 +152,46 @@ impl Session {
         }
     }
 
-    /// Has it measured how far answers can be trusted, where nobody knows that of the photos as they are now.
+    /// Has it measured how far answers can be trusted, and how similar photos usually are, where nobody knows that of the
+    /// photos as they are now.
     fn calibrate(&mut self) {
-        let names = Arc::clone(self.gallery.names());
-        let now = Some((names.photos(), names.count()));
+        let (photos, names) = (self.gallery.len(), Arc::clone(self.gallery.names()));
+        let now = Some((photos, names.photos(), names.count()));
         if self.calibrated_with == now {
             return;
         }
         self.calibrated_with = now;
         let model = self.model.id.to_string();
         let fits = |calibration: &Calibration| calibration.fits(&names, &model);
-        if self.calibration.is_none() {
+        let still_close = |closeness: &Closeness| closeness.fits(photos, &model);
+        if self.calibration.is_none() && self.closeness.is_none() {
             self.calibration = Calibration::load(&self.catalog).filter(fits);
-            if self.calibration.is_some() {
+            self.closeness = Closeness::load(&self.catalog).filter(still_close);
+            if self.calibration.is_some() || self.closeness.is_some() {
                 self.answer();
             }
         }
-        if names.count() < 2 || self.calibration.as_ref().is_some_and(fits) {
+        let is_calibrated = names.count() < 2 || self.calibration.as_ref().is_some_and(fits);
+        if photos == 0 || (is_calibrated && self.closeness.as_ref().is_some_and(still_close)) {
             return;
         }
-        match Calibrating::start(self.gallery.reference(), model) {
+        match Calibrating::start(self.gallery.snapshot(), self.gallery.reference(), model) {
             Ok(calibrating) => self.calibrating = Some(calibrating),
             Err(error) => log::warn!("A thread could not be started: {error}"),
         }
     }
 
-    /// Takes what was measured, and keeps it where the library can be written; nothing where there are too few photos.
-    pub(super) fn take_calibration(&mut self, measured: Option<Calibration>) {
+    /// Takes what was measured, and keeps it where the library can be written.
+    pub(super) fn take_measured(&mut self, measured: Option<Measured>) {
         self.calibrating = None;
-        if let (Some(measured), Some(_)) = (&measured, &self.lock)
-            && let Err(error) = measured.store(&mut self.catalog)
-        {
-            log::warn!("{error}");
+        let Some(Measured { calibration, closeness }) = measured else { return };
+        if self.lock.is_some() {
+            let stored = calibration.as_ref().map_or(Ok(()), |calibration| calibration.store(&mut self.catalog));
+            let stored =
+                stored.and_then(|()| closeness.as_ref().map_or(Ok(()), |closeness| closeness.store(&mut self.catalog)));
+            stored.unwrap_or_else(|error| log::warn!("{error}"));
         }
-        self.calibration = measured;
+        (self.calibration, self.closeness) = (calibration, closeness);
         self.answer();
     }
 
@@ -290,115 +277,6 @@ impl Session {
         self.next_refresh = Some(began + refresh_after(began.elapsed()));
     }
 
-    /// Lists something else from now on.
-    pub(super) fn show(&mut self, number: u64, listing: Listing) {
-        self.shown = Some(Shown { number, listing, embeddings: Vec::new(), awaited: None, cancel: Cancel::default() });
-        self.queries.forget(Slot::Query);
-        self.embed_query();
-        self.answer();
-    }
-
-    /// Answers with what there is: not at all while the query has no embedding yet.
-    fn answer(&mut self) {
-        let Some(Shown { number, listing, embeddings, cancel, .. }) = &mut self.shown else { return };
-        let (number, Listing { query, filter, order, limit }) = (*number, listing);
-        let Some(query) = query else {
-            let counts = (!filter.is_all()).then(|| Arc::new(self.gallery.counts(filter, None)));
-            let hits = self.gallery.browse(filter, *order).into();
-            return self.outbox.send(Event::Answer { number, hits, identification: None, counts });
-        };
-        let mut preview_of = None;
-        if let (Query::Photo(photo), true) = (&*query, embeddings.is_empty()) {
-            match self.gallery.embedding(photo.id) {
-                Ok(there) => embeddings.push(there),
-                Err(error) => {
-                    return self.outbox.send(Event::QueryFailed { number, message: error.to_string() });
-                }
-            }
-            let architecture = self.model.card.architecture;
-            preview_of = Some((self.library.root.join(&photo.path), architecture, cancel.clone()));
-        }
-        let Some(mean) = Embedding::mean(embeddings, self.model.card.metric) else { return };
-        let itself = match query {
-            Query::Photo(photo) => Some(photo.id),
-            Query::File(_) | Query::Files(_) | Query::Picture(_) => None,
-        };
-        let (mut hits, near) = self.gallery.rank_and_name(&mean, itself, filter, *limit);
-        let near = match embeddings.as_slice() {
-            [_] => vec![near],
-            several => several.iter().map(|one| self.gallery.near(one, itself)).collect(),
-        };
-        let calibration = self.calibration.as_ref();
-        let identification = self.gallery.identify(calibration, &near).map(Arc::new);
-        if let Some((calibration, identification)) = calibration.zip(identification.as_ref()) {
-            for hit in &mut hits {
-                let similarity = hit.similarity.unwrap_or_default();
-                hit.same_species = identification.same_species(calibration, &hit.photo, similarity);
-            }
-        }
-        let counts = Some(Arc::new(self.gallery.counts(filter, Some(&hits))));
-        self.outbox.send(Event::Answer { number, hits: hits.into(), identification, counts });
-        // The search does not need this picture; where its file is gone meanwhile, there is just no preview.
-        if let Some((path, architecture, cancel)) = preview_of {
-            let outbox = self.outbox.clone();
-            self.queries.run_newest(Slot::Query, move || {
-                let sent = read_photo(&path, architecture, &cancel)
-                    .and_then(|picture| send_preview(number, &picture, &outbox));
-                if let Err(error) = sent {
-                    log::warn!("{error}");
-                }
-            });
-        }
-    }
-
-    /// Has the query's picture decoded and embedded, where it is not a photo of the library.
-    fn embed_query(&mut self) {
-        let Some(shown) = &mut self.shown else { return };
-        let (number, embedder, outbox) = (shown.number, self.embedder.clone(), self.outbox.clone());
-        let (architecture, cancel) = (self.model.card.architecture, shown.cancel.clone());
-        let Some(query) = shown.listing.query.clone().filter(|query| !matches!(query, Query::Photo(_))) else { return };
-        shown.awaited = Some(self.queries.ask(Slot::Query, move || {
-            // The first one stands beside the results.
-            let mut is_first = true;
-            let mut embed = |picture: Result<RgbImage, QueryError>| {
-                let picture = picture?;
-                if std::mem::take(&mut is_first) {
-                    send_preview(number, &picture, &outbox)?;
-                }
-                embed_picture(&embedder, &picture)
-            };
-            match query {
-                Query::File(path) => Ok(vec![embed(read_photo(&path, architecture, &cancel))?]),
-                Query::Files(paths) => {
-                    paths.iter().map(|path| embed(read_photo(path, architecture, &cancel))).collect()
-                }
-                Query::Picture(jpeg) => Ok(vec![embed(decode(&jpeg).map_err(QueryError::Picture))?]),
-                // Not reached: its embedding is in the index.
-                Query::Photo(_) => Ok(Vec::new()),
-            }
-        }));
-    }
-
-    /// Gives the embedding of the query on the screen, where it is being made.
-    pub(super) fn awaited(&self) -> Option<&Receiver<Embedded>> {
-        self.shown.as_ref()?.awaited.as_ref()
-    }
-
-    /// Takes that embedding.
-    pub(super) fn take_embedding(&mut self, result: Result<Embedded, RecvError>) {
-        let Some(shown) = &mut self.shown else { return };
-        shown.awaited = None;
-        let message = match result {
-            Ok(Ok(embeddings)) => {
-                shown.embeddings = embeddings;
-                return self.answer();
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(RecvError) => "The search failed unexpectedly; try another picture".into(),
-        };
-        self.outbox.send(Event::QueryFailed { number: shown.number, message });
-    }
-
     /// Follows what a job does to the catalog.
     pub(super) fn handle_event(&mut self, event: IngestEvent) {
         match event {
@@ -427,11 +305,10 @@ impl Session {
     pub(super) fn change_model(&mut self, embedder: Embedder, model: Model, gallery: Gallery) {
         (self.embedder, self.model, self.gallery) = (embedder, model, gallery);
         (self.build, self.exact_only) = (None, false);
-        (self.calibration, self.calibrating, self.calibrated_with) = (None, None, None);
+        (self.calibration, self.closeness) = (None, None);
+        (self.calibrating, self.calibrated_with) = (None, None);
         self.loaded_up_to = None;
-        if let Some(shown) = &mut self.shown {
-            shown.embeddings.clear();
-        }
+        self.shown.iter_mut().for_each(Shown::forget_embeddings);
         self.embed_query();
     }
 
@@ -492,12 +369,6 @@ impl Session {
 /// How long after a refresh that took so long the next one is due.
 fn refresh_after(cost: Duration) -> Duration {
     REFRESH_EVERY.max(cost * REFRESH_SHARE)
-}
-
-fn send_preview(number: u64, picture: &RgbImage, outbox: &Outbox) -> Result<(), QueryError> {
-    let picture = Arc::new(shrink_to_fit(picture, PREVIEW_SIDE).map_err(QueryError::Picture)?);
-    outbox.send(Event::Preview { number, picture });
-    Ok(())
 }
 
 #[cfg(test)]

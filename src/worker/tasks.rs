@@ -14,6 +14,7 @@ const MOST_OPERATIONS: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
     Query,
+    Copies,
     Device,
     Model,
     ModelList,

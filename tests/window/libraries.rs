@@ -113,7 +113,7 @@ fn open_path(window: &mut Window, path: &Path) {
 fn moved() -> (Window, tempfile::TempDir, PathBuf) {
     let photos = Photos::plain("Garden", &[("rose", 3), ("lily", 3)]);
     let mut window = Window::on(&photos, 6);
-    window.wait_until_gone("files read");
+    window.wait_until_gone("photos read");
     let elsewhere = tempfile::tempdir().unwrap();
     let path = elsewhere.path().canonicalize().unwrap().join("Old garden");
     std::fs::rename(photos.path(), &path).unwrap();
@@ -135,7 +135,7 @@ fn a_folder_that_was_moved_goes_on_with_its_library() {
     wait_until_open(&mut window);
     assert_eq!(window.libraries_on_disk(), library);
     assert_eq!(window.data_folder().library(&path).unwrap().folder, library[0]);
-    assert!(!window.says("files read"), "nothing was read again");
+    assert!(!window.says("photos read"), "nothing was read again");
     window.key(Key::Home);
     window.key_with(Modifiers::COMMAND, Key::Enter);
     window.wait_for_search();
@@ -145,7 +145,7 @@ fn a_folder_that_was_moved_goes_on_with_its_library() {
 fn a_folder_that_was_moved_may_begin_anew() {
     let (mut window, _elsewhere, path) = moved();
     window.press("Start anew");
-    window.wait_for_text("6 files read");
+    window.wait_for_text("6 photos read");
     wait_until_open(&mut window);
     assert_eq!(window.libraries_on_disk().len(), 2);
     let library = window.data_folder().library(&path).unwrap();

@@ -145,7 +145,7 @@ fn each_model_says_where_it_comes_from_and_what_it_is_worth() {
     // The one in use and the one in the program.
     assert_eq!(window.texts().iter().filter(|text| *text == "In use").count(), 1);
     assert!(window.button("Use Flowers").is_none() && window.button("More for Flowers").is_none());
-    assert!(window.button("Import…").is_some() && window.button("Load weights…").is_some());
+    assert!(window.button("Import…").is_some() && window.button("Import a network…").is_some());
     window.harness.check_accessibility();
 }
 
@@ -467,7 +467,7 @@ fn a_wrong_file_is_named_with_what_was_expected() {
         assert!(message.contains(&path.display().to_string()), "{message}");
     };
     let page = file("model.safetensors", b"<html>Not found</html>");
-    refuses(Request::ImportModel(page.clone()), &page, &["no Florascope model", "Load weights…"]);
+    refuses(Request::ImportModel(page.clone()), &page, &["no Florascope model", "Import a network…"]);
     let expected = ["a web page; the download may have failed", ".safetensors files and PyTorch's state dicts"];
     refuses(Request::LoadWeights(page.clone()), &page, &expected);
     let model = trained("Roses", Recipe::Quick, 0.5);

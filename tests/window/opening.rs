@@ -138,5 +138,5 @@ fn a_photo_that_is_copied_in_appears_by_itself_and_the_rest_is_counted() {
     let copy = std::fs::read(photos.path().join("rose/rose 01.jpg")).unwrap();
     photos.write("lily/lily 01.jpg", &super::common::commented(&copy, "another"));
     window.wait_for_tiles(4);
-    assert!(!window.says("1 file read"), "nobody has asked for it");
+    assert!(!window.says("1 photo read"), "nobody has asked for it");
 }

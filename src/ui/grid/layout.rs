@@ -1,11 +1,12 @@
 //! Where each photo of the grid lies, and each heading.
 
-use eframe::egui::{Pos2, Rangef, Rect, pos2, vec2};
+use eframe::egui::{Pos2, Rangef, Rect, Vec2, pos2, vec2};
 
 use crate::ui::state::section::Section;
 
-/// Height of the texts under a thumbnail, and of a heading, in points.
+/// Height of two lines of text under a thumbnail, of one, and of a heading, in points.
 const CAPTION: f32 = 40.0;
+const SHORT_CAPTION: f32 = 22.0;
 pub(super) const HEADING: f32 = 32.0;
 const TILE_GAP: f32 = 8.0;
 
@@ -17,6 +18,8 @@ pub struct Layout {
     pub rows_in_view: usize,
     /// Of a thumbnail, in points.
     side: f32,
+    /// Of the text under it.
+    caption: f32,
     blocks: Vec<Block>,
 }
 
@@ -32,15 +35,17 @@ struct Block {
 }
 
 impl Layout {
-    /// Of so many photos in this width and height, with thumbnails about as large as `wished`. With sections the photos
-    /// have headings.
-    pub(super) fn new(width: f32, height: f32, wished: f32, photos: usize, sections: &[Section]) -> Self {
+    /// Of so many photos in this size, with thumbnails about as large as `wished` and so many lines of text under them.
+    /// With sections the photos have headings.
+    pub(super) fn new(size: Vec2, wished: f32, lines: usize, photos: usize, sections: &[Section]) -> Self {
+        let Vec2 { x: width, y: height } = size;
+        let caption = if lines == 1 { SHORT_CAPTION } else { CAPTION };
         // The columns whose thumbnails come nearest to the wish; they end flush at both sides.
         let columns = (((width + TILE_GAP) / (wished + TILE_GAP)).round() as usize).max(1);
         let side = ((width + TILE_GAP) / columns as f32 - TILE_GAP).clamp(16.0, wished * 1.5);
         let whole = [(0, photos, 0.0)];
         let headed = sections.iter().map(|section| (section.first, section.count, HEADING));
-        let mut layout = Self { columns, rows_in_view: 0, side, blocks: Vec::new() };
+        let mut layout = Self { columns, rows_in_view: 0, side, caption, blocks: Vec::new() };
         layout.rows_in_view = ((height / layout.step()) as usize).max(1);
         let mut top = 0.0;
         for (first, count, heading) in headed.chain(whole.into_iter().filter(|_| sections.is_empty())) {
@@ -62,7 +67,7 @@ impl Layout {
 
     /// From one row to the next.
     fn step(&self) -> f32 {
-        self.side + CAPTION + TILE_GAP
+        self.side + self.caption + TILE_GAP
     }
 
     /// Of the whole grid.
@@ -81,7 +86,7 @@ impl Layout {
         let within = number - block.first;
         let (row, column) = (within / self.columns, within % self.columns);
         let corner = pos2(column as f32 * (self.side + TILE_GAP), block.rows + row as f32 * self.step());
-        Rect::from_min_size(corner, vec2(self.side, self.side + CAPTION))
+        Rect::from_min_size(corner, vec2(self.side, self.side + self.caption))
     }
 
     /// The photos of the rows that meet this range of heights.
@@ -155,7 +160,7 @@ mod tests {
             .iter()
             .map(|count| {
                 first += count;
-                Section { title: String::new(), first: first - count, count: *count }
+                Section { title: String::new(), first: first - count, count: *count, is_faint: false }
             })
             .collect()
     }
@@ -163,7 +168,7 @@ mod tests {
     #[test]
     fn thumbnails_are_as_near_to_the_wish_as_columns_allow() {
         let layout = |width, wish| {
-            let layout = Layout::new(width, 500.0, wish, 10, &[]);
+            let layout = Layout::new(vec2(width, 500.0), wish, 2, 10, &[]);
             (layout.columns, layout.side.round())
         };
         assert_eq!(layout(600.0, 202.0), (3, 195.0));
@@ -174,7 +179,7 @@ mod tests {
     #[test]
     fn every_photo_of_the_rows_in_view_is_found_and_no_other() {
         for counts in [&[][..], &[1, 7, 4, 30, 2]] {
-            let layout = Layout::new(400.0, 300.0, 90.0, 44, &sections(counts));
+            let layout = Layout::new(vec2(400.0, 300.0), 90.0, 2, 44, &sections(counts));
             for top in 0..40 {
                 let view = Rangef::new(top as f32 * 50.0, top as f32 * 50.0 + 300.0);
                 let meets = |number: &usize| layout.tile(*number).expand(TILE_GAP).y_range().intersects(view);
@@ -190,7 +195,7 @@ mod tests {
 
     #[test]
     fn photos_do_not_lie_on_one_another_and_a_rectangle_meets_those_in_it() {
-        let layout = Layout::new(400.0, 300.0, 90.0, 12, &sections(&[5, 7]));
+        let layout = Layout::new(vec2(400.0, 300.0), 90.0, 2, 12, &sections(&[5, 7]));
         let tiles: Vec<Rect> = (0..12).map(|number| layout.tile(number)).collect();
         for (number, tile) in tiles.iter().enumerate() {
             assert!(tile.right() <= 400.5 && tiles[..number].iter().all(|other| !other.shrink(0.1).intersects(*tile)));
@@ -201,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_heading_of_what_is_shown_first_stays_until_the_next_one_comes() {
-        let layout = Layout::new(400.0, 300.0, 90.0, 12, &sections(&[8, 4]));
+        let layout = Layout::new(vec2(400.0, 300.0), 90.0, 2, 12, &sections(&[8, 4]));
         let second = layout.tile(8).top() - HEADING;
         assert_eq!(layout.headings(Rangef::new(0.0, 100.0)), [(0, 0.0)]);
         assert_eq!(layout.headings(Rangef::new(60.0, 360.0)), [(0, 60.0), (1, second)]);
@@ -211,7 +216,7 @@ mod tests {
 
     #[test]
     fn up_and_down_stay_in_the_column_across_headings() {
-        let layout = Layout::new(400.0, 300.0, 90.0, 11, &sections(&[6, 1, 4]));
+        let layout = Layout::new(vec2(400.0, 300.0), 90.0, 2, 11, &sections(&[6, 1, 4]));
         assert_eq!(layout.columns, 4);
         assert_eq!([layout.below(3, 1), layout.below(1, 1), layout.below(5, 1), layout.below(6, 1)], [5, 5, 6, 7]);
         assert_eq!([layout.below(9, -1), layout.below(6, -1), layout.below(5, -1), layout.below(2, -1)], [6, 4, 1, 2]);

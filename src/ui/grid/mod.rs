@@ -18,13 +18,15 @@ use crate::command::Command;
 use crate::library::Library;
 use crate::photo::Photo;
 use crate::pictures::PictureRequest;
-use crate::query::Hit;
+use crate::query::{Copy, Hit};
 
 /// The round buttons on a photo under the pointer, and the mark of one of several that are selected: their sides, in points.
 const BUTTON: f32 = 28.0;
 const TICK: f32 = 20.0;
 /// How fast the grid is scrolled while a rectangle is drawn beyond its edge, in points a frame for each point beyond.
 const EDGE_SPEED: f32 = 0.2;
+/// How much is seen of a photo that is not close to the query, 0 to 1.
+const FAINT: f32 = 0.75;
 
 /// What the grid has to know besides the state.
 pub struct Grid<'a> {
@@ -42,7 +44,10 @@ impl Grid<'_> {
         let Self { tile_side, textures, reveal, offset } = self;
         let hits = state.hits();
         let width = ui.available_width() - ui.spacing().scroll.allocated_width() - 2.0;
-        let layout = Layout::new(width, ui.available_height(), tile_side, hits.len(), &state.sections);
+        // Without a query, and in a folder without others in it, there is nothing but the name to say.
+        let lines = if state.is_search() || !library.facets.labels.is_empty() { 2 } else { 1 };
+        let size = egui::vec2(width, ui.available_height());
+        let layout = Layout::new(size, tile_side, lines, hits.len(), &state.sections);
         let mut area = ScrollArea::vertical().id_salt("grid").auto_shrink(false);
         if let Some(offset) = offset {
             area = area.vertical_scroll_offset(offset);
@@ -68,6 +73,8 @@ impl Grid<'_> {
                     is_selected: state.selection.has(number) || banded.contains(&number),
                     is_one_of_many: state.selection.len() > 1 && state.selection.has(number),
                     is_away: state.account.is_away(&hit.photo.path),
+                    is_faint: state.sections.last().is_some_and(|last| last.is_faint && number >= last.first),
+                    copy: state.copies.get(&hit.photo.id).copied(),
                 };
                 tile.ui(ui, state, library, textures, actions);
             }
@@ -140,11 +147,13 @@ struct Tile<'a> {
     is_selected: bool,
     is_one_of_many: bool,
     is_away: bool,
+    is_faint: bool,
+    copy: Option<Copy>,
 }
 
 impl Tile<'_> {
     fn ui(&self, ui: &Ui, state: &State, library: &OpenLibrary, textures: &mut Textures, actions: &mut Vec<Action>) {
-        let Self { number, hit, rect, side, is_selected, is_one_of_many, is_away } = *self;
+        let Self { number, hit, rect, side, is_selected, is_one_of_many, is_away, is_faint, copy } = *self;
         // Not focusable by Tab: the arrows walk among photos, Tab among the parts of the window.
         let response = ui.interact(rect, ui.scope_id().with(number), Sense::CLICK);
         let picture_rect = Rect::from_min_size(rect.min, egui::Vec2::splat(side));
@@ -153,7 +162,13 @@ impl Tile<'_> {
         let request =
             PictureRequest::Thumbnail { photo: Arc::clone(&hit.photo), library: Arc::clone(&library.library) };
         match textures.get(request) {
-            Picture::Ready(texture) => paint_cover(ui, &texture, picture_rect),
+            Picture::Ready(texture) => {
+                paint_cover(ui, &texture, picture_rect);
+                if is_faint {
+                    let veil = ui.visuals().panel_fill.gamma_multiply(1.0 - FAINT);
+                    ui.painter().rect_filled(picture_rect, theme::ROUNDING, veil);
+                }
+            }
             Picture::Loading => {}
             Picture::Failed(reason) => {
                 let font = TextStyle::Small.resolve(ui.style());
@@ -168,7 +183,10 @@ impl Tile<'_> {
             ui.painter().rect_stroke(picture_rect, theme::ROUNDING, stroke, egui::StrokeKind::Outside);
         }
         if hit.raw.is_some() {
-            raw_mark_ui(ui, picture_rect);
+            mark_ui(ui, picture_rect, Align2::RIGHT_BOTTOM, tr!("+ raw"));
+        }
+        if let Some(copy) = copy {
+            mark_ui(ui, picture_rect, Align2::LEFT_BOTTOM, copy_text(copy));
         }
         if is_one_of_many {
             let center = picture_rect.left_top() + egui::Vec2::splat(TICK / 2.0 + 6.0);
@@ -183,6 +201,9 @@ impl Tile<'_> {
         caption_ui(ui, rect, picture_rect.bottom() + 4.0, number, hit);
 
         let mut spoken = spoken(number, hit);
+        if let Some(copy) = copy {
+            spoken = format!("{spoken}, {}", copy_text(copy));
+        }
         if is_away {
             let away = tr!("away");
             let font = TextStyle::Small.resolve(ui.style());
@@ -255,12 +276,20 @@ pub(crate) fn photo_menu_ui(ui: &mut Ui, selected: usize, actions: &mut Vec<Acti
     menu_item(ui, Command::CopyPath, true, actions);
 }
 
-/// In the corner of a picture that has a raw file of the same shot.
-fn raw_mark_ui(ui: &Ui, picture: Rect) {
+/// What makes a result more than similar.
+pub(crate) fn copy_text(copy: Copy) -> String {
+    match copy {
+        Copy::File => tr!("This photo"),
+        Copy::Picture => tr!("Same picture"),
+    }
+}
+
+/// A word in a corner of a picture.
+fn mark_ui(ui: &Ui, picture: Rect, corner: Align2, text: String) {
     let font = TextStyle::Small.resolve(ui.style());
-    let text = ui.painter().layout_no_wrap(tr!("+ raw"), font, Color32::WHITE);
+    let text = ui.painter().layout_no_wrap(text, font, Color32::WHITE);
     let size = text.size() + egui::vec2(12.0, 4.0);
-    let mark = Rect::from_min_size(picture.right_bottom() - size - egui::Vec2::splat(6.0), size);
+    let mark = corner.align_size_within_rect(size, picture.shrink(6.0));
     ui.painter().rect_filled(mark, theme::ROUNDING, Color32::from_black_alpha(150));
     ui.painter().galley(mark.min + egui::vec2(6.0, 2.0), text, Color32::WHITE);
 }
@@ -281,8 +310,12 @@ fn caption_ui(ui: &Ui, tile: Rect, top: f32, number: usize, hit: &Hit) {
     let line = |text: String, font: egui::FontId, color: Color32, room: f32, y: f32| {
         ui.painter().galley(egui::pos2(tile.left(), y), one_line(ui, text, font, color, room), color);
     };
-    line(first_line, body, strong, room, top);
-    line(hit.photo.file_name(), small, weak, tile.width(), top + 18.0);
+    let mut below = top;
+    if tile.bottom() - top > 2.0 * small.size {
+        line(first_line, body, strong, room, top);
+        below += 18.0;
+    }
+    line(hit.photo.file_name(), small, weak, tile.width(), below);
 }
 
 /// How likely a photo is of the query's species, where that was measured; else a bar as long as it is similar, which

@@ -30,7 +30,7 @@ use crate::library::{Library, Obstacle};
 use crate::metadata::FileFacts;
 use crate::model::Architecture;
 use crate::photo::{Photo, PhotoId};
-use crate::query::{Facets, Hit, Order, Query};
+use crate::query::{Copy, Facets, Hit, Order, Query};
 use crate::scan::Account;
 use crate::settings::ThemeChoice;
 use crate::worker::Request;
@@ -242,6 +242,8 @@ pub struct State {
     pub at: usize,
     /// The picture that is searched with, once it is there.
     pub preview: Option<TextureHandle>,
+    /// Width and height of the file that is searched with, in pixels, where they are known.
+    pub query_size: Option<(u32, u32)>,
     pub filter: Filter,
     /// What the search before this was limited to: a new one never is, until the user says so.
     pub left_filter: Option<Filter>,
@@ -256,6 +258,10 @@ pub struct State {
     pub threshold: f32,
     /// What the query shows, where that can be said.
     pub identification: Option<Arc<Identification>>,
+    /// Results that are less similar than this are not close; `None` where that is not known.
+    pub close_from: Option<f32>,
+    /// The results that are copies of the query, once they are known.
+    pub copies: HashMap<PhotoId, Copy>,
     /// The answer belongs to the view before this one.
     pub waiting: bool,
     /// How many photos each choice has among those that are shown; `None` where all are.
@@ -285,11 +291,18 @@ pub struct State {
     pub problems_open: bool,
     /// Something is being dragged above the window, as the desktop says.
     pub hovering: bool,
-    pub shortcuts_open: bool,
     pub toasts: Vec<Toast>,
 }
 
 impl State {
+    /// Says something over the window. What went wrong before is over with the next success.
+    pub(crate) fn say(&mut self, toast: Toast) {
+        if !toast.is_error {
+            self.toasts.retain(|toast| !toast.is_error);
+        }
+        self.toasts.push(toast);
+    }
+
     /// Shows those of these photos that are not below the threshold; the selection stays with its photos.
     pub(crate) fn show_hits(&mut self, hits: Arc<[Hit]>) {
         let is_enough = |hit: &&Hit| hit.likeness().is_none_or(|likeness| likeness >= f64::from(self.threshold));
@@ -300,7 +313,11 @@ impl State {
         if self.selection.current().is_none() {
             self.view = View::Grid;
         }
-        self.sections = if self.is_search() { Arc::default() } else { section::of(&shown, self.order) };
+        self.sections = match self.close_from {
+            Some(close_from) if self.is_search() => section::by_similarity(&shown, close_from),
+            _ if self.is_search() => Arc::default(),
+            _ => section::of(&shown, self.order),
+        };
         (self.all_hits, self.answer) = (hits, Answer::Hits(shown));
     }
 
@@ -345,6 +362,13 @@ impl State {
     /// Whether there is a query.
     pub(crate) fn is_search(&self) -> bool {
         self.visit().is_some_and(|visit| visit.query.is_some())
+    }
+
+    /// How many results are close to the query, where that is known.
+    pub(crate) fn close_results(&self) -> Option<usize> {
+        let close_from = self.close_from?;
+        let is_close = |hit: &&Hit| hit.similarity.is_some_and(|similarity| similarity >= close_from);
+        Some(self.all_hits.iter().take_while(is_close).count())
     }
 
     /// Whether searches are answered by the model of this id.
