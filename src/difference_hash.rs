@@ -5,21 +5,24 @@ use image::imageops::{FilterType, resize};
 
 /// Bits that the hashes of one picture in two sizes differ in at most.
 const SAME: u32 = 6;
+/// A picture that becomes brighter, or darker, at fewer places is all but plain.
+const LEAST: u32 = 8;
 
 /// Where a picture becomes brighter from left to right, on a grid of 8 x 8: Krawetz 2013, "Kind of Like That" (dHash).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DifferenceHash(u64);
 
 impl DifferenceHash {
-    /// Of a picture; any size will do.
-    pub(crate) fn of(picture: &RgbImage) -> Self {
+    /// Of a picture of any size; `None` where hardly anything is to be seen in it that could be compared.
+    pub(crate) fn of(picture: &RgbImage) -> Option<Self> {
         let grey = image::imageops::grayscale(picture);
         let small = resize(&grey, 9, 8, FilterType::Triangle);
         let brighter = (0..64).filter(|place| {
             let (x, y) = (place % 8, place / 8);
             small.get_pixel(x + 1, y).0 > small.get_pixel(x, y).0
         });
-        Self(brighter.fold(0, |bits, place| bits | 1 << place))
+        let bits: u64 = brighter.fold(0, |bits, place| bits | 1 << place);
+        (LEAST..=64 - LEAST).contains(&bits.count_ones()).then_some(Self(bits))
     }
 
     /// Whether both are very likely of one picture.
@@ -47,14 +50,22 @@ mod tests {
     }
 
     #[test]
+    fn plain_pictures_are_not_compared() {
+        let plain = RgbImage::from_pixel(64, 48, image::Rgb([90, 120, 30]));
+        assert_eq!(DifferenceHash::of(&plain), None);
+        let falling = RgbImage::from_fn(64, 48, |x, _| image::Rgb([200 - x as u8; 3]));
+        assert_eq!(DifferenceHash::of(&falling), None);
+    }
+
+    #[test]
     fn a_smaller_copy_is_the_same_picture_and_another_is_not() {
         for seed in 0..20 {
             let original = picture(seed);
-            let hash = DifferenceHash::of(&original);
+            let hash = DifferenceHash::of(&original).unwrap();
             let copy = decode(&shrunk_jpeg(&original, 200, 60).unwrap()).unwrap();
-            assert!(hash.is_same(DifferenceHash::of(&copy)), "{seed}");
-            assert!(!hash.is_same(DifferenceHash::of(&picture(seed + 1))), "{seed}");
-            assert!(!hash.is_same(DifferenceHash::of(&image::imageops::flip_horizontal(&original))), "{seed}");
+            assert!(hash.is_same(DifferenceHash::of(&copy).unwrap()), "{seed}");
+            assert!(!hash.is_same(DifferenceHash::of(&picture(seed + 1)).unwrap()), "{seed}");
+            assert!(!hash.is_same(DifferenceHash::of(&image::imageops::flip_horizontal(&original)).unwrap()), "{seed}");
         }
     }
 }

@@ -6,9 +6,13 @@
 mod about;
 #[path = "window/browse.rs"]
 mod browse;
+#[path = "window/closeness.rs"]
+mod closeness;
 mod common;
 #[path = "window/identify.rs"]
 mod identify;
+#[path = "window/large.rs"]
+mod large;
 #[path = "window/libraries.rs"]
 mod libraries;
 #[path = "window/models.rs"]

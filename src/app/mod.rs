@@ -287,6 +287,10 @@ impl App {
 
     fn middle_ui(&mut self, ui: &mut Ui, library: &OpenLibrary, actions: &mut Vec<Action>) {
         self.photos_at = ui.max_rect();
+        if self.state.view == View::Large {
+            // The buttons under a large photo are not covered either.
+            self.photos_at.max.y -= large::BAR;
+        }
         if self.state.narrow && self.state.right != RightPanel::None {
             return self.right_ui(ui, library, actions);
         }

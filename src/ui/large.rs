@@ -23,7 +23,7 @@ use crate::pictures::{PictureRequest, TILE_SIDE, Tile};
 use crate::query::{Hit, Query};
 
 /// Height of the bar under the pictures, in points.
-const BAR: f32 = 66.0;
+pub(crate) const BAR: f32 = 66.0;
 /// From this width on all that can be done has a button of its own there.
 const WIDE: f32 = 760.0;
 /// Side of the pictures of the photos before and after, and from which height of the view on they are shown.
@@ -349,7 +349,7 @@ fn film_ui(
         let response = ui.interact(rect, ui.scope_id().with(("film", number)), Sense::CLICK);
         let spoken = super::grid::spoken(number, &hits[number]);
         let is_selected = number == selected;
-        response.widget_info(|| egui::WidgetInfo::selected(Role::ListBoxOption, true, is_selected, &spoken));
+        response.widget_info(|| egui::WidgetInfo::selected(Role::RadioButton, true, is_selected, &spoken));
         if is_selected || response.hovered() {
             let weak = (1.5, ui.visuals().weak_text_color());
             let stroke = if is_selected { (3.0, theme::palette(ui).accent) } else { weak };

@@ -1,5 +1,6 @@
 //! Answers to what the window shows: the query is embedded, its neighbours are ranked and named, its copies are marked.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, RecvError};
@@ -13,6 +14,7 @@ use crate::decode::{decode, read_file, shrink_to_fit};
 use crate::difference_hash::DifferenceHash;
 use crate::job::Cancel;
 use crate::metadata::Metadata;
+use crate::patience::answer_in_time;
 use crate::photo::{ContentHash, Embedding, Photo};
 use crate::query::{Copy, Hit, PREVIEW_SIDE, Query, QueryError, embed_picture, read_photo};
 
@@ -105,8 +107,8 @@ impl Session {
         let close_from = self.closeness.as_ref().map(|closeness| closeness.close_from);
         let hits: Arc<[Hit]> = hits.into();
         self.outbox.send(Event::Answer { number, hits: Arc::clone(&hits), identification, close_from, counts });
-        let (query, look) = (query.clone(), embedded.look);
-        self.find_copies(number, query, look, hits);
+        let (query, look, cancel) = (query.clone(), embedded.look, cancel.clone());
+        self.find_copies(number, query, look, hits, cancel);
         // The search does not need this picture; where its file is gone meanwhile, there is just no preview.
         if let Some((path, architecture, cancel)) = preview_of {
             let outbox = self.outbox.clone();
@@ -128,8 +130,8 @@ impl Session {
         let Some(query) = shown.listing.query.clone().filter(|query| !matches!(query, Query::Photo(_))) else { return };
         shown.awaited = Some(self.queries.ask(Slot::Query, move || {
             let size = match &query {
-                Query::File(path) => Metadata::of_file(path).ok().and_then(|metadata| metadata.size),
-                _ => None,
+                Query::File(path) => size_of(path.clone(), &cancel),
+                Query::Files(_) | Query::Picture(_) | Query::Photo(_) => None,
             };
             let mut look = None;
             // The first one stands beside the results.
@@ -138,7 +140,7 @@ impl Session {
                 let picture = picture?;
                 if std::mem::take(&mut is_first) {
                     send_preview(number, &picture, size, &outbox)?;
-                    look = Some(DifferenceHash::of(&picture));
+                    look = DifferenceHash::of(&picture);
                 }
                 embed_picture(&embedder, &picture)
             };
@@ -158,14 +160,14 @@ impl Session {
     }
 
     /// Has it found out which of the most similar photos show the very picture that is searched with.
-    fn find_copies(&self, number: u64, query: Query, look: Option<DifferenceHash>, hits: Arc<[Hit]>) {
+    fn find_copies(&self, number: u64, query: Query, look: Option<DifferenceHash>, hits: Arc<[Hit]>, cancel: Cancel) {
         let (outbox, folder) = (self.outbox.clone(), self.library.folder.clone());
         self.queries.run_newest(Slot::Copies, move || {
             // Without thumbnails there is nothing to compare.
             let Ok(Some(catalog)) = Catalog::open_read_only(&folder) else { return };
             let look_of = |content: ContentHash| {
                 let thumbnail = catalog.thumbnail(content).ok()??;
-                Some(DifferenceHash::of(&decode(&thumbnail).ok()?))
+                DifferenceHash::of(&decode(&thumbnail).ok()?)
             };
             let look = match &query {
                 Query::Photo(photo) => look_of(photo.content),
@@ -176,7 +178,7 @@ impl Session {
             let same: Vec<&Arc<Photo>> =
                 nearest.filter(|photo| look_of(photo.content).is_some_and(|other| other.is_same(look))).collect();
             let content = match &query {
-                Query::File(path) if !same.is_empty() => read_file(path).ok().map(|bytes| ContentHash::of(&bytes)),
+                Query::File(path) if !same.is_empty() => content_of(path.clone(), &cancel),
                 _ => None,
             };
             let copy = |photo: &Arc<Photo>| {
@@ -206,6 +208,16 @@ impl Session {
         };
         self.outbox.send(Event::QueryFailed { number: shown.number, message });
     }
+}
+
+/// Width and height of a file's picture, where it tells them in time.
+fn size_of(path: PathBuf, cancel: &Cancel) -> Option<(u32, u32)> {
+    answer_in_time(cancel, move || Metadata::of_file(&path)).ok()?.ok()?.size
+}
+
+/// What a file's bytes are known by.
+fn content_of(path: PathBuf, cancel: &Cancel) -> Option<ContentHash> {
+    answer_in_time(cancel, move || read_file(&path)).ok()?.ok().map(|bytes| ContentHash::of(&bytes))
 }
 
 fn send_preview(number: u64, picture: &RgbImage, size: Option<(u32, u32)>, outbox: &Outbox) -> Result<(), QueryError> {
