@@ -604,7 +604,7 @@ fn a_device_that_is_not_there_is_refused_and_the_one_before_stays() {
     let mut window = Window::on(&photos, 24);
     window.key_with(Modifiers::COMMAND, Key::T);
     window.wait_for_text("24 photos, without labels");
-    window.all(Role::DisclosureTriangle).next().unwrap().click();
+    window.all(Role::DisclosureTriangle).find(|node| text_of(node) == "Advanced").unwrap().click();
     window.wait_for_text("In use: CPU");
     window.harness.run_steps(20);
     window.all(Role::ComboBox).find(|node| text_of(node) == "Device").unwrap().click();

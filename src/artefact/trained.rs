@@ -26,6 +26,8 @@ pub enum Recipe {
 }
 
 impl Recipe {
+    pub(crate) const ALL: [Self; 3] = [Self::Quick, Self::Full, Self::Tutorial];
+
     /// For the ids of models: the same as in a card.
     pub(crate) fn id(self) -> &'static str {
         match self {

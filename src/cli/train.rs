@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 
-use super::models::{show_ingest, use_model};
+use super::models::use_model;
 use super::output::{Bar, count_of, print_error, print_line_json, print_lines};
 use super::{Common, exit, open_to_write, stop_on_interrupt};
 use crate::active_model::{active_model, forget_unneeded};
@@ -85,7 +85,8 @@ pub(crate) fn train(data: &DataFolder, arguments: &TrainArguments, common: &Comm
     };
     let bar = Bar::new(common.json);
     let trained = Training::new(plan)?.run(&mut |event| match event {
-        TrainingEvent::Ingest(event) => show_ingest(&bar, event),
+        // Of what the indexing has to say, the bar has its progress.
+        TrainingEvent::Ingest(_) => {}
         TrainingEvent::Train(event) => show_training(&bar, event, common.json),
     })?;
     bar.clear();
@@ -123,6 +124,7 @@ fn show_training(bar: &Bar, event: TrainEvent, as_json: bool) {
             bar.show(&as_progress(&progress));
             json!({ "event": "progress", "progress": progress })
         }
+        TrainEvent::Steps(steps) => json!({ "event": "steps", "steps": *steps }),
         TrainEvent::Curve(point) => json!({ "event": "curve", "point": point }),
         TrainEvent::CurveReplaced(points) => json!({ "event": "curve_replaced", "points": points }),
         TrainEvent::Notice(text) => {
