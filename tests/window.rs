@@ -586,11 +586,11 @@ fn trains_while_the_library_can_be_searched() {
     window.key_with(Modifiers::COMMAND, Key::Enter);
     assert!(!window.wait_for_search().is_empty());
     window.wait_for_text("Result – Quick");
-    assert!(window.says("The current model is in use"), "{:#?}", window.texts());
-    window.press("Use it anyway");
+    assert!(window.says("\"Flowers\" goes on answering"), "{:#?}", window.texts());
+    window.press("Use \"Quick – Garden\"");
     window.wait_for_text("In use now: Quick");
-    window.wait_for_text("The new model is in use");
-    window.press_until("Revert to previous model", "In use now: Flowers");
+    window.wait_for_text("In use, at your wish");
+    window.press_until("Undo: use \"Flowers\"", "In use now: Flowers");
     assert!(!window.wait_for_search().is_empty());
     // By key: what the change of the model brings may move the button from under a click.
     window.key_with(Modifiers::COMMAND, Key::T);

@@ -96,7 +96,7 @@ pub(crate) fn train(data: &DataFolder, arguments: &TrainArguments, common: &Comm
     };
     let used = evaluation.better || arguments.use_anyway;
     if !common.json {
-        print_evaluation(&evaluation)?;
+        print_evaluation(&evaluation, options.focus)?;
     }
     if used {
         drop(embedder);
@@ -150,8 +150,8 @@ fn as_progress(training: &TrainProgress) -> Progress {
     }
 }
 
-fn print_evaluation(report: &EvaluationReport) -> std::io::Result<()> {
-    print_lines(&format!("{}.", wording::headline(report)))?;
+fn print_evaluation(report: &EvaluationReport, focus: Focus) -> std::io::Result<()> {
+    print_lines(&format!("{}.", wording::headline(report, focus)))?;
     let percent = |interval: &Interval| {
         let Interval { value, low, high } = interval;
         format!("{:5.1} ({:.1}-{:.1})", value * 100.0, low * 100.0, high * 100.0)

@@ -506,7 +506,7 @@ impl<'a> Training<'a> {
 }
 
 /// What a new model is called.
-fn title_of(recipe: Recipe, library: &Library) -> String {
+pub(crate) fn title_of(recipe: Recipe, library: &Library) -> String {
     format!("{} – {}", recipe.name(), library.name())
 }
 

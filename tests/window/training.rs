@@ -68,8 +68,11 @@ impl Panel {
                 textures.end_frame();
                 // What the window does with a choice.
                 for action in actions.iter() {
-                    if let Action::SetTrainOptions(options) = action {
-                        state.train.options = options.clone();
+                    match action {
+                        Action::SetTrainOptions(options) => state.train.options = options.clone(),
+                        Action::KeepModel => state.train.keep(),
+                        Action::TrainOnlyThese => state.train.choose_only_these(),
+                        _ => {}
                     }
                 }
             },
@@ -97,6 +100,15 @@ impl Panel {
         panel.0.state_mut().state.train.end(end);
         panel.step();
         panel
+    }
+
+    /// The library has come to use this model.
+    fn use_model(&mut self, id: &str) {
+        let state = &mut self.0.state_mut().state;
+        let title = if id == NEW { "Quick – photos" } else { "General" };
+        state.model = Some(ModelInfo { name: id.into(), title: title.into(), ..present() });
+        state.train.changing = false;
+        self.step();
     }
 
     fn step(&mut self) {

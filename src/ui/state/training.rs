@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::artefact::{EvaluationReport, ModelId, Recipe, TrainOptions};
+use crate::artefact::{EvaluationReport, Focus, ModelId, Recipe, TrainOptions};
 use crate::train::dataset::{MIN_CLASSES, MIN_PHOTOS_PER_CLASS};
 use crate::train::progress::{CurvePoint, LabelPreview, Step, TimeRange, TrainEvent, TrainProgress};
 use crate::train::steps::Course;
@@ -48,6 +48,8 @@ pub(crate) struct Run {
     pub(crate) stopping: bool,
     /// What there is to be done.
     pub(crate) steps: Arc<[Step]>,
+    /// The user has decided for the model before.
+    pub(crate) kept: bool,
 }
 
 impl Train {
@@ -69,6 +71,21 @@ impl Train {
         });
         let steps = Course::expected(&options, is_labelled, photos, not_measured).steps().into();
         self.phase = Phase::Running(Run { options, before, steps, ..Run::default() });
+    }
+
+    /// The user has decided for the model before.
+    pub fn keep(&mut self) {
+        if let Phase::Ended(run, _) = &mut self.phase {
+            run.kept = true;
+        }
+    }
+
+    /// Back to the choice, for the species of the folders alone.
+    pub fn choose_only_these(&mut self) {
+        if let Phase::Ended(run, _) = &self.phase {
+            self.options = TrainOptions { focus: Focus::OnlyThese, ..run.options.clone() };
+        }
+        self.phase = Phase::Setup;
     }
 
     /// What the running training tells.

@@ -2,7 +2,7 @@
 //! what came of it. The library stays in the middle of the window, so searching goes on meanwhile.
 
 mod details;
-mod evaluation;
+pub(super) mod evaluation;
 pub(crate) mod progress;
 mod setup;
 mod time;

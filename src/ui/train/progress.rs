@@ -44,6 +44,15 @@ pub(crate) fn progress_ui(ui: &mut Ui, library: &OpenLibrary, run: &Run) {
     ui.collapsing(tr!("Details"), |ui| details_ui(ui, run));
 }
 
+/// The step that follows the training, while the library changes to the new model: the same bar comes to its end.
+pub(super) fn changing_ui(ui: &mut Ui, library: &OpenLibrary, run: &Run) {
+    let changed = library.progress.as_ref().and_then(Progress::fraction).unwrap_or(0.0);
+    let before = overall(run).done;
+    bar_ui(ui, before + (1.0 - before) * changed, ui.available_width());
+    let now = library.progress.as_ref().map(of_total).unwrap_or_default();
+    step_ui(ui, Step::Use, StepState::Running, &now);
+}
+
 fn overall(run: &Run) -> Overall {
     run.progress.as_ref().map(|progress| progress.overall).unwrap_or_default()
 }
