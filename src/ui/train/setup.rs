@@ -143,7 +143,8 @@ fn radio_outline(ui: &mut Ui) {
 /// Which species the model is meant for.
 fn focus_ui(ui: &mut Ui, focus: &mut Focus) {
     section(ui, tr!("What will you search?"));
-    ui.vertical(|ui| {
+    // A circle at the very edge of what scrolls would be cut.
+    Frame::new().inner_margin(egui::Margin::symmetric(2, 0)).show(ui, |ui| {
         radio_outline(ui);
         ui.spacing_mut().item_spacing.y = 0.0;
         ui.radio_value(focus, Focus::NewSpeciesToo, tr!("Also new species"));
