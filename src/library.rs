@@ -280,7 +280,16 @@ impl Library {
 
     /// The file with what was measured of this computer's speed: one for all libraries.
     pub(crate) fn speed_file(&self) -> PathBuf {
-        self.folder.ancestors().nth(2).unwrap_or(&self.folder).join("speed.json")
+        self.file_of_all("speed.json")
+    }
+
+    /// The file with what the last trainings took: one for all libraries.
+    pub(crate) fn trainings_file(&self) -> PathBuf {
+        self.file_of_all("trainings.json")
+    }
+
+    fn file_of_all(&self, name: &str) -> PathBuf {
+        self.folder.ancestors().nth(2).unwrap_or(&self.folder).join(name)
     }
 
     /// The user's folder's name, for people.

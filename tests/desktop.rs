@@ -351,14 +351,13 @@ fn a_click_on_train_leads_to_better_results() {
     wait_for_text(&window, "Result – Quick");
     wait_for_text(&window, "Your species");
     // The garden's species are far from being told apart by the built-in model.
-    wait_for_text(&window, "The new model is better");
     wait_for_model(&window, "Model: Quick – Garden");
-    wait_for_text(&window, "The new model is in use");
+    wait_for_text(&window, "Better: now in use");
     shots.take(&window, "trained");
     wait_for_results(&window, selected.label.split(", ").nth(1).unwrap());
 
     // Back to the model before, as it is offered.
-    window.click_node(&wait_for_button(&window, "Revert to previous model"));
+    window.click_node(&wait_for_button(&window, "Undo: use \"Flowers\""));
     wait_for_model(&window, "Model: Flowers");
     assert!(window.close().success());
 }

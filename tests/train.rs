@@ -53,6 +53,15 @@ fn the_same_seed_gives_the_same_model_and_every_event_is_well_formed() {
     let of_kind = |kind: &str| events.iter().filter(|event| event["event"] == kind).count();
     assert!(of_kind("progress") > 3 && of_kind("curve") > 3, "{events:?}");
     assert_eq!(of_kind("proof"), 1);
+    // One bar for all of the steps that it told.
+    let steps = events.iter().rfind(|event| event["event"] == "steps").unwrap();
+    assert_eq!(steps["steps"], serde_json::json!(["update", "cross_validate", "learn_from_all", "use"]));
+    let done: Vec<f64> = events.iter().filter_map(|event| event["progress"]["overall"]["done"].as_f64()).collect();
+    assert!(done.is_sorted() && done.last().is_some_and(|done| *done > 0.9), "{done:?}");
+    // What it took is remembered for the next one.
+    let taken: Value = serde_json::from_slice(&std::fs::read(place.data().join("trainings.json")).unwrap()).unwrap();
+    let taken = taken.as_object().unwrap().values().next().unwrap();
+    assert!(taken["photos"] == 24 && taken["steps"]["cross_validate"].as_f64().unwrap() > 0.0, "{taken}");
     let result = events.last().unwrap();
     let rows = result["proof"]["rows"].as_array().unwrap();
     assert_eq!(rows[0]["task"], "seen_species");
@@ -88,7 +97,8 @@ fn five_photos_are_too_few_and_it_says_so() {
 
 /// What was told before the learning began.
 fn notice(events: &[Value]) -> &str {
-    let first = events.iter().position(|event| event["progress"]["step"].as_u64() > Some(0)).unwrap_or(events.len());
+    let learns = |event: &Value| event["progress"]["stage"].as_str().is_some_and(|stage| stage.starts_with("training"));
+    let first = events.iter().position(learns).unwrap_or(events.len());
     let notice = events[..first].iter().find(|event| event["event"] == "notice");
     notice.and_then(|event| event["text"].as_str()).unwrap_or_default()
 }

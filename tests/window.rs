@@ -590,11 +590,11 @@ fn trains_while_the_library_can_be_searched() {
     window.key_with(Modifiers::COMMAND, Key::Enter);
     assert!(!window.wait_for_search().is_empty());
     window.wait_for_text("Result – Quick");
-    assert!(window.says("The current model is in use"), "{:#?}", window.texts());
-    window.press("Use it anyway");
+    assert!(window.says("\"Flowers\" goes on answering"), "{:#?}", window.texts());
+    window.press("Use \"Quick – Garden\"");
     window.wait_for_text("In use now: Quick");
-    window.wait_for_text("The new model is in use");
-    window.press_until("Revert to previous model", "In use now: Flowers");
+    window.wait_for_text("In use, at your wish");
+    window.press_until("Undo: use \"Flowers\"", "In use now: Flowers");
     assert!(!window.wait_for_search().is_empty());
     // By key: what the change of the model brings may move the button from under a click.
     window.key_with(Modifiers::COMMAND, Key::T);
@@ -608,7 +608,7 @@ fn a_device_that_is_not_there_is_refused_and_the_one_before_stays() {
     let mut window = Window::on(&photos, 24);
     window.key_with(Modifiers::COMMAND, Key::T);
     window.wait_for_text("24 photos, without labels");
-    window.all(Role::DisclosureTriangle).next().unwrap().click();
+    window.all(Role::DisclosureTriangle).find(|node| text_of(node) == "Advanced").unwrap().click();
     window.wait_for_text("In use: CPU");
     window.harness.run_steps(20);
     window.all(Role::ComboBox).find(|node| text_of(node) == "Device").unwrap().click();

@@ -87,15 +87,16 @@ impl App {
 /// What the window's bar says: "Indexing 43 % – Garden – Florascope".
 pub(super) fn title(state: &State) -> String {
     let Some(library) = &state.library else { return "Florascope".into() };
-    let indexing = library.progress.as_ref().and_then(|progress| Some((progress.stage, progress.fraction()?)));
+    let indexing =
+        library.progress.as_ref().and_then(|progress| Some((translate(progress.stage.text()), progress.fraction()?)));
     let training = || match &state.train.phase {
-        Phase::Running(run) => run.progress.as_ref().and_then(|progress| Some((progress.stage, fraction(progress)?))),
+        Phase::Running(run) => Some((tr!("Training"), fraction(run)?)),
         Phase::Setup | Phase::Ended(..) => None,
     };
     let name = library.library.name();
     match indexing.or_else(training) {
         // Not more exact: each change of the title draws the window once more.
-        Some((stage, done)) => format!("{} {} % – {name} – Florascope", translate(stage.text()), (done * 100.0) as u32),
+        Some((work, done)) => format!("{work} {} % – {name} – Florascope", (done * 100.0) as u32),
         None => format!("{name} – Florascope"),
     }
 }
@@ -108,7 +109,7 @@ mod tests {
     use super::*;
     use crate::job::{Progress, Stage};
     use crate::library::Library;
-    use crate::train::progress::{TrainEvent, TrainProgress};
+    use crate::train::progress::{Overall, TrainEvent, TrainProgress};
     use crate::ui::state::OpenLibrary;
 
     #[test]
@@ -138,7 +139,8 @@ mod tests {
         assert_eq!(at(Some(progress)), "Indexing 43 % – Garden – Florascope");
         at(None);
         state.train.begin(Default::default(), None);
-        let progress = TrainProgress { stage: Stage::Training, step: 1, steps: 4, ..TrainProgress::default() };
+        let overall = Overall { done: 0.25, ..Overall::default() };
+        let progress = TrainProgress { overall, ..TrainProgress::default() };
         state.train.hear(TrainEvent::Progress(progress));
         assert_eq!(title(&state), "Training 25 % – Garden – Florascope");
     }

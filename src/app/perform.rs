@@ -74,6 +74,8 @@ impl App {
                     self.apply_theme(ctx);
                 }
                 Action::SetTrainOptions(options) => self.state.train.options = options,
+                Action::TrainOnlyThese => self.state.train.choose_only_these(),
+                Action::KeepModel => self.state.train.keep(),
                 Action::TrainAgain => self.state.train.phase = Phase::Setup,
                 Action::ForgetWaiting => self.state.waiting_photo = None,
                 Action::AskToForget(library) => {

@@ -26,6 +26,8 @@ pub enum Recipe {
 }
 
 impl Recipe {
+    pub(crate) const ALL: [Self; 3] = [Self::Quick, Self::Full, Self::Tutorial];
+
     /// For the ids of models: the same as in a card.
     pub(crate) fn id(self) -> &'static str {
         match self {
@@ -84,6 +86,17 @@ pub enum Focus {
     OtherSpecies,
 }
 
+impl Focus {
+    /// Whether a model that is meant for these species has to be good at a task.
+    pub(crate) fn asks_for(self, task: Task) -> bool {
+        match self {
+            Self::NewSpeciesToo => true,
+            Self::OnlyThese => task != Task::UnseenSpecies,
+            Self::OtherSpecies => task != Task::SeenSpecies,
+        }
+    }
+}
+
 /// What the user asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrainOptions {
@@ -108,6 +121,18 @@ pub struct Interval {
     pub value: f64,
     pub low: f64,
     pub high: f64,
+}
+
+impl Interval {
+    /// Whether this difference is a gain beyond chance.
+    pub(crate) fn is_gain(&self) -> bool {
+        self.low > 0.0
+    }
+
+    /// Whether this difference is a loss beyond chance.
+    pub(crate) fn is_loss(&self) -> bool {
+        self.high < 0.0
+    }
 }
 
 /// What one model reaches at one task.
@@ -174,8 +199,9 @@ pub enum Verdict {
     Better,
     /// Better at one task by more than chance, and worse at another.
     Trade,
-    /// Worse at one task at least, and better at none by more than chance.
+    /// Worse at one task at least, by more than chance, and better at none by more than chance.
     Worse,
+    /// What differs may be chance, or is too little to matter.
     NoClearDifference,
     /// The numbers of the model in use came out once more.
     SameModel,

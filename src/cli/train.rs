@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 
-use super::models::{show_ingest, use_model};
+use super::models::use_model;
 use super::output::{Bar, count_of, print_error, print_line_json, print_lines};
 use super::{Common, exit, open_to_write, stop_on_interrupt};
 use crate::active_model::{active_model, forget_unneeded};
@@ -85,7 +85,8 @@ pub(crate) fn train(data: &DataFolder, arguments: &TrainArguments, common: &Comm
     };
     let bar = Bar::new(common.json);
     let trained = Training::new(plan)?.run(&mut |event| match event {
-        TrainingEvent::Ingest(event) => show_ingest(&bar, event),
+        // Of what the indexing has to say, the bar has its progress.
+        TrainingEvent::Ingest(_) => {}
         TrainingEvent::Train(event) => show_training(&bar, event, common.json),
     })?;
     bar.clear();
@@ -95,7 +96,7 @@ pub(crate) fn train(data: &DataFolder, arguments: &TrainArguments, common: &Comm
     };
     let used = evaluation.better || arguments.use_anyway;
     if !common.json {
-        print_evaluation(&evaluation)?;
+        print_evaluation(&evaluation, options.focus)?;
     }
     if used {
         drop(embedder);
@@ -123,6 +124,7 @@ fn show_training(bar: &Bar, event: TrainEvent, as_json: bool) {
             bar.show(&as_progress(&progress));
             json!({ "event": "progress", "progress": progress })
         }
+        TrainEvent::Steps(steps) => json!({ "event": "steps", "steps": *steps }),
         TrainEvent::Curve(point) => json!({ "event": "curve", "point": point }),
         TrainEvent::CurveReplaced(points) => json!({ "event": "curve_replaced", "points": points }),
         TrainEvent::Notice(text) => {
@@ -148,8 +150,8 @@ fn as_progress(training: &TrainProgress) -> Progress {
     }
 }
 
-fn print_evaluation(report: &EvaluationReport) -> std::io::Result<()> {
-    print_lines(&format!("{}.", wording::headline(report)))?;
+fn print_evaluation(report: &EvaluationReport, focus: Focus) -> std::io::Result<()> {
+    print_lines(&format!("{}.", wording::headline(report, focus)))?;
     let percent = |interval: &Interval| {
         let Interval { value, low, high } = interval;
         format!("{:5.1} ({:.1}-{:.1})", value * 100.0, low * 100.0, high * 100.0)

@@ -2,6 +2,8 @@
 //! label is the name of a photo's folder.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsString;
+use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -10,7 +12,7 @@ use tch::{Device, Kind, Tensor};
 use crate::catalog::{Catalog, CatalogError, ModelKey};
 use crate::model::ModelError;
 use crate::pairs::pairs;
-use crate::photo::{Embedding, HalfEmbedding, Metric, Photo, PhotoId, hex};
+use crate::photo::{Embedding, HalfEmbedding, Metric, Photo, PhotoId, hex, label_of};
 
 /// Fewer photos of a class teach nothing: there is no pair to learn from.
 pub(crate) const MIN_PHOTOS_PER_CLASS: usize = 2;
@@ -183,6 +185,15 @@ pub enum DatasetError {
 
 fn class_of(photo: &Photo) -> Option<String> {
     photo.label().map(|label| label.to_string_lossy().into_owned())
+}
+
+/// Whether photos at these places have labels to learn from.
+pub(crate) fn has_labels<'a>(places: impl Iterator<Item = &'a Path>) -> bool {
+    let mut counts: HashMap<OsString, usize> = HashMap::new();
+    for label in places.filter_map(label_of) {
+        *counts.entry(label.into_owned()).or_default() += 1;
+    }
+    counts.values().filter(|photos| **photos >= MIN_PHOTOS_PER_CLASS).count() >= MIN_CLASSES
 }
 
 fn count<'a>(photos: impl Iterator<Item = &'a Photo>) -> BTreeMap<String, usize> {

@@ -321,26 +321,28 @@ fn gain_apart(before: &Score, after: &Score) -> Score {
 
 /// Better is a model that is not worse at any task that counts, in R@1 and in MAP@R, and for which the gain in MAP@R at
 /// one of them is more than chance: its 95 % interval does not reach down to 0. With few queries that takes a large gain;
-/// without such evidence the model in use stays. `None` where no task that counts was measured.
+/// without such evidence the model in use stays, and it is worse only where that, too, is more than chance. `None` where
+/// no task that counts was measured.
 fn verdict(rows: &[TaskResult], focus: Focus) -> Option<Verdict> {
-    let counts = |row: &&TaskResult| match focus {
-        Focus::NewSpeciesToo => true,
-        Focus::OnlyThese => row.task != Task::UnseenSpecies,
-        Focus::OtherSpecies => row.task != Task::SeenSpecies,
-    };
-    let mut counted = rows.iter().filter(counts).peekable();
+    let mut counted = rows.iter().filter(|row| focus.asks_for(row.task)).peekable();
     counted.peek()?;
-    let (mut worse, mut evidence) = (false, false);
+    let (mut worse, mut surely_worse, mut evidence) = (false, false, false);
     for TaskResult { gain, .. } in counted {
-        worse |= gain.recall_at_1.value < -TOLERANCE || gain.map_at_r.value < -TOLERANCE;
-        evidence |= gain.map_at_r.low > 0.0;
+        let losses = [gain.recall_at_1, gain.map_at_r].into_iter().filter(matters_as_loss);
+        losses.for_each(|loss| (worse, surely_worse) = (true, surely_worse || loss.is_loss()));
+        evidence |= gain.map_at_r.is_gain();
     }
     Some(match (worse, evidence) {
         (true, true) => Verdict::Trade,
-        (true, false) => Verdict::Worse,
+        (true, false) if surely_worse => Verdict::Worse,
         (false, true) => Verdict::Better,
-        (false, false) => Verdict::NoClearDifference,
+        (_, false) => Verdict::NoClearDifference,
     })
+}
+
+/// Whether a difference is a loss that counts, be it chance or not.
+pub(super) fn matters_as_loss(gain: &Interval) -> bool {
+    gain.value < -TOLERANCE
 }
 
 /// A task at which both models were measured without any doubt, for tests.
@@ -385,6 +387,11 @@ mod tests {
         assert_eq!(one(0.8), Some(Verdict::NoClearDifference));
         assert_eq!(one(0.7), Some(Verdict::Worse));
         assert_eq!(verdict(&[], Focus::NewSpeciesToo), None);
+        // A loss that chance alone could bring is none.
+        let mut perhaps = certain(Task::SeenSpecies, 0.8, 0.78);
+        perhaps.gain.recall_at_1.high = 0.01;
+        perhaps.gain.map_at_r.high = 0.01;
+        assert_eq!(verdict(&[perhaps], Focus::NewSpeciesToo), Some(Verdict::NoClearDifference));
     }
 
     #[test]

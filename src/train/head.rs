@@ -29,7 +29,7 @@ const STRETCH: f64 = 0.15;
 const LEARNT_DIRECTIONS: i64 = 512;
 /// So many are kept for species that no folder is named after: beyond them MAP@R gains less than a point.
 const OTHER_DIRECTIONS: i64 = 512;
-const EPOCHS: u32 = 20;
+pub(super) const EPOCHS: u32 = 20;
 const BATCH: usize = 256;
 /// Of class weights; they begin in random directions, and lie far from where they have to go.
 const PROXY_RATE: f64 = 1e-3;

@@ -12,107 +12,61 @@
 pub mod checkpoint;
 pub(crate) mod crops;
 pub mod dataset;
+mod error;
 pub(crate) mod estimate;
 pub mod evaluation;
 pub mod head;
 pub(crate) mod holdout;
 mod hyperparameters;
+mod last_run;
 pub(crate) mod loss;
 pub(crate) mod network;
 pub(crate) mod optimiser;
+mod overall;
 pub mod plan;
 pub mod progress;
 mod replicas;
 mod reporter;
 pub(crate) mod sampler;
+pub(crate) mod steps;
 mod trainer;
 pub mod unlabelled;
 pub(crate) mod views;
 pub(crate) mod watchdog;
 pub(crate) mod wording;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tch::Tensor;
 
 use crate::artefact::{
-    ArtefactError, Card, EvaluationReport, Focus, Model, ModelId, NamedTensor, NotMeasured, Recipe, TrainedBy, Verdict,
+    Card, EvaluationReport, Focus, Model, ModelId, NamedTensor, NotMeasured, Recipe, TrainedBy, Verdict,
 };
-use crate::catalog::{Catalog, CatalogError, ModelKey};
-use crate::device::{NoSuchDevice, open_device, says_out_of_memory};
+use crate::catalog::{Catalog, ModelKey};
+use crate::device::open_device;
 use crate::embed::{EmbedError, Embedder};
 use crate::ingest::{IngestEvent, embed_library, ingest};
 use crate::job::{Outcome, Stage};
+use crate::library::Library;
 use crate::model::{Architecture, Head, ModelError};
-use crate::photo::Metric;
+use crate::photo::{Metric, bytes_to_path};
 use crate::system::{cores, now};
-use dataset::{Dataset, DatasetError, rows_of};
+use dataset::{Dataset, has_labels, rows_of};
+pub use error::TrainError;
 use evaluation::{Comparison, ModelEmbeddings};
 use head::{HeadOptions, HeadProgress};
 use holdout::{HoldOut, Scheme, Split};
+use last_run::Kind;
+use overall::OverallMeter;
 use plan::{TrainingPlan, start_model};
 use progress::TrainEvent;
 use reporter::ProgressReporter;
+use steps::Course;
 
 /// Fewer photos are not worth a training.
 pub(crate) const MIN_PHOTOS: usize = 10;
-/// Why no model came of it.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainError {
-    #[error("Too few photos to learn from: {found}; at least {MIN_PHOTOS} are needed")]
-    TooFewPhotos { found: usize },
-    #[error(
-        "This recipe learns from sub-folders named after species, with two photos or more in at least two of them. There are no such two here; choose the quick recipe, which also learns without"
-    )]
-    NoClasses,
-    #[error(
-        "Training diverged again and again and was given up; the model in use stays. Try another loss under Advanced"
-    )]
-    Diverged,
-    #[error("The memory is too small even for small batches; close other programs, or choose a smaller network")]
-    OutOfMemory,
-    #[error("The stopped training cannot be resumed, for its checkpoint is incomplete ({0}). Start it anew")]
-    Checkpoint(ModelError),
-    #[error(transparent)]
-    CropLoader(#[from] crops::CropThreadDied),
-    #[error("{0}")]
-    Index(String),
-    #[error("A thread could not be started: {0}")]
-    Thread(#[from] std::io::Error),
-    #[error(transparent)]
-    NoSuchDevice(#[from] NoSuchDevice),
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    #[error(transparent)]
-    Embed(#[from] EmbedError),
-    #[error(transparent)]
-    Artefact(#[from] ArtefactError),
-}
-
-impl TrainError {
-    /// Whether a smaller batch might have fitted.
-    fn is_out_of_memory(&self) -> bool {
-        matches!(self, Self::Model(ModelError::Torch(error)) if says_out_of_memory(&error.to_string()))
-    }
-}
-
-impl From<tch::TchError> for TrainError {
-    fn from(error: tch::TchError) -> Self {
-        Self::Model(error.into())
-    }
-}
-
-impl From<DatasetError> for TrainError {
-    fn from(error: DatasetError) -> Self {
-        match error {
-            DatasetError::Catalog(error) => Self::Catalog(error),
-            DatasetError::Model(error) => Self::Model(error),
-        }
-    }
-}
 
 /// A training that is to be done.
 pub struct Training<'a> {
@@ -126,7 +80,7 @@ pub struct Training<'a> {
 /// What is told meanwhile.
 #[derive(Debug)]
 pub enum TrainingEvent {
-    /// Of the indexing that comes first, with the model in use.
+    /// Of the indexing that comes first, with the model in use; how far that is, is told as the training's progress.
     Ingest(IngestEvent),
     Train(TrainEvent),
 }
@@ -171,15 +125,18 @@ impl<'a> Training<'a> {
     /// When there is too little to learn from, or something fails.
     pub fn run(&self, events: &mut dyn FnMut(TrainingEvent)) -> Result<Option<Trained>, TrainError> {
         let mut catalog = Catalog::open(&self.plan.library.folder)?;
-        if !self.embed_all(&mut catalog, events)? {
-            return Ok(None);
-        }
+        let known = catalog.known_files("")?;
+        let places: Vec<PathBuf> = known.keys().map(|path| bytes_to_path(path)).collect();
+        let is_labelled = has_labels(places.iter().map(AsRef::as_ref));
+        let course = Course::expected(self.plan.options, is_labelled, places.len(), None);
+        let meter = OverallMeter::new(course.steps(), course.rounds, self.seconds(course, places.len())?);
+        let mut reporter = ProgressReporter::new(events, meter);
+        let Some(embedded) = self.embed_all(&mut catalog, &mut reporter)? else { return Ok(None) };
         let started = Instant::now();
         // The embed threads have one each; the training takes what there is.
         tch::set_num_threads(cores() as i32);
         decompose_on_one_thread();
-        let mut events = |event| events(TrainingEvent::Train(event));
-        let mut reporter = ProgressReporter::new(&mut events, self.embedder.info()?.device);
+        reporter.progress.device = self.embedder.info()?.device;
         reporter.stage(Stage::LoadingFeatures, 0);
         let data = Dataset::load(&catalog, &self.start.card.backbone)?;
         if data.photos.len() < MIN_PHOTOS {
@@ -189,31 +146,57 @@ impl<'a> Training<'a> {
             return Err(TrainError::NoClasses);
         }
         let hold_out = HoldOut::new(&data, self.scheme(data.photos.len()))?;
-        if let Some(reason) = self.not_measured(&hold_out) {
+        let not_measured = self.not_measured(&hold_out);
+        if let Some(reason) = not_measured {
             reporter.tell(TrainEvent::Notice(wording::not_measured_before(reason)));
         }
+        let course = Course {
+            is_labelled: data.is_labelled(),
+            rounds: self.scheme(data.photos.len()).rounds,
+            not_measured,
+            ..course
+        };
+        reporter.overall.follow(course.steps(), course.rounds, self.seconds(course, data.photos.len())?);
+        reporter.tell_steps();
         let trained = match self.plan.options.recipe {
             Recipe::Quick => self.train_head(&data, &hold_out, &catalog, &mut reporter)?,
             Recipe::Full | Recipe::Tutorial => self.train_network(&data, &hold_out, &mut catalog, &mut reporter)?,
         };
         let Some(trained) = trained else { return Ok(None) };
-        self.save(trained, &data, started, &mut reporter).map(Some)
+        let trained = self.save(trained, &data, started, &mut reporter)?;
+        // What was broken off, or began in the middle, tells nothing of the next one.
+        if !trained.stopped_early && !self.plan.resume {
+            let seconds = reporter.overall.finish(embedded == 0, Instant::now());
+            self.kind(data.is_labelled(), data.photos.len())?.remember(seconds);
+        }
+        Ok(Some(trained))
+    }
+
+    fn kind(&self, is_labelled: bool, photos: usize) -> Result<Kind, TrainError> {
+        let device = open_device(self.plan.device)?;
+        let start = self.start.card.architecture;
+        Ok(Kind::of(self.plan.library, self.plan.options, is_labelled, start, photos, device))
+    }
+
+    /// Seconds that each step will take, where such a training has been done here before.
+    fn seconds(&self, course: Course, photos: usize) -> Result<Option<Vec<f64>>, TrainError> {
+        let kind = self.kind(course.is_labelled, photos)?;
+        Ok(kind.last().map(|last| kind.seconds(&last, &course.steps())))
     }
 
     /// Brings the catalog up to date: the model in use has to know all photos, for it is what the new one is compared
-    /// with, and so has the backbone to start from. `false` where it was stopped.
-    fn embed_all(&self, catalog: &mut Catalog, events: &mut dyn FnMut(TrainingEvent)) -> Result<bool, TrainError> {
+    /// with, and so has the backbone to start from. Gives how many photos were embedded; `None` where it was stopped.
+    fn embed_all(&self, catalog: &mut Catalog, reporter: &mut ProgressReporter) -> Result<Option<u64>, TrainError> {
         let TrainingPlan { library, embedder, cancel, .. } = self.plan;
-        let outcome = ingest(library, catalog, embedder, cancel, &mut |event| events(TrainingEvent::Ingest(event)));
-        if !is_done(outcome)? {
-            return Ok(false);
-        }
+        let outcome = ingest(library, catalog, embedder, cancel, &mut |event| reporter.ingest(event));
+        let Some(new) = completed(outcome)? else { return Ok(None) };
         if self.same_backbone() {
-            return Ok(true);
+            return Ok(Some(new));
         }
-        is_done(embed_library(library, catalog, &self.embedder, cancel, &mut |progress| {
-            events(TrainingEvent::Ingest(IngestEvent::Progress(progress)));
-        }))
+        let embedded = completed(embed_library(library, catalog, &self.embedder, cancel, &mut |progress| {
+            reporter.embedding(&progress);
+        }))?;
+        Ok(embedded.map(|embedded| new + embedded))
     }
 
     /// Packs the new model and saves it among the others.
@@ -236,7 +219,7 @@ impl<'a> Training<'a> {
             seconds,
             evaluation: Some(evaluation.clone()),
         };
-        let title = format!("{} – {}", self.plan.options.recipe.name(), self.plan.library.name());
+        let title = title_of(self.plan.options.recipe, self.plan.library);
         let card = Card { title, architecture, backbone, metric, made: now(), trained: Some(trained) };
         let mut model = Model::pack(card, weights, head.as_ref())?;
         if model.id == self.plan.active.id {
@@ -321,7 +304,7 @@ impl<'a> Training<'a> {
         let outcome = embed_library(self.plan.library, catalog, &embedder, self.plan.cancel, &mut |progress| {
             reporter.embedding(&progress);
         });
-        if !is_done(outcome)? {
+        if completed(outcome)?.is_none() {
             return Ok(None);
         }
         let info = embedder.info()?;
@@ -457,7 +440,11 @@ impl<'a> Training<'a> {
             self.goes_on()
         })?;
         reporter.stage(Stage::EvaluatingAugmentedViews, 0);
-        let views = views::altered_views(self.plan.library, catalog, data, &self.embedder, self.plan.cancel)?;
+        let TrainingPlan { library, cancel, .. } = self.plan;
+        let views = views::altered_views(library, catalog, data, &self.embedder, cancel, &mut |done, of| {
+            (reporter.progress.step, reporter.progress.steps) = (done, of);
+            reporter.tell_progress();
+        })?;
         if self.plan.cancel.is_cancelled() {
             return Ok(None);
         }
@@ -518,11 +505,16 @@ impl<'a> Training<'a> {
     }
 }
 
-/// Whether a step before the training is done, rather than stopped.
-fn is_done(outcome: Outcome) -> Result<bool, TrainError> {
+/// What a new model is called.
+pub(crate) fn title_of(recipe: Recipe, library: &Library) -> String {
+    format!("{} – {}", recipe.name(), library.name())
+}
+
+/// How much was done by a job that came to its end; `None` where it was stopped.
+fn completed(outcome: Outcome) -> Result<Option<u64>, TrainError> {
     match outcome {
-        Outcome::Done { .. } => Ok(true),
-        Outcome::Cancelled { .. } => Ok(false),
+        Outcome::Done { completed } => Ok(Some(completed)),
+        Outcome::Cancelled { .. } => Ok(None),
         Outcome::Failed { message } => Err(TrainError::Index(message)),
     }
 }

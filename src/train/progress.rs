@@ -8,9 +8,12 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::artefact::{EvaluationReport, NotMeasured, Recipe};
 use crate::job::Stage;
 
+pub use super::steps::Step;
+
 /// How far a training is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct TrainProgress {
+    pub overall: Overall,
     pub stage: Stage,
     /// From 1; 0 where the stage has no epochs.
     pub epoch: u32,
@@ -20,7 +23,7 @@ pub struct TrainProgress {
     pub steps: u64,
     /// Photos a second.
     pub rate: Option<f64>,
-    /// In JSON, seconds.
+    /// Of the stage; in JSON, seconds.
     #[serde(serialize_with = "as_seconds")]
     pub time_left: Option<Duration>,
     /// "CPU, 2 threads".
@@ -29,6 +32,28 @@ pub struct TrainProgress {
     pub memory: Option<u64>,
     /// Share of the time that the device computes rather than waits for photos, 0 to 1.
     pub busy: Option<f32>,
+}
+
+/// How far the whole of a training is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Overall {
+    /// The place of the step that goes on among all steps, from 0.
+    pub step: usize,
+    /// Within a step that is done several times, from 1; 0 in all others.
+    pub round: u32,
+    pub rounds: u32,
+    /// From 0 to 1; never becomes less.
+    pub done: f32,
+    /// To the very end; `None` while it cannot be told. In JSON, seconds.
+    #[serde(serialize_with = "as_seconds")]
+    pub time_left: Option<Duration>,
+}
+
+/// Between which times a training will end, most probably.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeRange {
+    pub low: Duration,
+    pub high: Duration,
 }
 
 /// A point of the curves.
@@ -45,6 +70,8 @@ pub struct CurvePoint {
 /// What the training job tells.
 #[derive(Clone, Debug)]
 pub enum TrainEvent {
+    /// The steps that there will be; told once more where it turns out otherwise.
+    Steps(Arc<[Step]>),
     Progress(TrainProgress),
     /// A further point.
     Curve(CurvePoint),
@@ -71,6 +98,11 @@ pub struct LabelPreview {
 }
 
 impl LabelPreview {
+    /// All photos, with labels and without.
+    pub(crate) fn photos(&self) -> usize {
+        self.unlabelled + self.classes.iter().map(|(_, photos)| photos).sum::<usize>()
+    }
+
     /// Why a recipe's result could not be measured.
     pub(crate) fn not_measured(&self, recipe: Recipe) -> Option<NotMeasured> {
         match recipe {

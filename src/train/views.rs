@@ -35,7 +35,7 @@ pub(crate) struct Views {
 }
 
 /// Makes views of photos spread over the data set, from their thumbnails, and embeds them. The same photos give the
-/// same views. Ends early where it is cancelled.
+/// same views. `tell` hears how many of how many are done. Ends early where it is cancelled.
 ///
 /// # Errors
 /// When the catalog or the model fails. A photo that cannot be read is passed over.
@@ -45,6 +45,7 @@ pub(crate) fn altered_views(
     data: &Dataset,
     embedder: &Embedder,
     cancel: &Cancel,
+    tell: &mut dyn FnMut(u64, u64),
 ) -> Result<Views, TrainError> {
     let mut random = Random::new(0);
     let mut chosen: Vec<usize> = (0..data.photos.len()).collect();
@@ -52,7 +53,8 @@ pub(crate) fn altered_views(
     chosen.truncate(VIEWS);
     let (mut positions, mut values, mut dimension) = (Vec::new(), Vec::new(), 0);
     let info = embedder.info()?;
-    for some in chosen.chunks(info.batch) {
+    for (done, some) in chosen.chunks(info.batch).enumerate() {
+        tell((done * info.batch) as u64, chosen.len() as u64);
         if cancel.is_cancelled() {
             break;
         }

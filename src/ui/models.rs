@@ -9,6 +9,7 @@ use tr::tr;
 
 use super::dates::day_text;
 use super::state::{Action, ModelComparison, OpenLibrary, State};
+use super::train::evaluation::measures::{Tendency, tendency};
 use super::train::recipe_name;
 use super::{command_button, megabytes, photos_of, theme, window_over_grid};
 use crate::artefact::{BUILT_IN, GENERAL, Interval, ModelId, ModelSummary, Score, TaskResult};
@@ -340,11 +341,17 @@ pub(super) fn title_of(model: &ModelSummary) -> String {
 }
 
 fn quality_ui(ui: &mut Ui, model: &ModelSummary) {
+    let trained = model.card.trained.as_ref();
     let rows: &[TaskResult] =
-        model.card.trained.as_ref().and_then(|trained| trained.evaluation.as_ref()).map_or(&[], |report| &report.rows);
+        trained.and_then(|trained| trained.evaluation.as_ref()).map_or(&[], |report| &report.rows);
     if rows.is_empty() {
         ui.weak(tr!("Not measured"));
         return;
+    }
+    // Perhaps a path of another computer.
+    if let Some(folder) = trained.and_then(|trained| trained.folder.file_name()) {
+        let folder = sanitise_line(&folder.to_string_lossy(), 200);
+        ui.add(egui::Label::new(RichText::new(tr!("Measured on {}", folder)).weak()).truncate());
     }
     let hint = tr!(
         "How often the first result is of the right species (Recall@1): with the model in use before, and with this one"
@@ -355,16 +362,17 @@ fn quality_ui(ui: &mut Ui, model: &ModelSummary) {
         [tr!("Before"), tr!("Now")].map(|text| RichText::new(text).weak()),
     )
     .on_hover_text(hint);
+    let percent = |share: f64| RichText::new(format!("{:.1} %", share * 100.0));
     for row in rows {
-        let [before, after] = [&row.before, &row.after].map(|score| score.recall_at_1.value);
+        let [before, after, gain] = [&row.before, &row.after, &row.gain].map(|score| score.recall_at_1);
         let palette = theme::palette(ui);
-        let color = if after < before { palette.warning } else { palette.accent };
-        let percent = |share: f64| RichText::new(format!("{:.1} %", share * 100.0));
-        figures_ui(
-            ui,
-            translate(task_name(row.task)).into(),
-            [percent(before).weak(), percent(after).strong().color(color)],
-        );
+        let figure = percent(after.value).strong();
+        let figure = match tendency(&before, &after, &gain) {
+            Tendency::Gain => figure.color(palette.accent),
+            Tendency::Loss => figure.color(palette.error),
+            Tendency::Unclear => figure,
+        };
+        figures_ui(ui, translate(task_name(row.task)).into(), [percent(before.value).weak(), figure]);
     }
 }
 

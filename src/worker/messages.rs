@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::mem::Discriminant;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use image::RgbImage;
 
@@ -22,7 +21,7 @@ use crate::model::Architecture;
 use crate::photo::PhotoId;
 use crate::query::{Copy, Facets, Hit, Order, Query};
 use crate::scan::Account;
-use crate::train::progress::{LabelPreview, TrainEvent};
+use crate::train::progress::{LabelPreview, TimeRange, TrainEvent};
 
 /// Which photos the grid lists: those most similar to a query or, without one, those of a part of the library.
 #[derive(Clone, Debug, Default)]
@@ -191,7 +190,7 @@ pub enum Event {
     /// The answer to [`Request::EstimateTraining`]; `None` where it cannot be said.
     TrainingEstimate {
         options: TrainOptions,
-        time: Option<Duration>,
+        time: Option<TimeRange>,
     },
     Training(TrainEvent),
     /// The training is over, and the model that it made; the job goes on with [`Event::Progress`] where the library

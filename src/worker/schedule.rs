@@ -13,7 +13,7 @@ use crate::active_model::cancel_model_change;
 use crate::artefact::{Recipe, TrainOptions};
 use crate::job::{Cancel, Outcome, Stage};
 use crate::scan::Again;
-use crate::train::estimate::estimate;
+use crate::train::estimate::{Folder, estimate, estimate_by_last};
 use crate::train::progress::TrainEvent;
 use crate::watch::News;
 
@@ -119,20 +119,28 @@ impl Loop {
         }
     }
 
-    /// Says how long a training would take. To know it of a network, some steps are tried out: not while a job needs the
-    /// processor, but after it.
+    /// Says how long a training would take. To know it of a network that was never trained here, some steps are tried out:
+    /// not while a job needs the processor, but after it. The other recipes' times are told where they are known without.
     pub(super) fn estimate_training(&mut self, options: TrainOptions) {
-        let is_busy = self.open.as_ref().is_some_and(|open| open.job.is_some());
-        if is_busy && options.recipe != Recipe::Quick {
+        let Some(open) = &self.open else { return };
+        if open.job.is_some() && options.recipe != Recipe::Quick {
             self.postponed_estimate = Some(options);
             return;
         }
         self.postponed_estimate = None;
-        let photos = self.open.as_ref().map_or(0, |open| open.gallery.len());
-        let (outbox, device) = (self.outbox.clone(), self.device);
+        let photos: Vec<_> = open.gallery.photos().cloned().collect();
+        let (library, outbox, device) = (Arc::clone(&open.library), self.outbox.clone(), self.device);
         let (models, present) = (self.models.clone(), self.model.clone());
         self.training_tasks.run_newest(Slot::TrainingEstimate, move || {
-            let time = estimate(&options, &models, &present, photos, device);
+            let folder = Folder::new(&library, photos.iter().map(|photo| photo.path.as_path()));
+            for recipe in Recipe::ALL.into_iter().filter(|recipe| *recipe != options.recipe) {
+                let other = TrainOptions { recipe, ..options.clone() };
+                let time = estimate_by_last(&other, &models, &present, &folder, device);
+                if time.is_some() {
+                    outbox.send(Event::TrainingEstimate { options: other, time });
+                }
+            }
+            let time = estimate(&options, &models, &present, &folder, device);
             outbox.send(Event::TrainingEstimate { options, time });
         });
     }

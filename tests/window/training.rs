@@ -1,4 +1,4 @@
-//! The panel for training in each of its states: what it says and what its buttons ask for.
+//! The panel for training before the start and while it runs: what it says and what its buttons ask for.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,22 +7,21 @@ use std::time::Duration;
 use eframe::egui::accesskit::Role;
 use egui_kittest::kittest::NodeT;
 use egui_kittest::{Harness, Node};
-use florascope::artefact::{
-    Card, EvaluationReport, Example, Focus, Interval, Model, ModelSummary, NotMeasured, Recipe, Score, Task,
-    TaskResult, TrainOptions, Verdict,
-};
+use florascope::artefact::{Card, Focus, Model, ModelSummary, NotMeasured, Recipe, TrainOptions};
 use florascope::embed::ModelInfo;
 use florascope::job;
 use florascope::library::Library;
-use florascope::metadata::Metadata;
-use florascope::photo::{ContentHash, Metric, Photo, PhotoId};
-use florascope::train::progress::{CurvePoint, LabelPreview, TrainEvent, TrainProgress};
+use florascope::photo::Metric;
+use florascope::train::progress::{CurvePoint, LabelPreview, Overall, Step, TimeRange, TrainEvent, TrainProgress};
 use florascope::ui::state::{Action, OpenLibrary, RightPanel, State};
 use florascope::ui::textures::Textures;
 use florascope::ui::train::train_ui;
 use florascope::worker::{Request, TrainingEnd};
 
 use super::text_of;
+
+#[path = "training_result.rs"]
+mod result;
 
 const PRESENT: &str = "efficientnet-lite0-imagenet-1";
 const NEW: &str = "quick-0123456789ab";
@@ -55,6 +54,7 @@ impl Panel {
             outcome: None,
         };
         let mut state = State { model: Some(present()), ..State::default() };
+        state.models = [titled(PRESENT, "General"), titled(NEW, "Quick – photos")].into();
         state.right = RightPanel::Train;
         state.train.take_labels(Arc::new(labels));
         let textures = Textures::start(|| {}).unwrap();
@@ -68,8 +68,11 @@ impl Panel {
                 textures.end_frame();
                 // What the window does with a choice.
                 for action in actions.iter() {
-                    if let Action::SetTrainOptions(options) = action {
-                        state.train.options = options.clone();
+                    match action {
+                        Action::SetTrainOptions(options) => state.train.options = options.clone(),
+                        Action::KeepModel => state.train.keep(),
+                        Action::TrainOnlyThese => state.train.choose_only_these(),
+                        _ => {}
                     }
                 }
             },
@@ -97,6 +100,15 @@ impl Panel {
         panel.0.state_mut().state.train.end(end);
         panel.step();
         panel
+    }
+
+    /// The library has come to use this model.
+    fn use_model(&mut self, id: &str) {
+        let state = &mut self.0.state_mut().state;
+        let title = if id == NEW { "Quick – photos" } else { "General" };
+        state.model = Some(ModelInfo { name: id.into(), title: title.into(), ..present() });
+        state.train.changing = false;
+        self.step();
     }
 
     fn step(&mut self) {
@@ -130,8 +142,8 @@ impl Panel {
     }
 
     /// Opens what is folded away.
-    fn unfold(&mut self) {
-        self.node(Role::DisclosureTriangle, "Advanced").unwrap().click();
+    fn unfold(&mut self, title: &str) {
+        self.node(Role::DisclosureTriangle, title).unwrap().click();
         self.0.run_steps(20);
     }
 
@@ -145,10 +157,15 @@ impl Panel {
     }
 }
 
+fn titled(id: &str, title: &str) -> ModelSummary {
+    let card = Arc::new(Card { title: title.into(), ..Card::clone(&Model::built_in().card) });
+    ModelSummary { id: id.into(), card, size: 1 }
+}
+
 fn present() -> ModelInfo {
     ModelInfo {
         name: PRESENT.into(),
-        title: "Flowers".into(),
+        title: "General".into(),
         backbone: PRESENT.into(),
         dimension: 1280,
         architecture: florascope::model::Architecture::EfficientNetLite0,
@@ -164,52 +181,15 @@ fn classes(counts: &[usize]) -> Vec<(String, usize)> {
     counts.iter().enumerate().map(|(number, photos)| (format!("Species {number}"), *photos)).collect()
 }
 
-fn photo(id: i64, label: &str) -> Arc<Photo> {
-    let (path, content) = (format!("{label}/{id}.jpg").into(), ContentHash((id as u128).to_le_bytes()));
-    Arc::new(Photo::new(PhotoId(id), path, content, Metadata::default()))
-}
-
-fn score(recall: f64) -> Score {
-    let interval = |value: f64| Interval { value, low: value - 0.05, high: (value + 0.05).min(1.0) };
-    Score { recall_at_1: interval(recall), recall_at_5: interval(recall + 0.02), map_at_r: interval(recall - 0.3) }
-}
-
-fn proof(better: bool) -> Arc<EvaluationReport> {
-    let row = |task, before, after| TaskResult {
-        task,
-        queries: 134,
-        gallery: 1536,
-        before: score(before),
-        after: score(after),
-        gain: Score::default(),
-    };
-    let verdict = if better { Verdict::Better } else { Verdict::Worse };
-    let (rose, lily) = (photo(1, "Rose"), photo(2, "Lily"));
-    Arc::new(EvaluationReport {
-        rows: vec![row(Task::SeenSpecies, 0.8, 0.92), row(Task::UnseenSpecies, 0.7, 0.75)],
-        folds: 5,
-        better,
-        verdict,
-        examples: vec![Example {
-            query: photo(9, "Rose"),
-            before: vec![Arc::clone(&lily), Arc::clone(&rose)],
-            after: vec![rose, lily],
-        }],
-        ..EvaluationReport::default()
-    })
-}
-
-fn done(used: bool) -> TrainingEnd {
-    TrainingEnd::Done { id: NEW.into(), used, stopped_early: false }
-}
-
 #[test]
 fn before_the_start_it_says_what_is_learnt_from_and_how_long_that_takes() {
     let mut panel = Panel::on_species();
-    let times = [(Recipe::Quick, 12), (Recipe::Full, 2400)];
+    panel.expect(&["Teaches the last step only", "Best results; minutes to half an hour"]);
+    let times = [(Recipe::Quick, 12, 20), (Recipe::Full, 310, 530)];
     panel.0.state_mut().state.train.estimates = times
-        .map(|(recipe, seconds)| {
-            (TrainOptions { recipe, ..TrainOptions::default() }, Some(Duration::from_secs(seconds)))
+        .map(|(recipe, low, high)| {
+            let [low, high] = [low, high].map(Duration::from_secs);
+            (TrainOptions { recipe, ..TrainOptions::default() }, Some(TimeRange { low, high }))
         })
         .into();
     panel.step();
@@ -219,8 +199,8 @@ fn before_the_start_it_says_what_is_learnt_from_and_how_long_that_takes() {
         "1 species has a single photo",
         "3 photos are not in a sub-folder, skipped",
         "2 files unreadable, skipped",
-        "about 12 s",
-        "about 40 min",
+        "12–20 s",
+        "5–9 min",
     ]);
     panel.expect_not("Resume");
     let asked = panel.press("Train");
@@ -239,22 +219,27 @@ fn before_the_start_it_says_what_is_learnt_from_and_how_long_that_takes() {
 }
 
 #[test]
-fn what_can_be_chosen_is_under_advanced() {
+fn what_will_be_searched_is_asked_in_the_open() {
     let mut panel = Panel::on_species();
-    panel.expect_not("Only these species");
-    panel.unfold();
-    panel.expect(&[
-        "Loss",
-        "Epochs",
-        "Seed",
-        "Start from",
-        "Device",
-        "Species that have no folder here are found well",
-    ]);
+    panel.expect(&["What will you search?", "Also new species", "Species that have no folder here are found well"]);
     panel.node(Role::RadioButton, "Only these species").unwrap().click();
     panel.step();
     panel.expect(&["other species may be found less well"]);
     assert_eq!(panel.0.state().state.train.options.focus, Focus::OnlyThese);
+    // The tutorial has no such choice, and is not for who only wants better results.
+    panel.expect_not("For learning how it works");
+    panel.unfold("More");
+    panel.node(Role::RadioButton, "Tutorial").unwrap().click();
+    panel.step();
+    panel.expect_not("What will you search?");
+}
+
+#[test]
+fn what_can_be_chosen_is_under_advanced() {
+    let mut panel = Panel::on_species();
+    panel.expect_not("Epochs");
+    panel.unfold("Advanced");
+    panel.expect(&["Loss", "Epochs", "Seed", "Start from", "Device"]);
 }
 
 #[test]
@@ -266,6 +251,8 @@ fn without_labels_only_the_quick_recipe_is_offered() {
         let mut panel = Panel::on(labels);
         panel.step();
         panel.expect(&["without labels", "Needs sub-folders named after species", "photos that look alike"]);
+        panel.expect_not("What will you search?");
+        panel.unfold("More");
         assert!(panel.is_disabled(Role::RadioButton, "Full"));
         assert!(panel.is_disabled(Role::RadioButton, "Tutorial"));
         assert!(!panel.is_disabled(Role::RadioButton, "Quick"));
@@ -303,20 +290,59 @@ fn an_interrupted_training_can_go_on() {
     );
 }
 
+const STEPS: [Step; 4] = [Step::Update, Step::CrossValidate, Step::LearnFromAll, Step::Use];
+
+fn progress(step: usize, done: f32, left: Option<u64>) -> TrainProgress {
+    let time_left = left.map(Duration::from_secs);
+    let overall = Overall { step, round: 2, rounds: 5, done, time_left };
+    TrainProgress { overall, stage: job::Stage::TrainingWithoutHeldOut, epoch: 3, epochs: 20, ..Default::default() }
+}
+
 #[test]
-fn while_it_trains_it_shows_how_far_it_is_and_what_happened() {
+fn while_it_trains_there_is_one_bar_and_a_list_of_steps() {
+    let events = vec![TrainEvent::Steps(STEPS.into()), TrainEvent::Progress(progress(1, 0.35, Some(20)))];
+    let mut panel = Panel::training(&TrainOptions::default(), events);
+    panel.expect(&[
+        "Training – Quick",
+        "about 20 s left",
+        "Bring the folder up to date: done",
+        "Learn and measure, each time with other photos kept back: goes on",
+        "Time 2 of 5 · Epoch 3 of 20",
+        "Learn from all photos: to come",
+        "Put in use, if it is better: to come",
+    ]);
+    let bars = panel.0.root().children_recursive().filter(|node| {
+        let node = node.accesskit_node();
+        node.role() == Role::ProgressIndicator
+            && node.numeric_value().is_some_and(|value| (30.0..40.0).contains(&value))
+    });
+    assert_eq!(bars.count(), 1, "{:#?}", panel.texts());
+    assert!(matches!(panel.press("Cancel")[..], [Action::Request(Request::CancelJob)]));
+    assert!(matches!(panel.press("Stop and keep the best so far")[..], [Action::Request(Request::StopTraining)]));
+    panel.0.state_mut().state.train.hear(TrainEvent::Progress(progress(2, 0.5, None)));
+    panel.step();
+    panel.expect(&["each time with other photos kept back: done", "The time left is not known yet"]);
+    panel.0.check_accessibility();
+}
+
+#[test]
+fn the_steps_are_there_before_the_job_tells_them() {
+    let panel = Panel::training(&TrainOptions { recipe: Recipe::Full, ..TrainOptions::default() }, Vec::new());
+    panel.expect(&["Bring the folder up to date: goes on", "Teach the network", "Embed all photos with it: to come"]);
+}
+
+#[test]
+fn details_are_folded() {
     let options = TrainOptions { recipe: Recipe::Full, ..TrainOptions::default() };
     let progress = TrainProgress {
         stage: job::Stage::Training,
-        epoch: 3,
-        epochs: 20,
         step: 120,
         steps: 1400,
         rate: Some(231.4),
-        time_left: Some(Duration::from_secs(840)),
         device: "NVIDIA GPU".into(),
         memory: Some(2_300_000_000),
         busy: Some(0.87),
+        ..progress(1, 0.1, Some(840))
     };
     let point = |epoch: u32| CurvePoint {
         epoch: f64::from(epoch),
@@ -327,74 +353,13 @@ fn while_it_trains_it_shows_how_far_it_is_and_what_happened() {
         vec![TrainEvent::Progress(progress), TrainEvent::Notice("Out of memory; batch size reduced to 16".into())];
     events.extend((1..=3).map(|epoch| TrainEvent::Curve(point(epoch))));
     let mut panel = Panel::training(&options, events);
-    panel.expect(&[
-        "Training – Full",
-        "Epoch 3 of 20 · step 120 of 1\u{2009}400 · 14 min left",
-        "231 photos/s",
-        "NVIDIA GPU",
-        "87\u{a0}%",
-        "2.3 GB",
-        "batch size reduced to 16",
-    ]);
-    assert!(panel.node(Role::ProgressIndicator, "Training").is_some(), "{:#?}", panel.texts());
+    panel.expect(&["about 14 min left", "batch size reduced to 16"]);
+    panel.expect_not("NVIDIA GPU");
+    panel.unfold("Details");
+    panel.expect(&["120 of 1\u{2009}400", "231 photos/s", "NVIDIA GPU", "87\u{a0}%", "2.3 GB"]);
     assert!(panel.node(Role::Image, "Loss: 0.667 after 3 values").is_some(), "{:#?}", panel.texts());
     assert!(panel.node(Role::Image, "Top-1 accuracy: 86.0 % after 3 values").is_some());
-    assert!(matches!(panel.press("Cancel")[..], [Action::Request(Request::CancelJob)]));
-    assert!(matches!(panel.press("Stop and keep the best so far")[..], [Action::Request(Request::StopTraining)]));
     panel.0.check_accessibility();
-}
-
-#[test]
-fn a_better_model_is_shown_with_its_proof() {
-    let mut panel = Panel::ended(vec![TrainEvent::Evaluated(proof(true))], done(true));
-    panel.expect(&["Changing the model", "Please wait"]);
-    panel.0.state_mut().state.model = Some(ModelInfo { name: NEW.into(), ..present() });
-    panel.0.state_mut().state.train.changing = false;
-    panel.step();
-    panel.expect(&[
-        "The new model is better",
-        "The new model is in use",
-        "Your species",
-        "Unseen species",
-        "134 searches among 1\u{2009}536 photos",
-        "92.0 %",
-        "87.0 to 97.0",
-        "80.0 %",
-        "MAP@R",
-        "Measured 5 times",
-        "95\u{a0}% confidence intervals, by resampling species",
-        "Query: Rose, 9.jpg",
-        "Before 1: Lily, 2.jpg, wrong",
-        "After 1: Rose, 1.jpg, right",
-    ]);
-    let asked = panel.press("Revert to previous model");
-    assert!(matches!(&asked[..], [Action::Request(Request::UseModel(id))] if id == PRESENT), "{asked:?}");
-    assert!(matches!(panel.press("Done")[..], [Action::TrainAgain]));
-    panel.0.check_accessibility();
-}
-
-#[test]
-fn a_model_that_is_not_better_is_not_used_unless_the_user_says_so() {
-    let mut panel = Panel::ended(vec![TrainEvent::Evaluated(proof(false))], done(false));
-    panel.expect(&["The new model is worse", "The current model is in use"]);
-    let asked = panel.press("Use it anyway");
-    assert!(matches!(&asked[..], [Action::Request(Request::UseModel(id))] if id == NEW), "{asked:?}");
-    assert!(matches!(panel.press("Keep current model")[..], [Action::TrainAgain]));
-}
-
-#[test]
-fn too_few_photos_to_measure_is_said_without_a_table() {
-    for (reason, words) in [
-        (NotMeasured::TooFewPhotos, "Too few photos to measure"),
-        (NotMeasured::OneShotPerSpecies, "All photos of each species are one shot (more than 0.95 alike)"),
-        (NotMeasured::TooFewShots, "Most photos of a species are one shot"),
-    ] {
-        let proof = EvaluationReport { verdict: Verdict::NotMeasured(reason), folds: 5, ..EvaluationReport::default() };
-        let panel = Panel::ended(vec![TrainEvent::Evaluated(Arc::new(proof))], done(false));
-        panel.expect(&[words, "Use it anyway"]);
-        panel.expect_not("MAP@R");
-        panel.expect_not("Measured");
-    }
 }
 
 #[test]
@@ -416,29 +381,10 @@ fn what_cannot_be_measured_is_told_before() {
 }
 
 #[test]
-fn a_failure_says_what_happened_and_what_to_do() {
-    let end = TrainingEnd::Failed { message: "The model failed on a batch of photos: out of memory".into() };
-    let mut panel = Panel::ended(Vec::new(), end);
-    panel.expect(&["The training failed", "out of memory", "The model in use is as it was", "Try again"]);
-    assert!(matches!(panel.press("Back")[..], [Action::TrainAgain]));
-}
-
-#[test]
-fn a_stopped_training_that_can_go_on_offers_it() {
-    let mut panel = Panel::ended(Vec::new(), TrainingEnd::Stopped);
-    panel.expect(&["Stopped", "the current model stays in use"]);
-    panel.expect_not("Resume");
-    panel.0.state_mut().state.train.resumable = Some(TrainOptions::default());
-    panel.step();
-    assert!(matches!(panel.press("Resume")[..], [Action::Request(Request::Train { resume: true, .. })]));
-}
-
-#[test]
 fn a_model_to_start_from_is_chosen_by_its_title() {
     let mut panel = Panel::on_species();
-    let card = Arc::new(Card { title: "Roses of May".into(), ..Card::clone(&Model::built_in().card) });
-    panel.0.state_mut().state.models = [ModelSummary { id: NEW.into(), card, size: 1 }].into();
-    panel.unfold();
+    panel.0.state_mut().state.models = [titled(NEW, "Roses of May")].into();
+    panel.unfold("Advanced");
     fn combo(panel: &Panel) -> Node<'_> {
         let nodes = panel.0.root().children_recursive();
         nodes.filter(|node| node.accesskit_node().role() == Role::ComboBox).nth(1).unwrap()

@@ -226,8 +226,7 @@ impl<'a, 'b, 'c> Trainer<'a, 'b, 'c> {
         let progress = &mut self.reporter.progress;
         (progress.epoch, progress.epochs) = (self.state.epoch + 1, self.hyperparameters.epochs);
         self.throughput.report(progress, step, steps);
-        let event = TrainEvent::Progress(progress.clone());
-        self.reporter.tell(event);
+        self.reporter.tell_progress();
     }
 
     fn notice(&mut self, text: &str) {

@@ -10,8 +10,11 @@ use crate::garden;
 use crate::ingest::ingest;
 use crate::job::Cancel;
 use crate::library::{DataFolder, Library};
+use crate::train::TrainingEvent;
 use crate::train::holdout::{HoldOut, Scheme};
+use crate::train::overall::OverallMeter;
 use crate::train::plan::TrainingPlan;
+use crate::train::steps::Step;
 use tch::Kind;
 
 /// A library of sixteen pictures of four species.
@@ -66,8 +69,12 @@ impl World {
             cancel: &cancel,
         };
         let training = Training { plan, start: present.clone(), embedder: self.embedder.clone() };
-        let mut events = |event: TrainEvent| hear(&event, &cancel);
-        let mut reporter = ProgressReporter::new(&mut events, String::new());
+        let mut events = |event: TrainingEvent| {
+            if let TrainingEvent::Train(event) = event {
+                hear(&event, &cancel);
+            }
+        };
+        let mut reporter = ProgressReporter::new(&mut events, OverallMeter::new(vec![Step::Network], 1, None));
         let scheme = Scheme { folds: 5, rounds: 1, keep: 1 };
         let split = HoldOut::new(&self.dataset, scheme).unwrap().splits().remove(0);
         let mut trainer = Trainer::new(&training, &self.dataset, &split, Device::Cpu, &mut reporter)?;

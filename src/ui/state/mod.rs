@@ -86,6 +86,10 @@ pub enum Action {
     SetTrainOptions(TrainOptions),
     /// Back to the choice of a recipe.
     TrainAgain,
+    /// The same, with the species of the folders alone chosen.
+    TrainOnlyThese,
+    /// Stay with the model that was in use before the training.
+    KeepModel,
     /// Have the user choose a path in the system's dialog.
     AskForPath(Purpose),
     /// Find out what a path that was typed leads to.

@@ -1,11 +1,11 @@
 //! What is known of trainings: what has been chosen, what would be learnt from, how far the one that runs is.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::artefact::{EvaluationReport, ModelId, Recipe, TrainOptions};
+use crate::artefact::{EvaluationReport, Focus, ModelId, Recipe, TrainOptions};
 use crate::train::dataset::{MIN_CLASSES, MIN_PHOTOS_PER_CLASS};
-use crate::train::progress::{CurvePoint, LabelPreview, TrainEvent, TrainProgress};
+use crate::train::progress::{CurvePoint, LabelPreview, Step, TimeRange, TrainEvent, TrainProgress};
+use crate::train::steps::Course;
 use crate::worker::TrainingEnd;
 
 /// What the panel for training shows.
@@ -19,7 +19,7 @@ pub struct Train {
     /// What a training that was stopped or killed was doing, where it can go on.
     pub resumable: Option<TrainOptions>,
     /// How long trainings would take, the last answer for each recipe.
-    pub estimates: Vec<(TrainOptions, Option<Duration>)>,
+    pub estimates: Vec<(TrainOptions, Option<TimeRange>)>,
     pub(crate) phase: Phase,
     /// The library is being brought up to date with another model.
     pub changing: bool,
@@ -46,6 +46,10 @@ pub(crate) struct Run {
     pub(crate) evaluation: Option<Arc<EvaluationReport>>,
     /// The user wants no more than the best so far.
     pub(crate) stopping: bool,
+    /// What there is to be done.
+    pub(crate) steps: Arc<[Step]>,
+    /// The user has decided for the model before.
+    pub(crate) kept: bool,
 }
 
 impl Train {
@@ -61,13 +65,34 @@ impl Train {
 
     /// A training begins while this model is in use.
     pub fn begin(&mut self, options: TrainOptions, before: Option<ModelId>) {
-        self.phase = Phase::Running(Run { options, before, ..Run::default() });
+        // Until the job tells them, the steps follow from what is known of the folder.
+        let (is_labelled, photos, not_measured) = self.labels.as_ref().map_or((true, 0, None), |labels| {
+            (Usable::of(labels).is_labelled(), labels.photos(), labels.not_measured(options.recipe))
+        });
+        let steps = Course::expected(&options, is_labelled, photos, not_measured).steps().into();
+        self.phase = Phase::Running(Run { options, before, steps, ..Run::default() });
+    }
+
+    /// The user has decided for the model before.
+    pub fn keep(&mut self) {
+        if let Phase::Ended(run, _) = &mut self.phase {
+            run.kept = true;
+        }
+    }
+
+    /// Back to the choice, for the species of the folders alone.
+    pub fn choose_only_these(&mut self) {
+        if let Phase::Ended(run, _) = &self.phase {
+            self.options = TrainOptions { focus: Focus::OnlyThese, ..run.options.clone() };
+        }
+        self.phase = Phase::Setup;
     }
 
     /// What the running training tells.
     pub fn hear(&mut self, event: TrainEvent) {
         let Phase::Running(run) = &mut self.phase else { return };
         match event {
+            TrainEvent::Steps(steps) => run.steps = steps,
             TrainEvent::Progress(progress) => run.progress = Some(progress),
             TrainEvent::Curve(point) => run.curve.push(point),
             TrainEvent::CurveReplaced(points) => run.curve = points,
@@ -94,7 +119,7 @@ impl Train {
     }
 
     /// How long these options would take, where that has been found out.
-    pub(crate) fn estimate(&self, options: &TrainOptions) -> Option<Duration> {
+    pub(crate) fn estimate(&self, options: &TrainOptions) -> Option<TimeRange> {
         self.estimates.iter().find(|(asked, _)| asked == options).and_then(|(_, time)| *time)
     }
 }

@@ -1,9 +1,11 @@
 //! The panel for training, at the right: before the start what it will learn from and how, then how far it is, at last
 //! what came of it. The library stays in the middle of the window, so searching goes on meanwhile.
 
-pub(crate) mod evaluation;
+mod details;
+pub(super) mod evaluation;
 pub(crate) mod progress;
-pub(crate) mod setup;
+mod setup;
+mod time;
 
 use eframe::egui::{self, Align, Button, CentralPanel, Frame, Layout, Panel, RichText, ScrollArea, Ui};
 use egui_plot::Plot;

@@ -1,11 +1,12 @@
 //! Before the start: which recipe, what it would learn from, how long that would take, and, for those who want to
 //! know, everything that can be chosen.
 
-use std::time::Duration;
-
-use eframe::egui::{self, Align, ComboBox, DragValue, Frame, Grid, Label, Layout, RichText, ScrollArea, Sense, Ui};
+use eframe::egui::{
+    self, Align, ComboBox, DragValue, Frame, Grid, Label, Layout, RadioButton, RichText, ScrollArea, Sense, Ui,
+};
 use tr::tr;
 
+use super::time::range_text;
 use super::{explain, loss_name, notice_ui, primary, recipe_name, secondary, section};
 use crate::artefact::{Focus, Loss, ModelId, Recipe, TrainOptions};
 use crate::device::DeviceChoice;
@@ -17,10 +18,9 @@ use crate::ui::models::title_of;
 use crate::ui::state::training::{Train, Usable};
 use crate::ui::state::{Action, OpenLibrary, State};
 use crate::ui::status::reason;
-use crate::ui::{count, duration, files_of, photos_of, theme};
+use crate::ui::{count, files_of, photos_of, theme};
 use crate::worker::Request;
 
-const RECIPES: [Recipe; 3] = [Recipe::Quick, Recipe::Full, Recipe::Tutorial];
 const LOSSES: [Loss; 6] = [
     Loss::NormalisedSoftmax,
     Loss::ProxyAnchor,
@@ -43,8 +43,14 @@ pub(crate) fn setup_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, action
     }
     let mut options = train.options.clone();
     let is_labelled = train.labels.as_ref().is_none_or(|labels| Usable::of(labels).is_labelled());
-    for recipe in RECIPES {
+    for recipe in [Recipe::Quick, Recipe::Full] {
         recipe_ui(ui, train, recipe, is_labelled, &mut options);
+    }
+    let is_tutorial = options.recipe == Recipe::Tutorial;
+    let more = egui::CollapsingHeader::new(tr!("More")).default_open(is_tutorial);
+    more.show(ui, |ui| recipe_ui(ui, train, Recipe::Tutorial, is_labelled, &mut options));
+    if is_labelled && !is_tutorial {
+        focus_ui(ui, &mut options.focus);
     }
     if let Some(labels) = &train.labels {
         labels_ui(ui, labels);
@@ -87,47 +93,39 @@ fn resume_ui(ui: &mut Ui, options: &TrainOptions, enabled: bool, actions: &mut V
 fn recipe_ui(ui: &mut Ui, train: &Train, recipe: Recipe, is_labelled: bool, options: &mut TrainOptions) {
     let is_chosen = options.recipe == recipe;
     let needs_labels = recipe != Recipe::Quick && !is_labelled;
-    let (what, usually) = match recipe {
-        Recipe::Quick => {
-            (tr!("Trains only the last step, on features that are there already: a good first choice"), tr!("seconds"))
-        }
-        Recipe::Full => (
-            tr!("Trains the whole network on your photos: the best results, the longest wait"),
-            tr!("minutes on a GPU, longer without"),
-        ),
-        Recipe::Tutorial => (
-            tr!(
-                "Trains a small network from scratch, as in the tutorial that this program grew out of: clearly worse, to compare with"
-            ),
-            tr!("minutes to hours"),
-        ),
+    let what = match recipe {
+        Recipe::Quick => tr!("Teaches the last step only. Seconds; a good first choice"),
+        Recipe::Full => tr!("Teaches the whole network. Best results; minutes to half an hour"),
+        Recipe::Tutorial => tr!("For learning how it works: starts from zero, clearly worse results"),
     };
-    let time = train.estimate(&TrainOptions { recipe, ..options.clone() }).map_or(usually, about);
+    let time = train.estimate(&TrainOptions { recipe, ..options.clone() }).map(range_text);
     let fill = if is_chosen { ui.visuals().selection.bg_fill } else { ui.visuals().faint_bg_color };
     let stroke = if is_chosen { theme::palette(ui).accent } else { fill };
     let frame = Frame::new().inner_margin(10).corner_radius(theme::ROUNDING).fill(fill).stroke((1.0, stroke));
-    let card = ui.add_enabled_ui(!needs_labels, |ui| {
-        frame.show(ui, |ui| {
-            ui.set_width(ui.available_width());
-            ui.horizontal(|ui| {
-                radio_outline(ui);
-                ui.radio_value(&mut options.recipe, recipe, RichText::new(recipe_name(recipe)).strong());
-                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                    if !needs_labels {
-                        ui.label(RichText::new(time).weak());
-                    }
-                });
-            });
-            explain(ui, what);
-            if needs_labels {
-                explain(
-                    ui,
-                    tr!("Needs sub-folders named after species, with two photos or more in at least two of them."),
-                );
+    let card = frame.show(ui, |ui| {
+        ui.set_width(ui.available_width());
+        if is_chosen {
+            // On the colour of what is chosen, weak text would be too weak.
+            ui.visuals_mut().weak_text_color = Some(ui.visuals().text_color());
+        }
+        ui.horizontal(|ui| {
+            radio_outline(ui);
+            let radio = RadioButton::new(is_chosen, RichText::new(recipe_name(recipe)).strong());
+            if ui.add_enabled(!needs_labels, radio).clicked() {
+                options.recipe = recipe;
             }
-        })
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                if let Some(time) = time.filter(|_| !needs_labels) {
+                    ui.label(RichText::new(time).weak());
+                }
+            });
+        });
+        explain(ui, what);
+        if needs_labels {
+            explain(ui, tr!("Needs sub-folders named after species, with two photos or more in at least two of them."));
+        }
     });
-    if card.inner.response.interact(Sense::click()).clicked() && !needs_labels {
+    if card.response.interact(Sense::click()).clicked() && !needs_labels {
         options.recipe = recipe;
     }
 }
@@ -142,9 +140,34 @@ fn radio_outline(ui: &mut Ui) {
     }
 }
 
-/// A time as it is said before the start.
-fn about(time: Duration) -> String {
-    tr!("about {}", duration(time))
+/// Which species the model is meant for.
+fn focus_ui(ui: &mut Ui, focus: &mut Focus) {
+    section(ui, tr!("What will you search?"));
+    // A circle at the very edge of what scrolls would be cut.
+    Frame::new().inner_margin(egui::Margin::symmetric(2, 0)).show(ui, |ui| {
+        radio_outline(ui);
+        ui.spacing_mut().item_spacing.y = 0.0;
+        ui.radio_value(focus, Focus::NewSpeciesToo, tr!("Also new species"));
+        ui.radio_value(focus, Focus::OnlyThese, tr!("Only these species"));
+        ui.radio_value(focus, Focus::OtherSpecies, tr!("Other species"));
+    });
+    explain(
+        ui,
+        match focus {
+            Focus::NewSpeciesToo => {
+                tr!(
+                    "Species that have no folder here are found well, too; your own a little less surely than they could be."
+                )
+            }
+            Focus::OtherSpecies => tr!(
+                "For photos of species that have no folder here, on this computer or another: what your folders teach about flowers, and not which species are in them."
+            ),
+            Focus::OnlyThese => tr!(
+                "The species of your folders are told apart as surely as possible; other species may be found less well \
+                 than before."
+            ),
+        },
+    );
 }
 
 fn labels_ui(ui: &mut Ui, labels: &LabelPreview) {
@@ -154,8 +177,7 @@ fn labels_ui(ui: &mut Ui, labels: &LabelPreview) {
         ui.label(tr!("{} species, {}", count(usable.classes), photos_of(usable.photos)));
         classes_ui(ui, labels);
     } else {
-        let all = labels.unlabelled + labels.classes.iter().map(|(_, photos)| photos).sum::<usize>();
-        ui.label(tr!("{}, without labels", photos_of(all)));
+        ui.label(tr!("{}, without labels", photos_of(labels.photos())));
         explain(
             ui,
             tr!(
@@ -220,33 +242,6 @@ fn classes_ui(ui: &mut Ui, labels: &LabelPreview) {
 }
 
 fn advanced_ui(ui: &mut Ui, state: &State, is_labelled: bool, options: &mut TrainOptions, actions: &mut Vec<Action>) {
-    if is_labelled && options.recipe != Recipe::Tutorial {
-        ui.label(tr!("Optimise for"));
-        ui.horizontal(|ui| {
-            radio_outline(ui);
-            ui.radio_value(&mut options.focus, Focus::NewSpeciesToo, tr!("Unseen species too"));
-            ui.radio_value(&mut options.focus, Focus::OnlyThese, tr!("Only these species"));
-            ui.radio_value(&mut options.focus, Focus::OtherSpecies, tr!("Other species"));
-        });
-        explain(
-            ui,
-            match options.focus {
-                Focus::NewSpeciesToo => {
-                    tr!(
-                        "Species that have no folder here are found well, too; your own a little less surely than they could be."
-                    )
-                }
-                Focus::OtherSpecies => tr!(
-                    "For photos of species that have no folder here, on this computer or another: what your folders teach about flowers, and not which species are in them."
-                ),
-                Focus::OnlyThese => tr!(
-                    "The species of your folders are told apart as surely as possible; other species may be found less well \
-                     than before."
-                ),
-            },
-        );
-        ui.add_space(theme::GAP);
-    }
     Grid::new("advanced").num_columns(2).spacing([theme::WIDE_GAP, theme::GAP]).show(ui, |ui| {
         if is_labelled && options.recipe != Recipe::Tutorial {
             row(ui, tr!("Loss"), |ui| {
@@ -346,7 +341,7 @@ pub(crate) fn foot_ui(ui: &mut Ui, state: &State, library: &OpenLibrary, actions
             actions.push(Action::Request(Request::Train { options: train.options.clone(), resume: false }));
         }
         let device = state.model.as_ref().map(|model| translate(&model.device));
-        let time = train.estimate(&train.options).map(about);
+        let time = train.estimate(&train.options).map(range_text);
         let facts: Vec<String> = time.into_iter().chain(device).collect();
         ui.add(Label::new(RichText::new(facts.join(" · ")).weak()).truncate());
     });

@@ -1,6 +1,7 @@
-//! Marks that say good or bad without words, and the headline beside one.
+//! Marks that say good or bad without words, and the card with a heading beside one.
 
-use eframe::egui::{self, Label, Pos2, RichText, Sense, Stroke, Ui};
+use eframe::egui::accesskit::Role;
+use eframe::egui::{self, Frame, Label, Pos2, RichText, Sense, Stroke, Ui, WidgetInfo};
 
 use crate::ui::theme;
 
@@ -11,13 +12,21 @@ pub(super) enum Mark {
     Neutral,
 }
 
-pub(super) fn verdict_ui(ui: &mut Ui, mark: Mark, text: impl Into<String>) {
-    ui.horizontal_top(|ui| {
-        let (place, _) = ui.allocate_exact_size(egui::Vec2::splat(24.0), Sense::hover());
-        paint_mark(ui, place.center(), 11.0, mark);
-        ui.add(Label::new(RichText::new(text).size(16.0).strong()).wrap());
+/// A card with a heading beside its mark, and paragraphs of what there is to be said.
+pub(super) fn card_ui(ui: &mut Ui, mark: Mark, heading: &str, paragraphs: &[String]) {
+    let frame = Frame::new().inner_margin(theme::MARGIN).corner_radius(theme::ROUNDING);
+    frame.fill(ui.visuals().faint_bg_color).show(ui, |ui| {
+        ui.set_width(ui.available_width());
+        ui.horizontal_top(|ui| {
+            let (place, _) = ui.allocate_exact_size(egui::Vec2::splat(24.0), Sense::hover());
+            paint_mark(ui, place.center(), 11.0, mark);
+            let label = ui.add(Label::new(RichText::new(heading).size(theme::PRIMARY_SIZE).strong()).wrap());
+            label.widget_info(|| WidgetInfo::labeled(Role::Heading, true, heading));
+        });
+        for text in paragraphs.iter().filter(|text| !text.is_empty()) {
+            ui.add(Label::new(text).wrap());
+        }
     });
-    ui.add_space(4.0);
 }
 
 /// A tick, a cross or a dash: told apart by shape as well as by colour.

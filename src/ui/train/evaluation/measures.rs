@@ -1,55 +1,69 @@
-//! The figures of both models at one task: a plot and a table.
+//! The figures of both models at one task, as a table.
 
 use eframe::egui::{self, Color32, Label, Rect, RichText, Sense, Ui};
-use egui_plot::{GridMark, HoverPosition, Line, Points};
 use tr::tr;
 
-use super::super::{explain, section, still_plot};
+use super::super::{explain, section};
 use crate::artefact::{Interval, Score, Task, TaskResult};
 use crate::language::translate;
 use crate::train::wording;
 use crate::ui::{count, photos_of, theme};
 
 /// A figure of both models.
-struct Measure {
+pub(super) struct Measure {
     /// What it is for people.
     words: String,
     /// As the literature calls it.
-    short: &'static str,
-    before: Interval,
-    after: Interval,
-    /// The difference is more than chance.
-    is_better: bool,
+    pub(super) short: &'static str,
+    pub(super) before: Interval,
+    pub(super) after: Interval,
+    gain: Interval,
 }
 
-fn measures(row: &TaskResult) -> Vec<Measure> {
+pub(super) fn measures(row: &TaskResult) -> Vec<Measure> {
     let of = |words: String, short, score: fn(&Score) -> Interval| Measure {
         words,
         short,
         before: score(&row.before),
         after: score(&row.after),
-        is_better: score(&row.gain).low > 0.0,
+        gain: score(&row.gain),
     };
     let mut measures = vec![
         of(tr!("Top-1 accuracy"), "Recall@1", |score| score.recall_at_1),
         of(tr!("Top-5 accuracy"), "Recall@5", |score| score.recall_at_5),
     ];
     if !row.task.has_one_answer() {
-        measures.push(of(tr!("Ranking quality"), "MAP@R", |score| score.map_at_r));
+        measures.push(of(tr!("Whole species ranked well"), "MAP@R", |score| score.map_at_r));
     }
     measures
 }
 
-/// One task: what it is, a plot, and the numbers.
+/// What a figure may be said to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::ui) enum Tendency {
+    Gain,
+    Loss,
+    /// What differs may be chance, or cannot be seen in the figures.
+    Unclear,
+}
+
+pub(in crate::ui) fn tendency(before: &Interval, after: &Interval, gain: &Interval) -> Tendency {
+    match gain {
+        _ if percent(before.value) == percent(after.value) => Tendency::Unclear,
+        gain if gain.is_gain() => Tendency::Gain,
+        gain if gain.is_loss() => Tendency::Loss,
+        _ => Tendency::Unclear,
+    }
+}
+
+/// One task: what it is, and the numbers.
 pub(super) fn task_ui(ui: &mut Ui, row: &TaskResult) {
-    let title = translate(wording::task_name(row.task));
     let hint = match row.task {
         Task::SeenSpecies => tr!("New photos of species that it has learnt"),
         Task::UnseenSpecies => tr!("Photos of species that it has never seen"),
         Task::AlteredViews => tr!("Cropped and recoloured copies, each to find its original"),
     };
-    ui.add_space(theme::GAP);
-    section(ui, &title);
+    section(ui, translate(wording::task_name(row.task)));
     let (queries, gallery) = (row.queries as usize, row.gallery as usize);
     explain(
         ui,
@@ -60,84 +74,12 @@ pub(super) fn task_ui(ui: &mut Ui, row: &TaskResult) {
             hint
         ),
     );
-    legend_ui(ui);
-    plot_ui(ui, row, &title);
     ui.scope(|ui| table_ui(ui, row));
-}
-
-fn colors(ui: &Ui) -> [Color32; 2] {
-    [ui.visuals().weak_text_color(), theme::palette(ui).accent]
-}
-
-fn legend_ui(ui: &mut Ui) {
-    ui.horizontal(|ui| {
-        for (color, text) in colors(ui).into_iter().zip([tr!("Before"), tr!("After")]) {
-            let (dot, _) = ui.allocate_exact_size(egui::Vec2::splat(10.0), Sense::hover());
-            ui.painter().circle_filled(dot.center(), 5.0, color);
-            ui.label(RichText::new(text).small());
-            ui.add_space(theme::GAP);
-        }
-    });
-}
-
-/// Values with their ranges, the one before above the one after.
-fn plot_ui(ui: &mut Ui, row: &TaskResult, title: &str) {
-    let measures = measures(row);
-    let lowest = measures.iter().flat_map(|m| [m.before.low, m.after.low]).fold(1.0, f64::min) * 100.0;
-    let names: Vec<&str> = measures.iter().map(|measure| measure.short).collect();
-    let lines = names.len();
-    let [before_color, after_color] = colors(ui);
-    let least = (lowest / 10.0).floor() * 10.0;
-    // Far enough apart for a number under each line.
-    let step = match 100.0 - least {
-        ..=20.0 => 5.0,
-        ..=50.0 => 10.0,
-        _ => 25.0,
-    };
-    let plot = still_plot(ui, ("evaluation", title))
-        .height(42.0 * lines as f32)
-        .show_grid([true, false])
-        .include_x(least)
-        .include_x(100.0)
-        .include_y(0.5)
-        .include_y(0.5 - lines as f64)
-        // The last number needs room at its right.
-        .set_margin_fraction(egui::vec2(0.06, 0.0))
-        .y_axis_min_width(52.0)
-        .y_grid_spacer(move |_| (0..lines).map(|line| GridMark { value: -(line as f64), step_size: 1.0 }).collect())
-        .y_axis_formatter(move |mark, _| names.get(-mark.value as usize).copied().unwrap_or_default().to_owned())
-        .x_grid_spacer(move |_| {
-            let values = (0..=20).map(|line| f64::from(line) * step).filter(|value| (least..=100.0).contains(value));
-            // The size of the step decides how visible number and line are: all are meant to be seen.
-            values.map(|value| GridMark { value, step_size: 100.0 }).collect()
-        })
-        .x_axis_formatter(|mark, _| format!("{:.0} %", mark.value))
-        .label_formatter(|position| match position {
-            HoverPosition::NearDataPoint { plot_name, position, .. } => {
-                Some(format!("{plot_name}: {:.1} %", position.x))
-            }
-            HoverPosition::Elsewhere { .. } => None,
-        });
-    let response = plot.show(ui, |plot| {
-        for (line, Measure { before, after, .. }) in measures.into_iter().enumerate() {
-            let middle = -(line as f64);
-            for (name, interval, y, color) in [
-                (tr!("Before"), before, middle + 0.17, before_color),
-                (tr!("After"), after, middle - 0.17, after_color),
-            ] {
-                let range = vec![[interval.low * 100.0, y], [interval.high * 100.0, y]];
-                plot.line(Line::new(&name, range).color(color).width(2.5).allow_hover(false));
-                plot.points(Points::new(name, [interval.value * 100.0, y]).color(color).radius(4.5));
-            }
-        }
-    });
-    let spoken = tr!("{}: plot of the values in the table under it", title);
-    response.response.widget_info(|| egui::WidgetInfo::labeled(egui::accesskit::Role::Image, true, &spoken));
 }
 
 fn table_ui(ui: &mut Ui, row: &TaskResult) {
     /// Width of a column of numbers.
-    const NUMBERS: f32 = 96.0;
+    const NUMBERS: f32 = 84.0;
     let words = (ui.available_width() - 2.0 * (NUMBERS + theme::GAP)).max(80.0);
     ui.spacing_mut().item_spacing.y = 0.0;
     let line = |ui: &mut Ui, fill: bool, height: f32, cells: [&[RichText]; 3]| {
@@ -160,23 +102,47 @@ fn table_ui(ui: &mut Ui, row: &TaskResult) {
     };
     let [before, after] = [tr!("Before"), tr!("After")].map(|title| [RichText::new(title).strong()]);
     line(ui, false, 26.0, [&[], &before, &after]);
-    for (number, Measure { words, short, before, after, is_better }) in measures(row).into_iter().enumerate() {
+    let palette = theme::palette(ui);
+    for (number, Measure { words, short, before, after, gain }) in measures(row).into_iter().enumerate() {
         let name = [RichText::new(words), RichText::new(short).small().weak()];
-        let cell = |interval: &Interval, is_better: bool| {
+        let cell = |interval: &Interval, color: Option<Color32>| {
             let value = RichText::new(percent(interval.value));
             let range = tr!(
                 "{} to {}",
                 format_args!("{:.1}", interval.low * 100.0),
                 format_args!("{:.1}", interval.high * 100.0)
             );
-            let value = if is_better { value.color(theme::palette(ui).accent) } else { value };
+            let value = if let Some(color) = color { value.color(color).strong() } else { value };
             [value, RichText::new(range).small().weak()]
         };
-        let (old, new) = (cell(&before, false), cell(&after, is_better));
+        let color = match tendency(&before, &after, &gain) {
+            Tendency::Gain => Some(palette.accent),
+            Tendency::Loss => Some(palette.error),
+            Tendency::Unclear => None,
+        };
+        let (old, new) = (cell(&before, None), cell(&after, color));
         line(ui, number % 2 == 0, 44.0, [&name, &old, &new]);
     }
 }
 
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_visible_difference_beyond_chance_is_a_gain_or_a_loss() {
+        let at = |value: f64, half: f64| Interval { value, low: value - half, high: value + half };
+        let of = |before: f64, after: f64, half: f64| {
+            tendency(&at(before, 0.05), &at(after, 0.05), &at(after - before, half))
+        };
+        assert_eq!(of(0.8, 0.9, 0.05), Tendency::Gain);
+        assert_eq!(of(0.8, 0.9, 0.2), Tendency::Unclear);
+        assert_eq!(of(0.9, 0.8, 0.05), Tendency::Loss);
+        assert_eq!(of(0.9, 0.9, 0.0), Tendency::Unclear);
+        assert_eq!(of(0.9, 0.9001, 0.000_01), Tendency::Unclear);
+    }
 }
