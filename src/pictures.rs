@@ -55,7 +55,7 @@ pub(crate) struct Tile {
 impl Tile {
     /// Its place in a picture of this size, in pixels: left, top, width, height. Its neighbours begin where it ends.
     fn place(&self, (width, height): (u32, u32)) -> (u32, u32, u32, u32) {
-        let edge = |side: u32, number: u32| (u64::from(side) * u64::from(number) >> self.level) as u32;
+        let edge = |side: u32, number: u32| ((u64::from(side) * u64::from(number)) >> self.level) as u32;
         let (left, top) = (edge(width, self.column), edge(height, self.row));
         (left, top, edge(width, self.column + 1) - left, edge(height, self.row + 1) - top)
     }

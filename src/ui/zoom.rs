@@ -1,4 +1,4 @@
-//! What part of a picture is shown, and how large. By itself rather than by [`egui::Scene`]: two pictures of different sizes
+//! What part of a picture is shown, and how large. By itself rather than by [`eframe::egui::Scene`]: two pictures of different sizes
 //! move together, and nothing of a picture leaves its edge of the area while there is more of it to be seen.
 
 use eframe::egui::{Pos2, Rect, Vec2, vec2};
