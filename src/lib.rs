@@ -50,7 +50,7 @@
 //! | `moved` | a library whose folder lies elsewhere now, known again by its contents | catalog, library |
 //! | [`worker`] | owns the open library: loads it, runs its jobs, answers queries | ingest, train, query |
 //! | [`cli`] | the same without a window | ingest, train, query |
-//! | [`pictures`] | thumbnails and large pictures for the screen, on threads of their own | catalog, decode |
+//! | [`pictures`] | thumbnails, large pictures and their tiles for the screen, on threads of their own | catalog, decode |
 //! | [`garden`] | the sample garden: flower pictures that the program draws itself | - |
 //! | [`logging`], [`crash`] | the log; reports of what should not happen. Nothing is sent | about |
 //! | `about` | version, system, what the program is built on | catalog |

@@ -336,7 +336,8 @@ impl App {
     }
 
     fn grid_ui(&mut self, ui: &mut Ui, library: &OpenLibrary, actions: &mut Vec<Action>) {
-        if self.state.narrow {
+        // In a low window the search field alone says what is searched with.
+        if self.state.narrow && ui.available_height() >= strip::FROM_HEIGHT {
             strip::strip_ui(ui, &self.state, actions);
         }
         header::header_ui(ui, &self.state, library, &self.settings, actions);

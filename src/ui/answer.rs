@@ -57,9 +57,13 @@ pub(crate) fn answer_ui(
             });
         });
     });
-    ui.weak(explanation).on_hover_text(tr!(
+    ui.add(Label::new(RichText::new(explanation).weak()).truncate()).on_hover_text(tr!(
         "Measured on the photos of this folder: each was asked for as if it were not there. The name of a plant is the name of the folder its photos lie in."
     ));
+    // A single name has been said.
+    if is_small && identification.candidates.len() < 2 {
+        return;
+    }
     ui.horizontal_wrapped(|ui| {
         let names = if is_small { 2 } else { MOST_NAMES };
         for candidate in identification.candidates.iter().take(names) {

@@ -1,6 +1,6 @@
 //! Everything that the keyboard can do, and every command that has no key: in two columns, to be searched.
 
-use eframe::egui::{Context, Key, Label, RichText, ScrollArea, TextEdit, Ui, vec2};
+use eframe::egui::{Context, Grid, Key, Label, RichText, ScrollArea, TextEdit, Ui};
 use tr::tr;
 
 use super::{theme, window_over_grid};
@@ -21,7 +21,7 @@ pub(crate) struct Shortcuts {
 /// Commands that belong together.
 struct Part {
     title: String,
-    /// What to press, what that does, and more about it.
+    /// What to press, what that does, and more words that it is found by.
     lines: Vec<(String, String, String)>,
 }
 
@@ -106,19 +106,20 @@ fn half(parts: &[Part]) -> usize {
 
 fn part_ui(ui: &mut Ui, part: &Part) {
     ui.label(RichText::new(&part.title).size(theme::TITLE_SIZE).strong());
-    for (keys, text, more) in &part.lines {
-        let line = ui.horizontal(|ui| {
+    let room = ui.available_width() - KEYS - theme::WIDE_GAP;
+    let grid = Grid::new(&part.title).num_columns(2).min_col_width(KEYS).spacing([theme::WIDE_GAP, 2.0]);
+    grid.show(ui, |ui| {
+        for (keys, text, _) in &part.lines {
             let keys = if keys.is_empty() { RichText::new("–").weak() } else { RichText::new(keys).strong() };
-            ui.allocate_ui(vec2(KEYS, 0.0), |ui| {
-                ui.set_min_width(KEYS);
-                ui.add(Label::new(keys).wrap());
-            });
-            ui.add(Label::new(text).wrap());
-        });
-        if !more.is_empty() {
-            line.response.on_hover_text(more);
+            for (text, width) in [(keys, KEYS), (RichText::new(text), room)] {
+                ui.scope(|ui| {
+                    ui.set_max_width(width);
+                    ui.add(Label::new(text).wrap());
+                });
+            }
+            ui.end_row();
         }
-    }
+    });
     ui.add_space(theme::WIDE_GAP);
 }
 

@@ -10,6 +10,8 @@ use crate::command::Command;
 
 /// Height of the picture, in points.
 const PICTURE: f32 = 72.0;
+/// The height from which on there is room for it and the photos, in points.
+pub(crate) const FROM_HEIGHT: f32 = 400.0;
 
 /// The strip, where there is a query.
 pub(crate) fn strip_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {

@@ -35,13 +35,43 @@ pub(crate) fn of(hits: &[Hit], order: Order) -> Arc<[Section]> {
     sections.into()
 }
 
-/// Results that are close to the query, and those that are not; none where they are all of one kind.
+/// A photo that is at least so likely of the query's species is close to it, however it looks.
+const LIKELY: f64 = 0.5;
+
+/// Results up to the last one that is close to the query, and those after it; none where they are all of one kind.
 pub(crate) fn by_similarity(hits: &[Hit], close_from: f32) -> Arc<[Section]> {
-    let close = hits.iter().take_while(|hit| hit.similarity.is_some_and(|similarity| similarity >= close_from)).count();
+    let is_similar = |hit: &Hit| hit.similarity.is_some_and(|similarity| similarity >= close_from);
+    let is_close = |hit: &Hit| is_similar(hit) || hit.same_species.is_some_and(|likely| likely >= LIKELY);
+    let close = hits.iter().rposition(is_close).map_or(0, |last| last + 1);
     if close == 0 || close == hits.len() {
         return Arc::default();
     }
     let similar = Section { title: tr!("Similar"), first: 0, count: close, is_faint: false };
     let less = Section { title: tr!("Less similar"), first: close, count: hits.len() - close, is_faint: true };
     Arc::new([similar, less])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::Metadata;
+    use crate::photo::{ContentHash, Photo, PhotoId};
+
+    #[test]
+    fn the_line_is_below_the_last_result_that_is_close() {
+        let hit = |(similarity, same_species)| {
+            let photo = Photo::new(PhotoId(1), "1.jpg".into(), ContentHash([0; 16]), Metadata::default());
+            Hit { photo: Arc::new(photo), raw: None, similarity: Some(similarity), same_species }
+        };
+        let counts = |results: &[(f32, Option<f64>)]| -> Vec<(usize, bool)> {
+            let hits: Vec<Hit> = results.iter().copied().map(hit).collect();
+            by_similarity(&hits, 0.6).iter().map(|section| (section.count, section.is_faint)).collect()
+        };
+        assert_eq!(counts(&[(0.9, None), (0.6, None), (0.5, None)]), [(2, false), (1, true)]);
+        assert_eq!(counts(&[(0.9, None), (0.7, None)]), []);
+        assert_eq!(counts(&[(0.5, None), (0.4, None)]), []);
+        // Of the query's species, though it looks different.
+        let likely = [(0.9, Some(0.9)), (0.5, Some(0.1)), (0.4, Some(0.9)), (0.3, Some(0.1))];
+        assert_eq!(counts(&likely), [(3, false), (1, true)]);
+    }
 }
