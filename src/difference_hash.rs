@@ -42,7 +42,7 @@ mod tests {
         let mut random = Random::new(seed);
         let values = random.normals(16);
         RgbImage::from_fn(640, 480, |x, y| {
-            let (x, y) = (x as f32 / 80.0, y as f32 / 80.0);
+            let (x, y) = (x as f32 / 50.0, y as f32 / 50.0);
             let waves = values.chunks(4).map(|v| (v[0] * x + v[1] * y + v[2] * 3.0).sin() * v[3]);
             let light = (waves.sum::<f32>() * 40.0 + 128.0).clamp(0.0, 255.0) as u8;
             image::Rgb([light, light / 2, 255 - light])
