@@ -513,10 +513,10 @@ fn everything_can_be_done_with_the_keyboard() {
     wait_until_indexed(&window, 4);
 
     window.key("?");
-    wait_for_text(&window, "Find the photos most similar to the selected one");
+    wait_for_text(&window, "Whole picture or actual size");
     Shots::new().take(&window, "shortcuts");
     window.key("Escape");
-    wait_until_gone(&window, "Find the photos most similar to the selected one");
+    wait_until_gone(&window, "Whole picture or actual size");
 
     window.key("Right");
     wait_until_selected(&window, 1);
@@ -756,7 +756,7 @@ fn the_end_of_long_work_is_told_where_the_user_looks_elsewhere() {
     let elsewhere = window.lend_focus();
     // A change that is seen of its own accord is no end of long work.
     photos.write("new.jpg", &encode(&another_of(0), ImageFormat::Jpeg));
-    wait_until_indexed(&window, 25);
+    wait_for_text(&window, "25 photos");
     window.click_node(&wait_for_button(&window, "Garden"));
     window.click_node(&wait_for_button(&window, "Check for changes"));
     let (title, text) = notifications.wait();
