@@ -141,6 +141,16 @@ impl Window {
         })
     }
 
+    /// Searches with the first photo, and selects the first result.
+    fn search_with_first(&mut self) {
+        self.key(Key::Home);
+        self.wait_until_selected(1);
+        self.key_with(Modifiers::COMMAND, Key::Enter);
+        self.wait_for_search();
+        self.key(Key::Home);
+        self.wait_until_selected(1);
+    }
+
     /// Waits until a field for text has the focus.
     fn wait_for_field(&mut self) {
         self.wait_for("the field", |window| window.all(Role::TextInput).find(|node| node.is_focused()).map(drop));
@@ -419,12 +429,7 @@ fn the_arrows_walk_among_photos() {
 fn keys_belong_to_the_button_that_has_the_focus() {
     let photos = Photos::plain("Garden", &[("rose", 4)]);
     let mut window = Window::on(&photos, 4);
-    window.key(Key::Home);
-    window.wait_until_selected(1);
-    window.key_with(Modifiers::COMMAND, Key::Enter);
-    window.wait_for_search();
-    window.key(Key::Home);
-    window.wait_until_selected(1);
+    window.search_with_first();
 
     window.button("Dates").unwrap().focus();
     window.harness.step();

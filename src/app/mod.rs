@@ -249,9 +249,8 @@ impl App {
     fn library_ui(&mut self, ui: &mut Ui, library: &OpenLibrary, actions: &mut Vec<Action>) {
         let width = ui.available_width();
         self.state.narrow = width < NARROW;
-        let is_full = ui.input(|input| input.viewport().fullscreen.unwrap_or(false));
         // A photo on the full screen has all of it.
-        if !(is_full && self.state.view == View::Large) {
+        if !(is_full_screen(ui.ctx()) && self.state.view == View::Large) {
             let bar = Frame::side_top_panel(ui.style()).inner_margin(Margin::symmetric(12, 7));
             Panel::top("top bar").frame(bar).min_size(TOP_BAR).show(ui, |ui| {
                 top_bar::top_bar_ui(ui, &self.state, &mut self.search_field, library, &self.settings, actions);
@@ -468,6 +467,11 @@ impl App {
             self.saved_settings = self.settings.clone();
         }
     }
+}
+
+/// Whether the window fills the screen.
+fn is_full_screen(ctx: &Context) -> bool {
+    ctx.input(|input| input.viewport().fullscreen.unwrap_or(false))
 }
 
 /// Starts the worker from a thread whose low priority its threads inherit: jobs take what drawing leaves them.

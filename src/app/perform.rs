@@ -157,8 +157,7 @@ impl App {
                 self.close_large();
             }
             Command::FullScreen => {
-                let is_full = ctx.input(|input| input.viewport().fullscreen.unwrap_or(false));
-                ctx.send_viewport_cmd(ViewportCommand::Fullscreen(!is_full));
+                ctx.send_viewport_cmd(ViewportCommand::Fullscreen(!super::is_full_screen(ctx)));
             }
             Command::OpenPhoto => self.selected_path().into_iter().for_each(|path| self.desktop.open(path)),
             Command::ShowInFileManager => {

@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, ffi, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use self::embeddings::{insert_embedding, model_row};
 pub(crate) use self::metadata::Undescribed;
@@ -595,6 +597,22 @@ impl Catalog {
             connection.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", params![name, value])?;
             Ok(())
         })
+    }
+
+    /// A fact that is kept as JSON; `None` where there is none, or one of another form.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub(crate) fn json_fact<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, CatalogError> {
+        Ok(self.fact(name)?.and_then(|json| serde_json::from_slice(&json).ok()))
+    }
+
+    /// Sets a fact that is kept as JSON; nothing where its value has no such form.
+    ///
+    /// # Errors
+    /// When nothing could be written.
+    pub(crate) fn set_json_fact(&mut self, name: &str, value: &impl Serialize) -> Result<(), CatalogError> {
+        serde_json::to_vec(value).map_or(Ok(()), |json| self.set_fact(name, &json))
     }
 
     /// Strikes a fact out.

@@ -207,8 +207,7 @@ impl Calibration {
 
     /// What a catalog keeps; `None` where that is nothing, or of another version.
     pub(crate) fn load(catalog: &Catalog) -> Option<Self> {
-        let json = catalog.fact(FACT).inspect_err(|error| log::warn!("{error}")).ok()??;
-        serde_json::from_slice(&json).ok()
+        catalog.json_fact(FACT).inspect_err(|error| log::warn!("{error}")).ok()?
     }
 
     /// Has a catalog keep it.
@@ -217,7 +216,7 @@ impl Calibration {
     /// When the catalog cannot be written.
     pub(crate) fn store(&self, catalog: &mut Catalog) -> Result<(), CatalogError> {
         // Numbers that JSON has no form for do not come out of a fit.
-        serde_json::to_vec(self).map_or(Ok(()), |json| catalog.set_fact(FACT, &json))
+        catalog.set_json_fact(FACT, self)
     }
 
     /// Whether it can still be used for answers of this model from photos with these names.

@@ -69,8 +69,7 @@ impl Closeness {
 
     /// What a catalog keeps; `None` where that is nothing, or of another version.
     pub(crate) fn load(catalog: &Catalog) -> Option<Self> {
-        let json = catalog.fact(FACT).inspect_err(|error| log::warn!("{error}")).ok()??;
-        serde_json::from_slice(&json).ok()
+        catalog.json_fact(FACT).inspect_err(|error| log::warn!("{error}")).ok()?
     }
 
     /// Has a catalog keep it.
@@ -78,8 +77,7 @@ impl Closeness {
     /// # Errors
     /// When the catalog cannot be written.
     pub(crate) fn store(&self, catalog: &mut Catalog) -> Result<(), CatalogError> {
-        // Numbers that JSON has no form for are no similarities.
-        serde_json::to_vec(self).map_or(Ok(()), |json| catalog.set_fact(FACT, &json))
+        catalog.set_json_fact(FACT, self)
     }
 
     /// Whether it still holds for this model and so many photos.

@@ -83,7 +83,7 @@ pub struct Scanned {
 /// When the catalog cannot be read.
 pub(crate) fn account(catalog: &Catalog) -> Result<Account, CatalogError> {
     // One of a later version is none; the next scan makes it anew.
-    Ok(catalog.fact(ACCOUNT)?.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default())
+    Ok(catalog.json_fact(ACCOUNT)?.unwrap_or_default())
 }
 
 /// Why the job could not go on. A photo that cannot be read is never a reason.
@@ -238,9 +238,7 @@ fn settle(
     if !scan.new_others.is_empty() || !scan.gone_others.is_empty() {
         catalog.change_others(&scan.new_others, &scan.gone_others)?;
     }
-    if let Ok(json) = serde_json::to_vec(&scan.account) {
-        catalog.set_fact(ACCOUNT, &json)?;
-    }
+    catalog.set_json_fact(ACCOUNT, &scan.account)?;
     let lasting = scan.problems.into_iter().map(Problem::of_any_state);
     let problems: Vec<_> = lasting.chain(scan.stalled.into_iter().map(Problem::of_the_drive)).collect();
     if !scan.solved.is_empty() || !problems.is_empty() {

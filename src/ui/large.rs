@@ -37,6 +37,9 @@ const DIVIDER: f32 = 8.0;
 const BY_SCROLLING: f32 = 0.004;
 const BY_KEY: f32 = 1.25;
 
+/// All of a texture.
+const WHOLE: Rect = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
+
 /// How the pictures are looked at.
 pub(crate) struct LargeView {
     /// Of the query, and of the photo beside it.
@@ -194,16 +197,14 @@ impl LargeView {
         if zoom.is_fit() {
             egui::Image::from_texture(&texture).corner_radius(theme::ROUNDING).paint_at(ui, place);
         } else {
-            let all = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
-            painter.image(texture.id(), place, all, Color32::WHITE);
+            painter.image(texture.id(), place, WHOLE, Color32::WHITE);
         }
         if let Some((path, size)) = whole {
             let has = texture.size_vec2().max_elem();
             for tile in tiles(path, size, place, area, pixels_per_point, has) {
                 let part = part_of(&tile, place, pixels_per_point);
                 if let Picture::Ready(texture) = textures.get(PictureRequest::Tile(tile)) {
-                    let all = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
-                    painter.image(texture.id(), part, all, Color32::WHITE);
+                    painter.image(texture.id(), part, WHOLE, Color32::WHITE);
                 }
             }
         }

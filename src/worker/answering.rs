@@ -161,6 +161,9 @@ impl Session {
 
     /// Has it found out which of the most similar photos show the very picture that is searched with.
     fn find_copies(&self, number: u64, query: Query, look: Option<DifferenceHash>, hits: Arc<[Hit]>, cancel: Cancel) {
+        if look.is_none() && !matches!(query, Query::Photo(_)) {
+            return;
+        }
         let (outbox, folder) = (self.outbox.clone(), self.library.folder.clone());
         self.queries.run_newest(Slot::Copies, move || {
             // Without thumbnails there is nothing to compare.

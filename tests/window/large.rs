@@ -76,12 +76,7 @@ fn a_photo_is_looked_at_whole_and_pixel_by_pixel() {
 fn query_and_photo_are_zoomed_together_or_each_by_itself() {
     let photos = photos();
     let mut window = Window::on(&photos, 4);
-    window.key(Key::Home);
-    window.wait_until_selected(1);
-    window.key_with(Modifiers::COMMAND, Key::Enter);
-    window.wait_for_search();
-    window.key(Key::Home);
-    window.wait_until_selected(1);
+    window.search_with_first();
     window.key(Key::Space);
     window.wait_for_text("Query: aster.jpg");
     window.wait_for("how large it is shown", zoom);

@@ -371,8 +371,7 @@ impl State {
     /// How many results are close to the query, where that is known.
     pub(crate) fn close_results(&self) -> Option<usize> {
         let close_from = self.close_from?;
-        let is_close = |hit: &&Hit| hit.similarity.is_some_and(|similarity| similarity >= close_from);
-        Some(self.all_hits.iter().take_while(is_close).count())
+        Some(self.all_hits.iter().take_while(|hit| section::is_similar(hit, close_from)).count())
     }
 
     /// Whether searches are answered by the model of this id.

@@ -38,10 +38,14 @@ pub(crate) fn of(hits: &[Hit], order: Order) -> Arc<[Section]> {
 /// A photo that is at least so likely of the query's species is close to it, however it looks.
 const LIKELY: f64 = 0.5;
 
+/// Whether a result is as similar to the query as photos are to their neighbours.
+pub(crate) fn is_similar(hit: &Hit, close_from: f32) -> bool {
+    hit.similarity.is_some_and(|similarity| similarity >= close_from)
+}
+
 /// Results up to the last one that is close to the query, and those after it; none where they are all of one kind.
 pub(crate) fn by_similarity(hits: &[Hit], close_from: f32) -> Arc<[Section]> {
-    let is_similar = |hit: &Hit| hit.similarity.is_some_and(|similarity| similarity >= close_from);
-    let is_close = |hit: &Hit| is_similar(hit) || hit.same_species.is_some_and(|likely| likely >= LIKELY);
+    let is_close = |hit: &Hit| is_similar(hit, close_from) || hit.same_species.is_some_and(|likely| likely >= LIKELY);
     let close = hits.iter().rposition(is_close).map_or(0, |last| last + 1);
     if close == 0 || close == hits.len() {
         return Arc::default();
